@@ -1,0 +1,294 @@
+"""Data sets as tensors that live on the device: load(name) -> Data(train, test).
+
+Images are N x C x H x W in [0, 1], that is uint8/255 and nothing else, as in the code of Keskar et al. 2017.
+A downloaded set is kept as one file, <root>/<name>.npz, with train_x, train_y, test_x, test_y in uint8 and in
+the original order; it is written whole or not at all.
+"""
+
+import difflib
+import errno
+import functools
+import hashlib
+import importlib
+import io
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flatlab import speech
+
+NAMES = ("mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit")
+
+# What <name>.npz must hold: training rows, test rows, the shape of one row, classes.
+_KEPT = {
+    "mnist": (60_000, 10_000, (28, 28), 10),
+    "fashion-mnist": (60_000, 10_000, (28, 28), 10),
+    "cifar10": (50_000, 10_000, (32, 32, 3), 10),
+    "cifar100": (50_000, 10_000, (32, 32, 3), 100),
+    "spoken-digits": (112_911, 12_326, (360,), 180),
+}
+_TORCHVISION = {
+    "mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100",
+}
+_KEYS = ("train_x", "train_y", "test_x", "test_y")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Inputs and their targets, row by row."""
+
+    x: Tensor  # float32, N x ...
+    y: Tensor  # int64, N
+
+    def __post_init__(self):
+        if len(self.x) != len(self.y):
+            raise ValueError(f"a split needs a target for each row, but {len(self.x)} rows have {len(self.y)}")
+
+    def __len__(self):
+        return len(self.y)
+
+    def to(self, device):
+        return Split(self.x.to(device), self.y.to(device))
+
+    def subset(self, n, seed=0):
+        """n rows drawn without replacement; a smaller n with the same seed is a prefix of a larger one."""
+        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= len(self):
+            raise ValueError(f"a subset needs a whole number of rows between 1 and {len(self)}, not {n!r}")
+        rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:n].to(self.y.device)
+        return Split(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set: its name, its number of classes, and the two splits."""
+
+    name: str
+    classes: int
+    train: Split
+    test: Split
+
+    def subset(self, n, seed=0):
+        """The same data with n training rows; the test split is kept whole."""
+        return replace(self, name=f"{self.name}[{n},{seed}]", train=self.train.subset(n, seed))
+
+    def to(self, device):
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
+
+    @functools.cached_property
+    def digest(self):
+        """A hexadecimal name for the content (shapes, types and bytes of the tensors), whatever the device."""
+        content = hashlib.blake2b(digest_size=32)
+        for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
+            array = np.ascontiguousarray(tensor.cpu().numpy())
+            content.update(f"{array.shape} {array.dtype.str} ".encode())
+            content.update(array)
+        return content.hexdigest()
+
+
+def load(name, *, device=None, root=None):
+    """Load a data set by name, downloading and keeping it at first use where that is needed.
+
+    mnist1d        generated (Greydanus 2020): 4,000 + 1,000 signals of 40 samples, 10 classes
+    digits         scikit-learn's: 1,437 + 360 images 1 x 8 x 8, 10 classes; the split is ours and fixed
+    mnist, fashion-mnist, cifar10, cifar100    torchvision's downloads and checksums
+    spoken-digits  an open stand-in for data that is licensed, made from the Free Spoken Digit Dataset
+                   (CC BY-SA 4.0): 112,911 + 12,326 frames of 360 numbers, 180 classes (flatlab.speech)
+    timit          reads <root>/timit.npz, which a holder of the licence makes with Kaldi
+
+    device: where the tensors go; CUDA if there is one, else the CPU.
+    root: the folder of the kept files; $FLATLAB_DATA, else the platform's cache directory.
+    Raises ValueError for an unknown name or a wrong timit.npz, FileNotFoundError for an absent one, ImportError
+    for a missing optional package, OSError when a download or a kept file fails: one sentence that says what to do.
+    """
+    if name not in NAMES:
+        nearest = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0)[0]
+        raise ValueError(f"there is no data set {name!r}; did you mean {nearest!r}? There are {', '.join(NAMES)}")
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    root = Path(root).expanduser() if root else cache_directory()
+    if name == "mnist1d":
+        arrays, classes = _mnist1d(), 10
+    elif name == "digits":
+        arrays, classes = _digits(), 10
+    elif name == "timit":
+        arrays, classes = _timit(root / "timit.npz")
+    else:
+        arrays, classes = _kept(name, root), _KEPT[name][3]
+    train_x, train_y, test_x, test_y = arrays
+    return Data(name, classes, _split(train_x, train_y, device), _split(test_x, test_y, device))
+
+
+def _split(x, y, device):
+    x = torch.tensor(x)
+    if x.dtype == torch.uint8:
+        if x.dim() == 3:
+            x = x.unsqueeze(1)  # grey images: n x h x w
+        elif x.dim() == 4:
+            x = x.permute(0, 3, 1, 2).contiguous()  # colour images: n x h x w x 3
+        # Divided on the CPU: CUDA multiplies by 1/255 instead, and the last bit, hence the digest, would differ.
+        x = x.float() / 255
+    return Split(x.float().to(device), torch.tensor(y).long().to(device))
+
+
+def cache_directory():
+    """Where flatlab keeps data and runs: $FLATLAB_DATA, else the platform's cache directory."""
+    if os.environ.get("FLATLAB_DATA"):
+        return Path(os.environ["FLATLAB_DATA"]).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "flatlab"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "flatlab"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flatlab"
+
+
+# Generated and packaged data
+
+
+def _need(module, name):
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{name} needs a package that is not there ({error}); "
+                          "run: pip install 'flatlab[book]'") from error
+
+
+@functools.cache
+def _mnist1d():
+    make = _need("mnist1d.data", "mnist1d").make_dataset
+    before = random.getstate(), np.random.get_state(legacy=False)  # mnist1d seeds both global generators
+    try:
+        made = make()
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+    return made["x"].astype(np.float32), made["y"], made["x_test"].astype(np.float32), made["y_test"]
+
+
+def _digits():
+    digits = _need("sklearn.datasets", "digits").load_digits()
+    x = (digits.images / 16).astype(np.float32)[:, None]
+    order = np.random.RandomState(0).permutation(len(x))  # RandomState's stream is frozen for ever
+    train, test = order[:1437], order[1437:]
+    return x[train], digits.target[train], x[test], digits.target[test]
+
+
+def _timit(path):
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not there: TIMIT is licensed (https://catalog.ldc.upenn.edu/LDC93S1), so prepare it with Kaldi "
+            "and save train_x (N x 360), train_y, test_x and test_y there with numpy.savez, "
+            "or use spoken-digits, an open stand-in")
+    try:
+        arrays = _read(path)
+        for x, y in (arrays[:2], arrays[2:]):
+            if x.shape != (len(y), 360) or y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0:
+                raise ValueError(f"inputs {x.dtype} {x.shape}, targets {y.dtype} {y.shape}")
+    except ValueError as error:
+        raise ValueError(f"{path} should hold train_x (N x 360), train_y (N class numbers from 0), test_x and "
+                         f"test_y, but does not ({error}); it was left as it is") from error
+    return arrays, int(max(arrays[1].max(), arrays[3].max())) + 1
+
+
+# Kept files: made once, read ever after
+
+
+def _read(path):
+    """The four arrays of an .npz. Raises ValueError if it is damaged, OSError only if it cannot be read."""
+    content = path.read_bytes()  # all of them first, so that an OSError is the disk's
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return tuple(file[key] for key in _KEYS)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged zip raises almost anything
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _check(name, arrays):
+    train, test, shape, classes = _KEPT[name]
+    for array, wanted in zip(arrays, ((train, *shape), (train,), (test, *shape), (test,))):
+        if array.dtype != np.uint8 or array.shape != wanted:
+            raise ValueError(f"{array.dtype} {array.shape} stands where uint8 {wanted} should")
+    if max(arrays[1].max(), arrays[3].max()) >= classes:
+        raise ValueError(f"a label is not below {classes}")
+
+
+def _kept(name, root):
+    path = root / f"{name}.npz"
+    if not path.exists():
+        _make(name, path)
+    try:
+        arrays = _read(path)
+        _check(name, arrays)
+    except ValueError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(f"{path} was damaged ({error}) and has been removed: call again to make it afresh") from error
+    return arrays
+
+
+def _make(name, path):
+    """Download and write <name>.npz in a folder beside it, then move it into place: whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{name}.*"):  # by a process that was killed; a younger one may be at work
+            if time.time() - left.stat().st_mtime > 86_400:
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{name}.") as work:
+            work = Path(work)
+            arrays = _download(name, work)
+            _check(name, arrays)
+            with open(work / "whole.npz", "wb") as file:
+                np.savez(file, **dict(zip(_KEYS, arrays)))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(work / "whole.npz", path)
+    except ImportError:
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            advice = "make room there or point FLATLAB_DATA at another folder"
+        else:
+            advice = "check the network and call again"
+        raise OSError(f"could not make {path} ({error}); nothing half-written was kept: {advice}") from error
+
+
+def _download(name, work):
+    if name == "spoken-digits":
+        return speech.spoken_digits(work.parent / "fsdd" / "recordings", work)
+    datasets = _torchvision(name).datasets
+    arrays = []
+    for train in (True, False):
+        part = getattr(datasets, _TORCHVISION[name])(work, train=train, download=True)
+        arrays += [np.asarray(part.data), np.asarray(part.targets, dtype=np.uint8)]
+    return arrays
+
+
+_declared = []  # keeps the declaration below alive
+
+
+def _torchvision(name="this"):
+    """torchvision, also beside a CPU-only torch.
+
+    The common wheel is linked against CUDA. Beside a CPU-only torch its extension does not load, and the import
+    dies on two operators that nobody declared; once they are declared, data sets, transforms and models work.
+    """
+    try:
+        return _need("torchvision", name)
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
+    for module in [module for module in sys.modules if module.partition(".")[0] == "torchvision"]:
+        del sys.modules[module]  # the half-imported ones
+    return _need("torchvision", name)
