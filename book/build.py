@@ -1,0 +1,106 @@
+"""Build the book: `python book/build.py [SOURCE]`. SOURCE holds _config.yml and _toc.yml; the pages land in SOURCE/_build/html.
+
+Jupyter Book 1 alone does three things that a book of experiments cannot have, so this wrapper stands around it:
+- an incremental build does not read an unchanged page again and so passes although its notebook still fails: the pages and
+  the doctrees of the last build are removed first, and warnings are errors;
+- its execution cache is keyed by the source of the cells only: the cache used here lies in a directory named after a
+  fingerprint of everything else an output depends on;
+- a kernel sees the user's own configuration and environment: the one used here does not.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+SMOKE_DATA = ("mnist1d", "digits")  # what the chapters train on at the smoke tier
+
+# Variables by which somebody's own set-up would reach the kernels. The configuration directories are replaced below.
+PERSONAL = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "JUPYTERCACHE", "MPLBACKEND")
+
+
+def fingerprint(source: Path) -> str:
+    """A hash of all that an output depends on besides the cells: package, recorded results, pins, data, Python, torch."""
+    files = [source / "requirements.txt"]
+    for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "results/**/*"):
+        files += source.glob(pattern)
+    if "FLATLAB_DATA" in os.environ:
+        files += [Path(os.environ["FLATLAB_DATA"]) / f"{name}.npz" for name in SMOKE_DATA]
+    digest = hashlib.sha256(f"{platform.python_version()} {metadata.version('torch')}".encode())
+    for file in sorted(files):
+        if file.is_file():
+            name = file.relative_to(source) if file.is_relative_to(source) else file.name
+            digest.update(f"\n{name} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+    return digest.hexdigest()[:16]
+
+
+def environment(source: Path, output: Path) -> dict:
+    """The environment of the kernels: smoke tier, CPU, two threads, this tree's package, nobody's own configuration."""
+    env = {name: value for name, value in os.environ.items() if name not in PERSONAL}
+    env |= {
+        "FLATLAB_TIER": "smoke",
+        "FLATLAB_STORE": str(output / "store"),
+        "PYTHONPATH": str(source),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_CONFIG_DIR": str(output / "settings" / "jupyter"),
+        "IPYTHONDIR": str(output / "settings" / "ipython"),
+        "MPLCONFIGDIR": str(output / "settings" / "matplotlib"),
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "2",
+        "MKL_NUM_THREADS": "2",
+    }
+    return env
+
+
+def build(source: Path) -> int:
+    """Build the book in `source`. Returns 0 only if every page was read, every cell ran and nothing warned."""
+    output = source / "_build"
+    cache = output / "cache" / fingerprint(source)
+    for stale in [output / "html", output / ".doctrees", *(output / "cache").glob("*")]:
+        if stale != cache:
+            shutil.rmtree(stale, ignore_errors=True)
+    cache.mkdir(parents=True, exist_ok=True)
+
+    settings = yaml.safe_load((source / "_config.yml").read_text(encoding="utf8"))
+    settings.setdefault("execute", {}).update(execute_notebooks="cache", cache=str(cache))
+    settings.setdefault("sphinx", {}).setdefault("config", {})["nb_execution_raise_on_error"] = True
+    config = output / "config.yml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf8")
+
+    run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    options = ["-W", "--keep-going", "--config", str(config), "--path-output", str(source)]
+    done = subprocess.run([*run, "build", str(source), *options], env=environment(source, output), stdin=subprocess.DEVNULL)
+    return done.returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the book; fails if a cell raises or anything warns.")
+    parser.add_argument("source", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent)
+    source = parser.parse_args().source.resolve()
+    if not (source / "_toc.yml").is_file():
+        parser.error(f"{source} holds no _toc.yml: name the directory that does.")
+    start = time.monotonic()
+    status = build(source)
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    page = source / "_build" / "html" / "index.html"
+    if status or not page.is_file():
+        print(f"The book was not built ({minutes} min {seconds} s): the first error above says why.", file=sys.stderr)
+        return status or 1
+    (page.parent / ".complete").touch()  # last: `make test` takes a book without it for unfinished
+    print(f"The book is at {page} (built in {minutes} min {seconds} s).")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
