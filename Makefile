@@ -1,0 +1,55 @@
+# Two commands: `make book` and `make test`. Each sets itself up in .venv first; nothing is taken for set up before it is.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON3 ?= python3
+PYTHON := .venv/bin/python
+
+# The stamp's name holds what the environment was made from, and where: a changed pin or a moved tree has another stamp.
+# It is written last, so an interrupted set-up has none and starts over.
+READY := .venv/ready-$(shell { cat requirements.txt pyproject.toml; pwd; } | cksum | tr -d ' ')
+
+BOOK := _build/html/.complete
+SOURCES := Makefile _config.yml _toc.yml $(shell find book flatlab labs/release results -type f \
+             -not -path '*/.*' -not -path '*/__pycache__/*' 2>/dev/null)
+
+NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval.cfg
+
+.PHONY: book test lab labs setup clean help
+
+book: $(READY)  ## build the book at the smoke tier, with real computation; prints where it is
+	@$(PYTHON) book/build.py
+
+test: $(READY) $(BOOK)  ## run everything: unit tests, chapters, labs, their pipeline, the built pages in a browser
+	@env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/store" \
+	  $(PYTHON) -m pytest $(NOTEBOOKS) tests $(wildcard book labs/source)
+
+lab: $(READY)  ## open JupyterLab on the chapters and the labs
+	@$(PYTHON) -m jupyter lab
+
+labs: $(READY)  ## make the students' editions, labs/release, from the masters in labs/source
+	@$(PYTHON) labs/pipeline.py release
+
+setup: $(READY)  ## only create .venv, with the pinned environment and the package
+
+clean:  ## remove what was built, and the environment
+	rm -rf .venv _build
+
+help:  ## list these
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 8
+
+$(READY):
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo 'flatlab needs Python 3.11 or newer: name one, as in `make book PYTHON3=python3.12`.' >&2; exit 1; }
+	@echo 'Setting up .venv; this takes some minutes the first time.'
+	@rm -rf .venv
+	@$(PYTHON3) -m venv .venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BOOK): $(SOURCES) | $(READY)
+	@$(PYTHON) book/build.py
