@@ -51,7 +51,7 @@ class Split:
 
     def __post_init__(self):
         if len(self.x) != len(self.y):
-            raise ValueError(f"a split needs a target for each row, but {len(self.x)} rows have {len(self.y)}")
+            raise ValueError(f"a split needs a target for each row: {len(self.x)} rows have {len(self.y)}")
 
     def __len__(self):
         return len(self.y)
@@ -85,7 +85,7 @@ class Data:
 
     @functools.cached_property
     def digest(self):
-        """A hexadecimal name for the content (shapes, types and bytes of the tensors), whatever the device."""
+        """A hexadecimal name for the content: shapes, types and bytes of the tensors, on any device alike."""
         content = hashlib.blake2b(digest_size=32)
         for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
             array = np.ascontiguousarray(tensor.cpu().numpy())
@@ -106,13 +106,13 @@ def load(name, *, device=None, root=None):
 
     device: where the tensors go; CUDA if there is one, else the CPU.
     root: the folder of the kept files; $FLATLAB_DATA, else the platform's cache directory.
-    Raises ValueError for an unknown name or a wrong timit.npz, FileNotFoundError for an absent one, ImportError
-    for a missing optional package, OSError when a download or a kept file fails: one sentence that says what to do.
+    Raises ValueError for an unknown name or device or a wrong timit.npz, FileNotFoundError for an absent one,
+    ImportError for a missing optional package, OSError when a download or a kept file fails.
     """
     if name not in NAMES:
         nearest = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0)[0]
-        raise ValueError(f"there is no data set {name!r}; did you mean {nearest!r}? There are {', '.join(NAMES)}")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        raise ValueError(f"there is no data set {name!r}: did you mean {nearest!r}, of {', '.join(NAMES)}?")
+    device = _device(device)
     root = Path(root).expanduser() if root else cache_directory()
     if name == "mnist1d":
         arrays, classes = _mnist1d(), 10
@@ -126,6 +126,16 @@ def load(name, *, device=None, root=None):
     return Data(name, classes, _split(train_x, train_y, device), _split(test_x, test_y, device))
 
 
+def _device(device):
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch's own sentences run over many lines
+        raise ValueError(f"there is no device {str(device)!r} here: leave it out, or say 'cpu'") from error
+    return torch.device(device)
+
+
 def _split(x, y, device):
     x = torch.tensor(x)
     if x.dtype == torch.uint8:
@@ -133,7 +143,7 @@ def _split(x, y, device):
             x = x.unsqueeze(1)  # grey images: n x h x w
         elif x.dim() == 4:
             x = x.permute(0, 3, 1, 2).contiguous()  # colour images: n x h x w x 3
-        # Divided on the CPU: CUDA multiplies by 1/255 instead, and the last bit, hence the digest, would differ.
+        # Divided on the CPU: CUDA multiplies by 1/255 instead, and the last bit and the digest would differ.
         x = x.float() / 255
     return Split(x.float().to(device), torch.tensor(y).long().to(device))
 
@@ -183,8 +193,8 @@ def _digits():
 def _timit(path):
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is not there: TIMIT is licensed (https://catalog.ldc.upenn.edu/LDC93S1), so prepare it with Kaldi "
-            "and save train_x (N x 360), train_y, test_x and test_y there with numpy.savez, "
+            f"{path} is not there: TIMIT is licensed (https://catalog.ldc.upenn.edu/LDC93S1), so prepare it "
+            "with Kaldi and save train_x (N x 360), train_y, test_x and test_y there with numpy.savez, "
             "or use spoken-digits, an open stand-in")
     try:
         arrays = _read(path)
@@ -192,8 +202,9 @@ def _timit(path):
             if x.shape != (len(y), 360) or y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0:
                 raise ValueError(f"inputs {x.dtype} {x.shape}, targets {y.dtype} {y.shape}")
     except ValueError as error:
-        raise ValueError(f"{path} should hold train_x (N x 360), train_y (N class numbers from 0), test_x and "
-                         f"test_y, but does not ({error}); it was left as it is") from error
+        raise ValueError(
+            f"{path} should hold train_x (N x 360), train_y (N class numbers from 0), test_x and test_y, "
+            f"but does not ({error}); it was left as it is") from error
     return arrays, int(max(arrays[1].max(), arrays[3].max())) + 1
 
 
@@ -230,7 +241,7 @@ def _kept(name, root):
         _check(name, arrays)
     except ValueError as error:
         path.unlink(missing_ok=True)
-        raise OSError(f"{path} was damaged ({error}) and has been removed: call again to make it afresh") from error
+        raise OSError(f"{path} was damaged ({error}) and is now removed: call again to remake it") from error
     return arrays
 
 
@@ -238,7 +249,7 @@ def _make(name, path):
     """Download and write <name>.npz in a folder beside it, then move it into place: whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{name}.*"):  # by a process that was killed; a younger one may be at work
+        for left in path.parent.glob(f".{name}.*"):  # by a killed process; a younger one may be in use
             if time.time() - left.stat().st_mtime > 86_400:
                 shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{name}.") as work:
@@ -277,8 +288,8 @@ _declared = []  # keeps the declaration below alive
 def _torchvision(name="this"):
     """torchvision, also beside a CPU-only torch.
 
-    The common wheel is linked against CUDA. Beside a CPU-only torch its extension does not load, and the import
-    dies on two operators that nobody declared; once they are declared, data sets, transforms and models work.
+    The common wheel is linked against CUDA. Beside a CPU-only torch its extension does not load, and the
+    import dies on two operators nobody declared; with them declared, data sets, transforms and models work.
     """
     try:
         return _need("torchvision", name)

@@ -1,4 +1,4 @@
-"""Spoken digits as frames of 360 numbers: an open stand-in for the paper's TIMIT, which is licensed. It is not TIMIT.
+"""Spoken digits as frames of 360 numbers: an open stand-in for TIMIT, which is licensed. It is not TIMIT.
 
 The Free Spoken Digit Dataset v1.0.10 (Jackson et al., CC BY-SA 4.0): 3,000 recordings at 8 kHz, six speakers
 saying ten digits fifty times; recordings with index < 5 are the test split, as its authors have it.
@@ -21,11 +21,11 @@ SHA256 = "0900e6ac05fd34e012bd7b8202598df703a011d3ce8c085ceab03284183b9a4a"
 
 
 def spoken_digits(folder, work):
-    """uint8 train_x (N x 360), train_y, test_x, test_y; from folder if it is there, else downloaded through work.
+    """uint8 train_x (N x 360), train_y, test_x, test_y; from folder if it is there, else downloaded via work.
 
-    A row is one frame: log-mel energies of it and its four neighbours on either side, 9 x 40 = 360 numbers (the
-    ends of a recording are repeated). Its class is 30 speaker + 3 digit + third of the word, the speakers in
-    alphabetical order.
+    A row is one frame: log-mel energies of it and of its four neighbours on either side, 9 x 40 = 360 numbers
+    (the ends of a recording are repeated). Its class is 30 speaker + 3 digit + third of the word, with the
+    speakers in alphabetical order.
     Raises OSError when the recordings are not the released ones.
     """
     if folder.is_dir():
@@ -54,7 +54,7 @@ def spoken_digits(folder, work):
 def _download(archive):
     with urllib.request.urlopen(ARCHIVE, timeout=60) as source, open(archive, "wb") as file:
         shutil.copyfileobj(source, file)
-    with tarfile.open(archive) as tar:  # read in memory: nothing of the archive is written under a name it chose
+    with tarfile.open(archive) as tar:  # in memory: no path that the archive names is written
         return {Path(member.name).name: tar.extractfile(member).read() for member in tar
                 if member.isfile() and "/recordings/" in member.name and member.name.endswith(".wav")}
 
@@ -66,7 +66,7 @@ def _samples(content):
 
 @functools.cache
 def mel_filters():
-    """40 triangles over 257 frequencies, spaced equally in mel = 2595 log10(1 + f/700) from 20 to 4,000 Hz."""
+    """40 triangles over 257 frequencies, equally spaced in mel , 2595 log10(1 + f/700), 20 to 4,000 Hz."""
     mel = np.linspace(*2595 * np.log10(1 + np.array([20, 4000]) / 700), 42)
     edges = 700 * (10 ** (mel / 2595) - 1)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -78,8 +78,8 @@ def mel_filters():
 def log_mel(samples):
     """int16 samples at 8 kHz -> frames x 40 in uint8: log-mel energies of 25 ms Hann windows every 10 ms.
 
-    With samples in [-1, 1], a natural log energy e is kept as round(255 (e + 16) / 22), clipped: the same map for
-    all recordings. Nothing is normalised by recording or speaker, since who speaks is part of the class.
+    With samples in [-1, 1], a natural log energy e is kept as round(255 (e + 16) / 22), clipped: the same map
+    for all recordings. Nothing is normalised by recording or speaker, since who speaks is part of the class.
     """
     windows = np.lib.stride_tricks.sliding_window_view(samples / 32768, 200)[::80]
     power = np.abs(np.fft.rfft(windows * np.hanning(202)[1:-1], 512)) ** 2
