@@ -21,19 +21,20 @@ from pathlib import Path
 
 import yaml
 
-SMOKE_DATA = ("mnist1d", "digits")  # what the chapters train on at the smoke tier
-
 # Variables by which somebody's own set-up would reach the kernels. The configuration directories are replaced below.
 PERSONAL = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "JUPYTERCACHE", "MPLBACKEND")
 
 
+def data_directory(source: Path) -> Path:
+    """The data sets that the kernels see: $FLATLAB_DATA, else the book's own, never somebody's cache directory."""
+    return Path(os.environ.get("FLATLAB_DATA") or source / "_build" / "data").resolve()
+
+
 def fingerprint(source: Path) -> str:
     """A hash of all that an output depends on besides the cells: package, recorded results, pins, data, Python, torch."""
-    files = [source / "requirements.txt"]
+    files = [source / "requirements.txt", *data_directory(source).glob("*.npz")]
     for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "results/**/*"):
         files += source.glob(pattern)
-    if "FLATLAB_DATA" in os.environ:
-        files += [Path(os.environ["FLATLAB_DATA"]) / f"{name}.npz" for name in SMOKE_DATA]
     digest = hashlib.sha256(f"{platform.python_version()} {metadata.version('torch')}".encode())
     for file in sorted(files):
         if file.is_file():
@@ -42,12 +43,14 @@ def fingerprint(source: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def environment(source: Path, output: Path) -> dict:
+def environment(source: Path) -> dict:
     """The environment of the kernels: smoke tier, CPU, two threads, this tree's package, nobody's own configuration."""
+    output = source / "_build"
     env = {name: value for name, value in os.environ.items() if name not in PERSONAL}
     env |= {
         "FLATLAB_TIER": "smoke",
         "FLATLAB_STORE": str(output / "store"),
+        "FLATLAB_DATA": str(data_directory(source)),
         "PYTHONPATH": str(source),
         "PYTHONNOUSERSITE": "1",
         "PYTHONHASHSEED": "0",
@@ -80,7 +83,7 @@ def build(source: Path) -> int:
 
     run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     options = ["-W", "--keep-going", "--config", str(config), "--path-output", str(source)]
-    done = subprocess.run([*run, "build", str(source), *options], env=environment(source, output), stdin=subprocess.DEVNULL)
+    done = subprocess.run([*run, "build", str(source), *options], env=environment(source), stdin=subprocess.DEVNULL)
     return done.returncode
 
 

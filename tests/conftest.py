@@ -1,0 +1,32 @@
+"""What every test stands on: the repository, a store of its own, a browser."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The top of the repository."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    """No test reads or writes the runs of the book or of a user."""
+    monkeypatch.setenv("FLATLAB_STORE", str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def browser_program():
+    """The path of a Chromium. Where there is none the test is skipped; in CI that is a failure."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    if os.environ.get("CI") == "true":
+        pytest.fail("CI must look at the pages, but there is no chromium or google-chrome on the PATH: install one.")
+    pytest.skip("no chromium or google-chrome on the PATH: install one to have the pages looked at")

@@ -1,0 +1,138 @@
+"""The build driver: what must fail fails, what must run again runs again, and what has not changed does not.
+
+Jupyter Book 1 alone gets each of these wrong (an incremental build passes although a page still fails; the execution cache
+does not see a changed package), so each is proved here on a book of one page, built by the same driver.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import textwrap
+
+import nbformat
+import pytest
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A book of one page that prints a helper's answer and writes down that it ran; its path holds a space."""
+    source = tmp_path / "a book"
+    files = {
+        "_config.yml": "title: tiny\nonly_build_toc_files: true\n",
+        "_toc.yml": "format: jb-book\nroot: page\n",
+        "requirements.txt": "torch==1\n",
+        "flatlab/__init__.py": "",
+        "flatlab/helper.py": "answer = 'forty-one'\n",
+    }
+    for name, text in files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    return source
+
+
+@pytest.fixture
+def driver(root):
+    """book/build.py as a module."""
+    spec = importlib.util.spec_from_file_location("build", root / "book" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_page(book, code):
+    code = "from flatlab.helper import answer\nopen('ran', 'a').write('x')\n" + textwrap.dedent(code)
+    cells = [nbformat.v4.new_markdown_cell("# A page"), nbformat.v4.new_code_cell(code)]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), book / "page.ipynb")
+
+
+def build(root, book, **variables):
+    command = [sys.executable, root / "book" / "build.py", book]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **variables})
+
+
+def runs(book):
+    """How often the page has run."""
+    return len((book / "ran").read_text())
+
+
+def page(book):
+    return (book / "_build" / "html" / "page.html").read_text()
+
+
+def test_the_page_runs_again_when_and_only_when_something_it_depends_on_has_changed(root, book):
+    def built():
+        done = build(root, book)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert str(book / "_build" / "html" / "index.html") in done.stdout
+        return runs(book)
+
+    write_page(book, "print('The answer is', answer)")
+    assert built() == 1 and "The answer is forty-one" in page(book)
+    assert built() == 1, "nothing had changed"
+    (book / "flatlab" / "helper.py").write_text("answer = 'forty-two'\n")
+    assert built() == 2 and "The answer is forty-two" in page(book), "a helper module had changed"
+    (book / "requirements.txt").write_text("torch==2\n")
+    assert built() == 3, "a pin had changed"
+    assert len(list((book / "_build" / "cache").iterdir())) == 1, "the caches of former states are removed"
+
+
+def test_the_fingerprint_follows_package_results_pins_and_data(driver, book, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLATLAB_DATA", str(tmp_path))
+    seen = [driver.fingerprint(book)]
+    for file in (
+        book / "flatlab" / "deep" / "new.py",
+        book / "flatlab" / "paper_figures" / "curve.csv",
+        book / "results" / "table.json",
+        book / "requirements.txt",
+        tmp_path / "mnist.npz",
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("one")
+        seen.append(driver.fingerprint(book))
+        file.write_text("two")
+        seen.append(driver.fingerprint(book))
+    assert len(set(seen)) == len(seen)
+    (book / "README.md").write_text("not an ingredient")
+    assert driver.fingerprint(book) == seen[-1]
+
+
+def test_a_cell_that_raises_fails_the_build_from_a_clean_tree_and_from_a_dirty_one(root, book):
+    write_page(book, "raise RuntimeError('this cell is wrong')")
+    for state in ("clean", "dirty"):
+        done = build(root, book)
+        assert done.returncode != 0, state
+        assert "this cell is wrong" in done.stdout + done.stderr, state
+        assert "was not built" in done.stderr, state
+        assert not (book / "_build" / "html" / ".complete").exists(), state
+    write_page(book, "print('mended')")
+    assert build(root, book).returncode == 0
+    write_page(book, "raise RuntimeError('wrong again')")
+    assert build(root, book).returncode != 0, "a good build before does not hide it"
+    assert not (book / "_build" / "html" / ".complete").exists()
+
+
+def test_a_warning_fails_the_build(root, book):
+    write_page(book, "pass")
+    (book / "_toc.yml").write_text("format: jb-book\nroot: page\nchapters:\n- file: other\n")
+    (book / "other.md").write_text("# Other\n\n![](missing.png)\n")
+    done = build(root, book)
+    assert done.returncode != 0 and "missing.png" in done.stderr
+
+
+def test_kernels_do_not_see_somebodys_own_configuration(driver, book, monkeypatch):
+    for name in ("PYTHONSTARTUP", "PYTHONPATH", "MPLBACKEND", "IPYTHONDIR", "MPLCONFIGDIR", "FLATLAB_STORE"):
+        monkeypatch.setenv(name, "mine")
+    monkeypatch.delenv("FLATLAB_DATA", raising=False)
+    env = driver.environment(book)
+    assert "mine" not in env.values()
+    assert env["FLATLAB_TIER"] == "smoke"
+    assert env["FLATLAB_DATA"] == str((book / "_build" / "data").resolve())
+
+
+def test_a_directory_without_a_book_is_refused_in_a_sentence(root, tmp_path):
+    done = build(root, tmp_path)
+    assert done.returncode == 2 and "holds no _toc.yml" in done.stderr

@@ -1,0 +1,245 @@
+"""The project's own rules: light imports, honest pins, one repository address, clean notebooks, a set-up that is never half done."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+TRACKED = [ROOT / name for name in subprocess.run(
+    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+).stdout.split("\0") if name and (ROOT / name).is_file()]
+NOTEBOOKS = [file for file in TRACKED if file.suffix == ".ipynb"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ADDRESS = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+
+
+def name_of(file):
+    return str(file.relative_to(ROOT))
+
+
+def texts(*suffixes):
+    """(file, text) of every tracked text file, or of those with one of these suffixes."""
+    for file in TRACKED:
+        if not suffixes or file.suffix in suffixes:
+            try:
+                yield file, file.read_text(encoding="utf8")
+            except UnicodeDecodeError:
+                pass
+
+
+# The package
+
+
+def test_importing_flatlab_pulls_in_nothing_that_a_figure_or_a_data_set_needs():
+    heavy = ["torchvision", "matplotlib", "scipy", "sklearn", "pandas", "IPython", "ipywidgets", "mnist1d", "nbformat"]
+    code = f"import sys, flatlab; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_importing_flatlab_reports_what_it_adds_to_importing_torch(record_property):
+    code = "import time, torch; start = time.perf_counter(); import flatlab; print(time.perf_counter() - start)"
+    seconds = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    record_property("seconds that `import flatlab` adds to `import torch`", seconds)
+    print(f"`import flatlab` adds {seconds:.2f} s to `import torch`")
+
+
+def test_the_package_carries_the_papers_curves():
+    import flatlab
+
+    assert list((Path(flatlab.__file__).parent / "paper_figures").glob("fig3_*.csv"))
+
+
+def test_the_version_is_the_same_everywhere():
+    import flatlab
+
+    assert flatlab.__version__ == PROJECT["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+# What it is made from
+
+
+def test_the_package_gives_lower_bounds_only():
+    """An upper bound or a pin in the package is what breaks a notebook's first cell on somebody else's machine."""
+    required = [line for extra in PROJECT["optional-dependencies"].values() for line in extra] + PROJECT["dependencies"]
+    for line in required:
+        assert [bound.operator for bound in Requirement(line).specifier] == [">="], line
+    assert {Requirement(line).name for line in PROJECT["dependencies"]} == {"torch", "numpy", "safetensors", "tqdm"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "course", "cluster", "dev"}
+
+
+def test_the_books_environment_is_pinned_exactly():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pins = {Requirement(line).name.lower().replace("_", "-"): Requirement(line) for line in lines}
+    assert len(pins) == len(lines), "a package is named twice"
+    for pin in pins.values():
+        assert [bound.operator for bound in pin.specifier] == ["=="] and pin.marker is None and pin.url is None, str(pin)
+        assert "*" not in str(pin.specifier) and "+" not in str(pin.specifier), str(pin)
+    for name, version in (("torch", "2.13.0"), ("torchvision", "0.28.0"), ("jupyter-book", "1.0.4.post1")):
+        assert str(pins[name].specifier) == f"=={version}"
+    extras = [Requirement(line) for extra in PROJECT["optional-dependencies"].values() for line in extra]
+    for wanted in [Requirement(line) for line in PROJECT["dependencies"]] + extras:
+        pin = pins[wanted.name.lower()]
+        assert wanted.specifier.contains(str(pin.specifier)[2:]), f"{pin} is outside {wanted}"
+
+
+# Links and names
+
+
+def test_every_link_to_the_repository_is_the_one_in_the_configuration():
+    owner, name = ADDRESS.removeprefix("https://github.com/").split("/")
+    ours = (f"{owner}/{name}", f"repos/{owner}/{name}")
+    at = re.compile(r"(?:github\.com|colab\.research\.google\.com/github|raw\.githubusercontent\.com)/([\w.-]+/[\w.-]+)")
+    pages = re.compile(r"([\w-]+)\.github\.io/([\w.-]+)")
+    found = 0
+    for file, text in texts():
+        for path in at.findall(text):
+            path = path.rstrip(".").removesuffix(".git")
+            if path.split("/")[1] == name or path.split("/")[0] == owner:
+                found += 1
+                assert path in ours, f"{name_of(file)} links to {path}, _config.yml names {ADDRESS}"
+        for host, page in pages.findall(text):
+            if page.rstrip(".") == name or host == owner:
+                assert (host, page.rstrip(".")) == (owner, name), f"{name_of(file)} links to {host}.github.io/{page}"
+    assert found > 3
+
+
+def test_every_link_to_a_file_of_the_repository_leads_to_one():
+    link = re.compile(re.escape(ADDRESS.split("github.com/")[1]) + r"/(?:blob|tree|edit)/main/([^\s)\"'>#?\\]+)")
+    local = re.compile(r"\]\((?!https?:|#|mailto:|attachment:)([^)#\s]+)")
+    for file, text in texts(".md", ".ipynb", ".toml", ".yml", ".cff"):
+        for path in link.findall(text):
+            assert (ROOT / path.rstrip(".,`")).exists(), f"{name_of(file)} links to {path}, which is not there"
+        if file.suffix == ".ipynb":
+            text = "\n".join(cell.source for cell in nbformat.read(file, 4).cells if cell.cell_type == "markdown")
+        if file.suffix in (".md", ".ipynb"):
+            for path in local.findall(text):
+                assert (file.parent / path).exists(), f"{name_of(file)} links to {path}, which is not there"
+
+
+def test_no_file_names_a_machine():
+    """A path of somebody's disk, or the address of a package registry, works on one machine only."""
+    path = re.compile(r"(?<![\w.$}])/(?:home|Users|root|workspace|mnt|opt|srv|work|tmp)/[\w.-]+")
+    registry = re.compile(r"index-url|://[^\s/]+/simple\b")
+    for file, text in texts():
+        if file.resolve() == Path(__file__).resolve():
+            continue
+        assert not (found := path.search(text)), f"{name_of(file)} names {found.group(0)}"
+        assert not (found := registry.search(text)), f"{name_of(file)} names a registry: {found.group(0)}"
+
+
+# The notebooks
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=name_of)
+def test_a_notebook_is_stored_without_outputs_but_short_pinned_ones(file):
+    notebook = nbformat.read(file, 4)
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        where = f"cell {number}"
+        if "nbval-check-output" in cell.metadata.get("tags", []):
+            assert all(output.output_type in ("stream", "execute_result") for output in cell.outputs), where
+            assert sum(len(json.dumps(output)) for output in cell.outputs) < 2000, f"{where}: a pinned output is short"
+        else:
+            assert not cell.outputs, f"{where} has outputs"
+            assert cell.execution_count is None, f"{where} has an execution count"
+    assert not notebook.metadata.get("widgets"), "stored widget state"
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=name_of)
+def test_a_notebooks_prose_shows_no_raw_directive_in_colab(file):
+    for number, cell in enumerate(nbformat.read(file, 4).cells):
+        if cell.cell_type == "markdown":
+            raw = re.search(r"\{[a-z:]+\}`|^:::|^```\{", cell.source, re.MULTILINE)
+            assert not raw, f"cell {number}: {raw.group(0)!r} is read as it stands outside the book"
+
+
+def test_every_image_has_an_alternative_text():
+    for file, text in texts(".md", ".ipynb"):
+        assert not re.search(r"!\[\s*\]\(", text), f"{name_of(file)}: an image without a text"
+        for image in re.findall(r"<img[^>]*>", text):
+            assert re.search(r"alt=\\?[\"'][^\"'\\]", image), f"{name_of(file)}: {image}"
+        for block in re.findall(r"```\{(?:figure|image)\}(.*?)```", text, re.DOTALL):
+            assert ":alt:" in block, f"{name_of(file)}: {block.strip()[:60]}"
+
+
+# The set-up
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A tree with the Makefile and a python3 that only pretends: it notes what it is asked for, and pip can be made to fail."""
+    tree = tmp_path / "a tree with spaces"
+    tree.mkdir()
+    shutil.copy(ROOT / "Makefile", tree)
+    (tree / "requirements.txt").write_text("a==1\n")
+    (tree / "pyproject.toml").write_text("")
+    python = tmp_path / "python3"
+    python.write_text(
+        "#!/bin/sh\n"
+        'echo "$*" >> asked\n'
+        'case "$*" in\n'
+        '  *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python;;\n'
+        '  *"-r requirements.txt"*) [ ! -e no-network ];;\n'
+        '  *version_info*) [ ! -e too-old ];;\n'
+        "esac\n"
+    )
+    python.chmod(0o755)
+
+    def setup():
+        asked = tree / "asked"
+        asked.unlink(missing_ok=True)
+        # Started from a make, a make would inherit its options.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+        done = subprocess.run(["make", "setup", f"PYTHON3={python}"], cwd=tree, capture_output=True, text=True, env=env)
+        return done, asked.read_text() if asked.exists() else ""
+
+    return tree, setup
+
+
+def test_a_set_up_is_made_once_and_again_when_a_pin_changes(fresh):
+    tree, setup = fresh
+    done, asked = setup()
+    assert done.returncode == 0, done.stderr
+    assert "-r requirements.txt" in asked and "-e ." in asked
+    done, asked = setup()
+    assert done.returncode == 0 and asked == "", "nothing had changed"
+    (tree / "requirements.txt").write_text("a==2\n")
+    assert "-r requirements.txt" in setup()[1]
+
+
+def test_a_set_up_that_was_interrupted_starts_over(fresh):
+    tree, setup = fresh
+    (tree / "no-network").touch()
+    assert setup()[0].returncode != 0
+    (tree / ".venv" / "half-installed").touch()
+    (tree / "no-network").unlink()
+    done, asked = setup()
+    assert done.returncode == 0 and "-r requirements.txt" in asked
+    assert not (tree / ".venv" / "half-installed").exists()
+
+
+def test_a_python_that_is_too_old_is_refused_in_a_sentence(fresh):
+    tree, setup = fresh
+    (tree / "too-old").touch()
+    done, _ = setup()
+    assert done.returncode != 0 and "needs Python 3.11 or newer" in done.stderr
+    assert not (tree / ".venv").exists()
+
+
+def test_make_help_lists_every_command():
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+    for command in ("book", "test", "lab", "labs", "help"):
+        assert re.search(rf"^{command} ", listed, re.MULTILINE), command
