@@ -1,15 +1,15 @@
 """The paper's tables and curves as data.
 
-Keskar, Mudigere, Nocedal, Smelyanskiy, Tang, "On Large-Batch Training for Deep Learning: Generalization Gap and
-Sharp Minima", ICLR 2017, arXiv:1609.04836v2. SB is the small batch (256), LB the large one (10 % of the training
-set). Accuracies and sharpness are in percent, losses are mean cross entropies in nats; a table's entry is the
-mean ± standard deviation of five runs.
+Keskar, Mudigere, Nocedal, Smelyanskiy, Tang, "On Large-Batch Training for Deep Learning: Generalization Gap
+and Sharp Minima", ICLR 2017, arXiv:1609.04836v2. SB is the small batch (256), LB the large one (10 % of the
+training set). Accuracies and sharpness are in percent, losses are mean cross entropies in nats; a table's
+entry is the mean ± standard deviation of five runs.
 
     TABLE2["F1"]["test SB"]           -> Value(mean=98.03, std=0.07)
     curve("fig3", "C1")["loss_test"]  -> 25 numbers, beside curve("fig3", "C1")["alpha"]
 
-The curves were read off the vector graphics of the PDF. The reading error is about 0.1 % of an axis's range (an
-accuracy of 0 may read -0.002). Those of Fig. 4 were drawn as smoothed splines: only their shape is data.
+The curves were read off the vector graphics of the PDF. The reading error is about 0.1 % of an axis's range
+(an accuracy of 0 may read -0.002). Those of Fig. 4 were drawn as smoothed splines: only their shape is data.
 """
 
 import math
@@ -123,8 +123,8 @@ TABLE6 = _table("test SB, test LB, LB 1e-3, LB 5e-4", """
     C4  63.05 ± 0.5   65.88 ± 0.13  271.06 ± 29.69  45.31 ± 5.93
 """)
 
-# Conservative training of the large batch. The small-batch column repeats Table 2's, but prints other deviations
-# for C2 (0.05, there 0.12) and C4 (0.10, there 0.5). The text calls this table "Figure 7".
+# Conservative training of the large batch. The small-batch column repeats Table 2's, but prints other
+# deviations for C2 (0.05, there 0.12) and C4 (0.10, there 0.5). The text calls this table "Figure 7".
 TABLE7 = _table("test SB, test LB, LB 1e-3, LB 5e-4", """
     F1  98.03 ± 0.07  98.12 ± 0.01   232.25 ± 63.81   46.02 ± 12.58
     F2  64.02 ± 0.2   61.94 ± 1.10   928.40 ± 51.63   190.77 ± 25.33
@@ -136,28 +136,29 @@ TABLE7 = _table("test SB, test LB, LB 1e-3, LB 5e-4", """
 
 
 def gap(net):
-    """Table 2's generalization gap as the paper means it: test accuracy of SB minus that of LB, in percent."""
-    return TABLE2[net]["test SB"].mean - TABLE2[net]["test LB"].mean
+    """Table 2's generalization gap as the paper means it: test accuracy of SB minus LB's, in percent."""
+    row = TABLE2[_one_of(net, TABLE2, "the paper's networks are")]
+    return row["test SB"].mean - row["test LB"].mean
 
 
 def curve(figure, net, series=None):
     """A figure's digitised curves: a dictionary of equally long float64 arrays.
 
     fig2  epoch, SB_train, SB_test, LB_train, LB_test        accuracies; in training, running averages
-    fig3  alpha, loss_train, loss_test, acc_train, acc_test  on the line alpha x_l + (1 - alpha) x_s
+    fig3  alpha, loss_train, loss_test, acc_train, acc_test  the line alpha x_l + (1 - alpha) x_s
     fig4  batch_size, value                                  series: test_acc, sharp_1e-3 or sharp_5e-4
     fig5  sb_epoch, SB_acc, PB_acc, sharp_1e-3, sharp_5e-4   PB: large batch, started from that epoch of SB
     fig6  cross_entropy, sharpness                           series: SB_1e-3, LB_1e-3, SB_5e-4 or LB_5e-4
-    fig7  as fig3                                            on the arc sin(alpha pi/2) x_l + cos(alpha pi/2) x_s
+    fig7  as fig3                                            the arc sin(alpha pi/2) x_l + cos(alpha pi/2) x_s
 
-    Fig. 5's legend says 5E-3 where 5E-4 is meant, and so it is read here. The points of Fig. 6 are not in the order
-    of training. Fig. 3's pairs are hardly those of Table 2: C4's large batch is the more accurate one there (64.31
-    against 63.73), and C2's lies far above its row.
+    Fig. 5's legend says 5E-3 where 5E-4 is meant, and so it is read here. The points of Fig. 6 are not in the
+    order of training. Fig. 3's pairs are hardly those of Table 2: C4's large batch is the more accurate one
+    there (64.31 against 63.73), and C2's lies far above its row.
     Raises ValueError for a figure, network or series that is not there.
     """
-    figure, net = str(figure), str(net)
     folder = resources.files("flatlab") / "paper_figures"
-    names = [file.name.removesuffix(".csv").split("_", 2) for file in folder.iterdir()]  # figure, net[, series]
+    # A file is called figure_net.csv or figure_net_series.csv.
+    names = [file.name.removesuffix(".csv").split("_", 2) for file in folder.iterdir()]
     _one_of(figure, {name[0] for name in names}, "the digitised figures are")
     _one_of(net, {name[1] for name in names if name[0] == figure}, f"{figure} shows")
     if figure == "fig6":
