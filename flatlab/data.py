@@ -220,7 +220,7 @@ def _read(path):
     except MemoryError:
         raise
     except Exception as error:  # a damaged zip raises almost anything
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise ValueError(_reason(error)) from error
 
 
 def _check(name, arrays):
@@ -268,7 +268,12 @@ def _make(name, path):
             advice = "make room there or point FLATLAB_DATA at another folder"
         else:
             advice = "check the network and call again"
-        raise OSError(f"could not make {path} ({error}); nothing half-written was kept: {advice}") from error
+        raise OSError(
+            f"could not make {path} ({_reason(error)}); nothing half-written was kept: {advice}") from error
+
+
+def _reason(error):
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(" :")
 
 
 def _download(name, work):

@@ -1,6 +1,7 @@
 """Data: what is loaded, and that a failure leaves nothing half-written and says one sentence.
 
-Kept files are tested on a tiny MNIST (the real shapes are replaced in data._KEPT), so that every failure can be made for real.
+Kept files are tested on a tiny MNIST (the real shapes are replaced in data._KEPT), so that every failure can
+be made for real.
 """
 
 import errno
@@ -32,13 +33,13 @@ KEPT = Path(os.environ.get("FLATLAB_DATA", "/nowhere"))
 
 def arrays(train=6, test=4, shape=(28, 28), seed=0):
     draw = np.random.RandomState(seed)
-    return [draw.randint(0, 256, (train, *shape)).astype(np.uint8), draw.randint(0, 10, train).astype(np.uint8),
-            draw.randint(0, 256, (test, *shape)).astype(np.uint8), draw.randint(0, 10, test).astype(np.uint8)]
+    return [draw.randint(0, end, size).astype(np.uint8)
+            for end, size in ((256, (train, *shape)), (10, train), (256, (test, *shape)), (10, test))]
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """A tiny MNIST behind a torchvision that needs no network; returns its arrays and counts its downloads."""
+    """A tiny MNIST behind a torchvision that needs no network, which counts its downloads."""
     made = types.SimpleNamespace(arrays=arrays(), downloads=0)
     monkeypatch.setitem(data._KEPT, "mnist", (6, 4, (28, 28), 10))
 
@@ -85,8 +86,9 @@ def test_the_folder_is_the_variables_else_the_platforms(monkeypatch, tmp_path):
     monkeypatch.delenv("FLATLAB_DATA")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    for platform, folder in (("linux", Path.home() / ".cache" / "flatlab"), ("win32", tmp_path / "local" / "flatlab"),
-                             ("darwin", Path.home() / "Library" / "Caches" / "flatlab")):
+    home = Path.home()
+    for platform, folder in (("linux", home / ".cache/flatlab"), ("darwin", home / "Library/Caches/flatlab"),
+                             ("win32", tmp_path / "local/flatlab")):
         monkeypatch.setattr(sys, "platform", platform)
         assert data.cache_directory() == folder
 
@@ -137,7 +139,8 @@ def test_a_split_needs_a_target_for_each_row():
 def test_a_subset_of_data_cuts_the_training_split_alone():
     whole = data.Data("digits", 10, numbered(50), numbered(20))
     part = whole.subset(5, seed=3)
-    assert part.name == "digits[5,3]" and part.classes == 10 and len(part.train) == 5 and part.test is whole.test
+    assert part.name == "digits[5,3]" and part.classes == 10
+    assert len(part.train) == 5 and part.test is whole.test
     assert torch.equal(part.train.y, whole.train.subset(5, 3).y)
 
 
@@ -204,7 +207,8 @@ def test_digits_are_scikit_learns_each_once():
     from sklearn.datasets import load_digits
 
     digits, source = flatlab.load("digits", device="cpu"), load_digits()
-    assert digits.train.x.shape == (1437, 1, 8, 8) and digits.test.x.shape == (360, 1, 8, 8) and digits.classes == 10
+    assert digits.train.x.shape == (1437, 1, 8, 8) and digits.test.x.shape == (360, 1, 8, 8)
+    assert digits.classes == 10
     ours = torch.cat([torch.cat([split.x.flatten(1) * 16, split.y[:, None].float()], 1)
                       for split in (digits.train, digits.test)])
     theirs = torch.tensor(np.column_stack([source.data, source.target])).float()
@@ -231,7 +235,7 @@ def test_images_are_kept_once_and_read_ever_after(tiny, tmp_path):
         mnist = flatlab.load("mnist", root=tmp_path / "new" / "folder", device="cpu")
         assert tiny.downloads == 2  # its two splits, once
         assert mnist.train.x.shape == (6, 1, 28, 28) and mnist.train.x.dtype == torch.float32
-        assert np.array_equal(mnist.train.x[:, 0].numpy(), tiny.arrays[0].astype(np.float32) / np.float32(255))
+        assert np.array_equal(mnist.train.x[:, 0], tiny.arrays[0].astype(np.float32) / np.float32(255))
         assert mnist.test.y.tolist() == tiny.arrays[3].tolist() and mnist.test.y.dtype == torch.int64
         assert os.listdir(tmp_path / "new" / "folder") == ["mnist.npz"]
     with np.load(tmp_path / "new" / "folder" / "mnist.npz") as file:
@@ -255,8 +259,9 @@ def test_a_kept_file_needs_no_torchvision(tiny, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("failure", [
-    KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), RuntimeError("Error downloading x.gz"),
-    ConnectionResetError(104, "Connection reset by peer"), IncompleteRead(b"abc", 7), EOFError(), tarfile.ReadError("x"),
+    KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), EOFError(), tarfile.ReadError("x"),
+    ConnectionResetError(104, "Connection reset by peer"), IncompleteRead(b"abc", 7),
+    RuntimeError("Error downloading x.gz:\nTried A, got:\n<error>\nTried B, got:\n<error>\n"),
 ], ids=lambda failure: type(failure).__name__)
 @pytest.mark.parametrize("moment", range(8))
 def test_an_interruption_at_any_moment_keeps_nothing(failure, moment, tiny, monkeypatch, tmp_path):
@@ -354,7 +359,7 @@ def test_a_file_of_something_else_is_removed(content, tiny, tmp_path):
 
 
 def test_damage_anywhere_is_noticed_or_harmless(tiny, tmp_path):
-    """A flipped byte gives the same arrays (it hit what is not read) or the refusal: no other error, no other arrays."""
+    """A flipped byte gives the same arrays (it hit what is not read) or the refusal, and nothing else."""
     draw, noticed = random.Random(0), 0
     for place in [*range(0, 300), *draw.sample(range(len(WHOLE)), 300), *range(len(WHOLE) - 300, len(WHOLE))]:
         damaged = bytearray(WHOLE)
@@ -428,7 +433,7 @@ def test_an_absent_timit_says_how_to_get_it(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [
-    dict(train_x=np.zeros((5, 40), np.float32)), dict(train_y=np.arange(4)), dict(test_y=np.array([0.0, 1.0])),
+    dict(train_x=np.zeros((5, 40), np.float32)), dict(train_y=np.arange(4)), dict(test_y=np.array([0.0, 1])),
     dict(test_y=np.array([0, -1])), dict(train_y=np.zeros((5, 1), int)), dict(train_x=np.float32(3)), None,
 ], ids=["context", "lengths", "float labels", "negative", "column", "scalar", "truncated"])
 def test_a_wrong_timit_is_refused_and_left_as_it_is(changes, tmp_path):
@@ -505,7 +510,8 @@ def test_log_mel_against_the_definition():
     x = samples[80 * frame:80 * frame + 200] / 32768 * window
     spectrum = np.array([np.sum(x * np.exp(-2j * np.pi * k * np.arange(200) / 512)) for k in range(257)])
     energy = [np.log(np.sum(row * np.abs(spectrum) ** 2)) for row in speech.mel_filters()]
-    np.testing.assert_array_equal(speech.log_mel(samples)[frame], np.round(255 * (np.array(energy) + 16) / 22))
+    expected = np.round(255 * (np.array(energy) + 16) / 22)
+    np.testing.assert_array_equal(speech.log_mel(samples)[frame], expected)
 
 
 def test_silence_is_zero_and_context_repeats_the_ends():
@@ -519,9 +525,9 @@ def test_silence_is_zero_and_context_repeats_the_ends():
 
 @pytest.fixture
 def recordings(monkeypatch):
-    """Two speakers, ten digits, six recordings each: file names and wavs, declared to be the released ones."""
+    """Two speakers, ten digits, six recordings each: names and wavs, declared to be the released ones."""
     draw, files, content = np.random.RandomState(0), {}, hashlib.sha256()
-    for name in sorted(f"{digit}_{who}_{k}.wav" for digit in range(10) for who in ("ann", "bo") for k in range(6)):
+    for name in sorted(f"{d}_{who}_{k}.wav" for d in range(10) for who in ("ann", "bo") for k in range(6)):
         samples = draw.randint(-2000, 2000, 900 + draw.randint(300)).astype("<i2")
         content.update(f"{name} {len(samples)} ".encode() + samples.tobytes())
         file = io.BytesIO()
@@ -556,12 +562,12 @@ def test_spoken_digits_come_from_the_archive_or_a_folder_alike(recordings, monke
     monkeypatch.setattr(speech, "ARCHIVE", "file:///nowhere")
     assert flatlab.load("spoken-digits", root=tmp_path / "own", device="cpu").digest == fetched.digest
     assert fetched.classes == 180 and fetched.train.x.shape[1:] == (360,)
-    assert set(fetched.train.y.tolist()) == set(fetched.test.y.tolist()) == set(range(60))  # two speakers of 30
+    assert set(fetched.train.y.tolist()) == set(fetched.test.y.tolist()) == set(range(60))  # two speakers
     assert len(fetched.test) > 4 * len(fetched.train)  # five recordings of six
 
 
 def test_the_classes_of_a_frame(recordings, tmp_path):
-    """3_bo_5 is the one training recording of that speaker and digit: class 30 + 9 + third, in equal thirds."""
+    """3_bo_5 is the one training recording of speaker 1 and digit 3: class 30 + 9 + third, in equal thirds."""
     folder = tmp_path / "recordings"
     folder.mkdir()
     for name, content in recordings.items():
@@ -585,8 +591,8 @@ def test_a_bad_archive_keeps_nothing(damage, recordings, monkeypatch, tmp_path):
     archive_of(recordings, path)
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:20_000])
-    address = {"nowhere": "file:///nowhere/at/all", "refused": "http://127.0.0.1:9/x"}.get(damage, path.as_uri())
-    monkeypatch.setattr(speech, "ARCHIVE", address)
+    other = {"nowhere": "file:///nowhere/at/all", "refused": "http://127.0.0.1:9/x"}
+    monkeypatch.setattr(speech, "ARCHIVE", other.get(damage, path.as_uri()))
     with pytest.raises(OSError, match="nothing half-written was kept") as error:
         flatlab.load("spoken-digits", root=tmp_path / "root")
     one_sentence(error)
@@ -617,7 +623,7 @@ def test_the_real_cifar10():
     assert cifar.test.y[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
 
 
-@pytest.mark.skipif(not (KEPT / "fsdd" / "recordings").is_dir(), reason="no $FLATLAB_DATA/fsdd/recordings here")
+@pytest.mark.skipif(not (KEPT / "fsdd/recordings").is_dir(), reason="no $FLATLAB_DATA/fsdd/recordings here")
 def test_the_real_spoken_digits(tmp_path):
     made = speech.spoken_digits(KEPT / "fsdd" / "recordings", tmp_path)  # checks their hash
     data._check("spoken-digits", made)
