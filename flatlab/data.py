@@ -56,6 +56,9 @@ class Split:
     def __len__(self):
         return len(self.y)
 
+    def __repr__(self):
+        return f"Split({len(self)} rows of {tuple(self.x.shape[1:])} on {self.x.device})"
+
     def to(self, device):
         return Split(self.x.to(device), self.y.to(device))
 
