@@ -1,0 +1,285 @@
+"""The inner problem of sharpness: the largest value of f over a box around a point.
+
+    max  f(x + A z)   subject to  |z_i| <= r_i
+
+No method here finds the global maximum: each value is a lower bound of it, and carries what is needed to judge it. All methods but
+scipy's work in u = z / r, u in [-1, 1]^p, and use no absolute tolerance or step size, so multiplying the loss by any positive number
+changes nothing.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+HELD = 2**28                                       # numbers of A that are kept in memory (1 GiB in float32); else drawn at each use
+BLOCK = 2**24                                      # numbers of A drawn at once
+
+
+@dataclass(frozen=True)
+class Region:
+    """The box { x + A z : |z_i| <= radius_i }; A is the identity when there is no subspace."""
+
+    x: torch.Tensor                                # (n,)
+    radius: torch.Tensor                           # (p,)
+    subspace: "Subspace | None" = None
+
+    def point(self, u):
+        """x + A (r u) for u in [-1, 1]^p."""
+        z = self.radius * u
+        return self.x + (z if self.subspace is None else self.subspace @ z)
+
+    def pull(self, gradient):
+        """The gradient in u of a function whose gradient at the point is given: r A^T g."""
+        return self.radius * (gradient if self.subspace is None else self.subspace.transpose(gradient))
+
+
+class Subspace:
+    """A in R^{n x p} with independent standard normal entries from a seed, drawn a block of rows at a time.
+
+    The paper says that A's columns are "randomly generated" and no more; unit variance is the reading that gives sharpness of the
+    size of its Table 4. The entries depend on the seed and the kind of device.
+    """
+
+    def __init__(self, x, columns, seed):
+        if not 1 <= columns <= len(x):
+            raise ValueError(f"the subspace has {columns} dimensions: choose 1 to {len(x):,}, the size of x.")
+        self.x, self.columns, self.seed = x, columns, seed
+        self.held = [self._draw(*block) for block in self._blocks()] if len(x) * columns <= HELD else None
+
+    def _blocks(self):
+        rows = max(1, BLOCK // self.columns)
+        return [(start, min(start + rows, len(self.x))) for start in range(0, len(self.x), rows)]
+
+    def _draw(self, start, stop):
+        generator = torch.Generator(self.x.device).manual_seed(hash((self.seed, start)) % 2**63)
+        return torch.randn(stop - start, self.columns, generator=generator, device=self.x.device, dtype=self.x.dtype)
+
+    def rows(self):
+        """(start, stop, A[start:stop]), block by block."""
+        for index, (start, stop) in enumerate(self._blocks()):
+            yield start, stop, self.held[index] if self.held else self._draw(start, stop)
+
+    def __matmul__(self, z):
+        """A z, of shape (n,)."""
+        product = torch.empty_like(self.x)
+        for start, stop, rows in self.rows():
+            product[start:stop] = rows @ z
+        return product
+
+    def transpose(self, v):
+        """A^T v, of shape (p,)."""
+        return sum(rows.T @ v[start:stop] for start, stop, rows in self.rows())
+
+    def coordinates(self, x):
+        """A^+ x = (A^T A)^{-1} A^T x, the coordinates of x's projection on the columns of A."""
+        gram = sum(rows.T @ rows for _, _, rows in self.rows())
+        return torch.linalg.solve(gram.double(), self.transpose(x).double()).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The largest value found: a lower bound of the maximum over the region.
+
+    `float(maximum)` is the value.
+    """
+
+    value: float                                   # f at .x
+    x: torch.Tensor = field(repr=False)            # (n,)
+    evaluations: int                               # of f and its gradient
+    history: tuple = field(repr=False)             # the best value after each evaluation
+    at_bound: float                                # share of the p coordinates that lie on the boundary
+    converged: bool                                # the first-order conditions hold, or nothing better was found in reach
+    method: str
+
+    def __float__(self):
+        return self.value
+
+
+def box(f, x=None, eps=1e-3, *, subspace=None, seed=0):
+    """The region of Metric 2.1, equation (3):
+
+        full space       |y_i| <= eps (|x_i| + 1),            i = 1..n
+        random subspace  |z_i| <= eps (|(A^+ x)_i| + 1),      i = 1..p,  A in R^{n x p} standard normal
+
+    x           a point of f, default f.x
+    eps         above 0; the paper has 1e-3 and 5e-4
+    subspace    p, the number of random dimensions (the paper has 100), or None for the full space
+
+    Returns a `Region`. Raises ValueError for an eps that is not positive or a p that is not in 1..n.
+    Source: Keskar et al. 2017, equation (3). Explained in the chapter
+    [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    """
+    x = f.x if x is None else x
+    if not eps > 0 or not math.isfinite(eps):
+        raise ValueError(f"eps is {eps}: it is the relative size of the box and must be above 0, e.g. 1e-3.")
+    if subspace is None:
+        return Region(x, eps * (x.abs() + 1))
+    a = Subspace(x, subspace, seed)
+    return Region(x, eps * (a.coordinates(x).abs() + 1), a)
+
+
+def maximise(f, region, *, method="lbfgs", steps=10):
+    """A large value of f over a region.
+
+    method      "lbfgs"  vertex steps, then projected L-BFGS (default); "apgd"  Auto-PGD;
+                "scipy"  the paper's protocol, which is not scale-free and can stop where it starts;
+                "best"   the best of lbfgs and apgd
+    steps       evaluations of f and its gradient after the first (iterations for "scipy")
+
+    Returns a `Maximum`, never below f at the region's centre. Raises ValueError for an unknown method or no steps.
+    Sources: Keskar et al. 2017, section 2.2.1; Croce & Hein 2020 for Auto-PGD. Explained in the chapter
+    [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    """
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}.")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}: take at least one.")
+    return METHODS[method](f, region, steps)
+
+
+class _Search:
+    """h(u) = f(x + A (r u)) on the box [-1, 1]^p, remembering the best point evaluated."""
+
+    def __init__(self, f, region):
+        self.f, self.region = f, region
+        self.value, self.best, self.history = -math.inf, None, []
+
+    def __call__(self, u):
+        value, gradient = self.f.gradient(self.region.point(u))
+        if value > self.value:
+            self.value, self.best = value, u
+        self.history.append(self.value)
+        return value, self.region.pull(gradient)
+
+    def start(self):
+        """The centre, its value and gradient."""
+        u = torch.zeros_like(self.region.radius)
+        return u, *self(u)
+
+    def maximum(self, method, converged):
+        at_bound = (self.best.abs() >= 1).double().mean().item()
+        return Maximum(self.value, self.region.point(self.best), len(self.history), tuple(self.history), at_bound, converged, method)
+
+
+def _lbfgs(f, region, steps):
+    """Vertex steps while they climb, then projected L-BFGS.
+
+    Near a minimum f is convex, and the maximum of a convex function over a box is at a vertex. Stepping to the vertex sign(g) never
+    lowers a convex f. When such a step fails, f has bent, and the curvature pairs gathered so far give quasi-Newton steps on the
+    coordinates that are free to move.
+    """
+    search = _Search(f, region)
+    u, value, gradient = search.start()
+    pairs, vertices, length, converged = [], True, 1.0, False
+    while len(search.history) <= steps and not converged:
+        if vertices:
+            trial = _sign(gradient)
+            converged = torch.equal(trial, u)
+        else:
+            free = ~((u >= 1) & (gradient > 0) | (u <= -1) & (gradient < 0))
+            direction = _two_loop(torch.where(free, gradient, 0), [[torch.where(free, v, 0) for v in pair] for pair in pairs])
+            trial = (u + length * direction).clamp(-1, 1)
+            converged = torch.equal(trial, u)
+        if converged:
+            break
+        new_value, new_gradient = search(trial)
+        pairs = [*pairs, (trial - u, gradient - new_gradient)][-10:]
+        if new_value > value:
+            u, value, gradient, length = trial, new_value, new_gradient, 1.0
+        elif vertices:
+            vertices = False
+        else:
+            length /= 4
+    return search.maximum("lbfgs", converged)
+
+
+def _two_loop(gradient, pairs):
+    """The L-BFGS ascent direction: Nocedal & Wright, algorithm 7.4, for -f, using the pairs along which f is concave."""
+    direction, used = gradient, []
+    for s, y in reversed(pairs):
+        curvature = s @ y
+        if curvature > 0:
+            used.append((s, y, curvature, (s @ direction) / curvature))
+            direction = direction - used[-1][3] * y
+    if not used:
+        return gradient / gradient.abs().mean().clamp_min(torch.finfo(gradient.dtype).tiny)
+    s, y, curvature, _ = used[0]
+    direction = direction * (curvature / (y @ y))
+    for s, y, curvature, weight in reversed(used):
+        direction = direction + s * (weight - (y @ direction) / curvature)
+    return direction
+
+
+def _apgd(f, region, steps):
+    """Auto-PGD: signed gradient steps with momentum, halving the step at checkpoints that show no progress.
+
+    Croce & Hein 2020, algorithm 1, with their constants.
+    """
+    search = _Search(f, region)
+    u, value, gradient = search.start()
+    best = (u, value, gradient)
+    before, step = u, 2.0
+    marks, mark, climbs = _checkpoints(steps), 0, 0
+    step_then, value_then = step, value
+    for k in range(1, steps + 1):
+        target = (u + step * _sign(gradient)).clamp(-1, 1)
+        trial = target if k == 1 else (u + 0.75 * (target - u) + 0.25 * (u - before)).clamp(-1, 1)
+        before, u, last = u, trial, value
+        value, gradient = search(u)
+        climbs += value > last
+        if value > best[1]:
+            best = (u, value, gradient)
+        if k in marks:
+            stuck = step == step_then and best[1] == value_then
+            step_then, value_then = step, best[1]
+            if climbs < 0.75 * (k - mark) or stuck:
+                step /= 2
+                u, value, gradient = best
+                before = u
+            mark, climbs = k, 0
+    return search.maximum("apgd", converged=step < 2e-2)
+
+
+def _checkpoints(steps):
+    places = [0.0, 0.22]
+    while places[-1] < 1:
+        places.append(places[-1] + max(places[-1] - places[-2] - 0.03, 0.06))
+    return {math.ceil(place * steps) for place in places[1:]}
+
+
+def _scipy(f, region, steps):
+    """The paper's protocol: scipy's L-BFGS-B from the centre, in z, with its own tolerances.
+
+    Its first step is about the gradient itself and its stopping rule an absolute one, so the answer depends on the scale of the
+    loss: at a well-trained point it can return the centre. Kept for comparison.
+    """
+    from scipy.optimize import Bounds, minimize                 # an extra: the default path does without scipy
+    search = _Search(f, region)
+    radius = region.radius.double().cpu().numpy()
+
+    def negative(z):
+        value, gradient = search((torch.from_numpy(z) / torch.from_numpy(radius)).to(region.radius))
+        return -value, -(gradient.double().cpu().numpy() / radius)
+
+    result = minimize(negative, 0 * radius, jac=True, method="L-BFGS-B", bounds=Bounds(-radius, radius), options={"maxiter": steps})
+    return search.maximum("scipy", converged=result.status == 0)
+
+
+def _best(f, region, steps):
+    """The better of L-BFGS and Auto-PGD, with the evaluations of both."""
+    found = [_lbfgs(f, region, steps), _apgd(f, region, steps)]
+    best = max(found, key=float)
+    return Maximum(best.value, best.x, sum(m.evaluations for m in found), best.history, best.at_bound, best.converged, best.method)
+
+
+METHODS = {"lbfgs": _lbfgs, "apgd": _apgd, "scipy": _scipy, "best": _best}
+
+
+def _sign(gradient):
+    """sign(g), with a fixed pseudo-random sign where g is zero, so that a search cannot stall where the loss underflows."""
+    if gradient.all():
+        return gradient.sign()
+    generator = torch.Generator(gradient.device).manual_seed(0)
+    random = torch.randint(0, 2, gradient.shape, generator=generator, device=gradient.device).to(gradient) * 2 - 1
+    return torch.where(gradient == 0, random, gradient.sign())
