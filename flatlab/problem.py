@@ -26,14 +26,21 @@ class Problem:
         self.update = UPDATES[recipe.update]
         self.point = nn.Parameter(torch.cat([p.detach().flatten() for p in trainable]))
         self.point.grad = torch.zeros_like(self.point)
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)          # sums over the epoch so far
+        self.correct = torch.zeros((), dtype=torch.int64, device=self.point.device)
+        self.graph = None
         for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.point.grad))):
             parameter.data, parameter.grad = x, g
-        options = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
-        if recipe.optimizer in ("adam", "sgd", "adagrad"):
-            options["fused"] = True
+        options = {"lr": recipe.lr}
         if recipe.optimizer != "rprop":
             options["weight_decay"] = recipe.weight_decay
-        self.optimizer = OPTIMIZERS[recipe.optimizer]([self.point], lr=recipe.lr, **options)
+        if recipe.optimizer == "sgd":
+            options["momentum"] = recipe.momentum
+        if recipe.optimizer in ("adam", "sgd", "adagrad"):
+            options["fused"] = True
+        if recipe.optimizer == "adam" and self.point.is_cuda:
+            options["capturable"] = True
+        self.optimizer = OPTIMIZERS[recipe.optimizer]([self.point], **options)
 
     def gradient(self, inputs, targets):
         """Set point.grad to the gradient of the batch's mean loss; return the loss and the number of correct answers."""
@@ -44,18 +51,47 @@ class Problem:
         loss.backward()
         return loss.detach(), (outputs.detach().argmax(1) == targets).sum()
 
+    def step(self, batch):
+        """One update on the rows `batch`."""
+        loss, correct = self.update(self, self.data.train.x[batch], self.data.train.y[batch])
+        self.loss += loss * len(batch)
+        self.correct += correct
+
     def epoch(self, rows):
         """One pass over the training set in a fresh random order; returns its mean loss and accuracy in percent."""
-        x, y = self.data.train.x, self.data.train.y
-        order = torch.randperm(len(y), device=x.device)
-        loss = torch.zeros((), dtype=torch.float64, device=x.device)
-        correct = torch.zeros((), dtype=torch.int64, device=x.device)
-        self.model.train()
-        for batch in order.split(batch_sizes(len(y), rows)):
-            batch_loss, batch_correct = self.update(self, x[batch], y[batch])
-            loss += batch_loss * len(batch)
-            correct += batch_correct
-        return loss.item() / len(y), 100 * correct.item() / len(y)
+        count = len(self.data.train.y)
+        order = torch.randperm(count, device=self.point.device)
+        if self.point.is_cuda and self.recipe.optimizer in ("adam", "sgd") and self.graph is None:
+            self._capture(rows)
+        self.loss.zero_()
+        self.correct.zero_()
+        for batch in order.split(batch_sizes(count, rows)):
+            if self.graph is not None and len(batch) == rows:
+                self.rows.copy_(batch)
+                self.graph.replay()
+            else:
+                self.step(batch)
+        return self.loss.item() / count, 100 * self.correct.item() / count
+
+    def _capture(self, rows):
+        """Record a step on `rows` rows as a CUDA graph, which reads the rows' numbers from self.rows.
+
+        Capturing wants a few real steps first; whatever they changed is put back.
+        """
+        before = {name: tensor.clone() for name, tensor in self.state().items()}
+        self.rows = torch.arange(rows, device=self.point.device)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step(self.rows)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step(self.rows)
+        for name, tensor in self.state().items():
+            tensor.copy_(before[name]) if name in before else tensor.zero_()       # an optimizer starts with all zeros
+        self.graph = graph
 
     def test(self):
         """(loss, accuracy in percent) on the test split, by running averages if the net keeps them."""

@@ -5,11 +5,11 @@ device and a batch is a row of a permutation. The random numbers of an epoch dep
 was killed goes on from its last whole epoch as if nothing had happened.
 """
 
+import contextlib
 import copy
 import dataclasses
 import hashlib
 import inspect
-import os
 import time
 from dataclasses import dataclass
 
@@ -55,6 +55,8 @@ class Recipe:
                              "of the training set (a float, above 0 and at most 1.0).")
         if self.epochs < 0 or not self.lr > 0:
             raise ValueError(f"epochs is {self.epochs} and lr is {self.lr}: epochs cannot be negative and lr must be above 0.")
+        if self.weight_decay and self.optimizer == "rprop":
+            raise ValueError("rprop looks at signs only and has no weight_decay: leave it at 0.")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum is for optimizer='sgd', and this one is {self.optimizer!r}: leave it at 0.")
 
@@ -141,24 +143,24 @@ def train(net, data, recipe=None, *, seed=0, x0=None, store=None, progress=True,
                 history = saved["history"]
                 if not partial:
                     return Run(tensors["x0"], tensors["x"], history, recipe, seed, saved["facts"],
-                               part_of(tensors, "buffer."), model.requires_grad_(True))
+                               part_of(tensors, "buffer."), model)
                 problem.restore(tensors)
 
-    bar = _bar(recipe.epochs, len(history["epoch"]), f"{name} {data.name} batch {rows}", progress)
-    with bar, torch.random.fork_rng(devices=[start.device] if start.device.type == "cuda" else []):
+    with (_bar(recipe.epochs, len(history["epoch"]), f"{name} {data.name} batch {rows}", progress) as bar,
+          torch.random.fork_rng(devices=[start.device] if start.is_cuda else []), _arithmetic(recipe.precision)):
         began = time.perf_counter() - (history["seconds"][-1] if history["seconds"] else 0.0)
         for epoch in range(len(history["epoch"]) + 1, recipe.epochs + 1):
             torch.manual_seed(_epoch_seed(seed, epoch))
-            loss, correct = problem.epoch(rows)
+            loss, accuracy = problem.epoch(rows)
             if not loss < float("inf"):
                 raise FloatingPointError(f"the training loss is {loss} in epoch {epoch}: lower lr, which is {recipe.lr}.")
             test_loss, test_accuracy = problem.test()
-            entry = (epoch, loss, correct, test_loss, test_accuracy, (problem.point.detach() - start).norm().item(),
+            entry = (epoch, loss, accuracy, test_loss, test_accuracy, (problem.point.detach() - start).norm().item(),
                      time.perf_counter() - began, epoch * len(batch_sizes(len(data.train.y), rows)))
             for column, value in zip(HISTORY, entry):
                 history[column].append(value)
             bar.update()
-            bar.set_postfix_str(f"train {correct:.1f} % test {test_accuracy:.1f} %")
+            bar.set_postfix_str(f"train {accuracy:.1f} % test {test_accuracy:.1f} %")
             if store is not None and epoch < recipe.epochs:
                 store.put(key, {"x0": start, **problem.state()}, {"history": history, "facts": facts}, partial=True)
 
@@ -198,6 +200,21 @@ def _identity(net, model, data, recipe, seed, x0):
             "dtype": str(x0.dtype), "semantics": stores.semantics()}
 
 
+@contextlib.contextmanager
+def _arithmetic(precision):
+    """float32 products in float32, or in TF32 where the recipe says so; the user's settings come back afterwards."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = precision != "float32"
+        yield
+    finally:
+        for backend, allowed in zip(backends, before):
+            backend.allow_tf32 = allowed
+
+
 def _bar(total, done, label, show):
     from tqdm.auto import tqdm                                 # here: it looks for a notebook, which takes time at import
-    return tqdm(total=total, initial=done, desc=label, unit="epoch", leave=False, disable=None if show and "TQDM_DISABLE" not in os.environ else True)
+    options = {} if show else {"disable": True}                # else left to tqdm, which obeys TQDM_DISABLE
+    return tqdm(total=total, initial=done, desc=label, unit="epoch", leave=False, **options)
