@@ -1,11 +1,13 @@
-"""Build the book: `python book/build.py [SOURCE]`. SOURCE holds _config.yml and _toc.yml; the pages land in SOURCE/_build/html.
+"""Build the book: `python book/build.py [SOURCE]`.
 
-Jupyter Book 1 alone does three things that a book of experiments cannot have, so this wrapper stands around it:
-- an incremental build does not read an unchanged page again and so passes although its notebook still fails: the pages and
-  the doctrees of the last build are removed first, and warnings are errors;
-- its execution cache is keyed by the source of the cells only: the cache used here lies in a directory named after a
+SOURCE holds _config.yml and _toc.yml (default: this repository); the pages land in SOURCE/_build/html.
+
+Jupyter Book 1 alone does three things that a book of experiments cannot have:
+- an incremental build does not read an unchanged page again and so passes although its notebook still fails:
+  here the pages and doctrees of the last build are removed first, and warnings are errors;
+- its execution cache is keyed by the source of the cells only: here it lies in a directory named after a
   fingerprint of everything else an output depends on;
-- a kernel sees the user's own configuration and environment: the one used here does not.
+- a kernel sees the user's own configuration and environment: here it does not.
 """
 
 import argparse
@@ -21,17 +23,27 @@ from pathlib import Path
 
 import yaml
 
-# Variables by which somebody's own set-up would reach the kernels. The configuration directories are replaced below.
-PERSONAL = ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "JUPYTERCACHE", "MPLBACKEND")
+ROOT = Path(__file__).resolve().parent.parent
+
+# Variables by which somebody's own set-up would reach the kernels. environment() replaces the directories.
+PERSONAL = (
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONHOME",
+    "JUPYTER_PATH",
+    "JUPYTER_CONFIG_PATH",
+    "JUPYTERCACHE",
+    "MPLBACKEND",
+)
 
 
 def data_directory(source: Path) -> Path:
-    """The data sets that the kernels see: $FLATLAB_DATA, else the book's own, never somebody's cache directory."""
+    """Where the kernels find data sets: $FLATLAB_DATA, else the book's own place, never a user's cache."""
     return Path(os.environ.get("FLATLAB_DATA") or source / "_build" / "data").resolve()
 
 
 def fingerprint(source: Path) -> str:
-    """A hash of all that an output depends on besides the cells: package, recorded results, pins, data, Python, torch."""
+    """A hash of what outputs depend on besides cells: package, results, pins, data, Python and torch."""
     files = [source / "requirements.txt", *data_directory(source).glob("*.npz")]
     for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "results/**/*"):
         files += source.glob(pattern)
@@ -44,7 +56,7 @@ def fingerprint(source: Path) -> str:
 
 
 def environment(source: Path) -> dict:
-    """The environment of the kernels: smoke tier, CPU, two threads, this tree's package, nobody's own configuration."""
+    """What the kernels see: smoke tier, CPU, two threads, this tree's package, nobody's own configuration."""
     output = source / "_build"
     env = {name: value for name, value in os.environ.items() if name not in PERSONAL}
     env |= {
@@ -67,7 +79,7 @@ def environment(source: Path) -> dict:
 
 
 def build(source: Path) -> int:
-    """Build the book in `source`. Returns 0 only if every page was read, every cell ran and nothing warned."""
+    """Build the book in `source`; 0 only if every page was read, every cell ran and nothing warned."""
     output = source / "_build"
     cache = output / "cache" / fingerprint(source)
     for stale in [output / "html", output / ".doctrees", *(output / "cache").glob("*")]:
@@ -83,13 +95,15 @@ def build(source: Path) -> int:
 
     run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     options = ["-W", "--keep-going", "--config", str(config), "--path-output", str(source)]
-    done = subprocess.run([*run, "build", str(source), *options], env=environment(source), stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*run, "build", str(source), *options], env=environment(source), stdin=subprocess.DEVNULL
+    )
     return done.returncode
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the book; fails if a cell raises or anything warns.")
-    parser.add_argument("source", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent)
+    parser.add_argument("source", nargs="?", type=Path, default=ROOT)
     source = parser.parse_args().source.resolve()
     if not (source / "_toc.yml").is_file():
         parser.error(f"{source} holds no _toc.yml: name the directory that does.")
@@ -98,7 +112,10 @@ def main() -> int:
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     page = source / "_build" / "html" / "index.html"
     if status or not page.is_file():
-        print(f"The book was not built ({minutes} min {seconds} s): the first error above says why.", file=sys.stderr)
+        print(
+            f"The book was not built ({minutes} min {seconds} s): the first error above says why.",
+            file=sys.stderr,
+        )
         return status or 1
     (page.parent / ".complete").touch()  # last: `make test` takes a book without it for unfinished
     print(f"The book is at {page} (built in {minutes} min {seconds} s).")

@@ -1,7 +1,7 @@
 """The build driver: what must fail fails, what must run again runs again, and what has not changed does not.
 
-Jupyter Book 1 alone gets each of these wrong (an incremental build passes although a page still fails; the execution cache
-does not see a changed package), so each is proved here on a book of one page, built by the same driver.
+Jupyter Book 1 alone gets each of these wrong: an incremental build passes though a page still fails, and the
+execution cache does not see a changed package. So each is proved on a book of one page.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ import pytest
 
 @pytest.fixture
 def book(tmp_path):
-    """A book of one page that prints a helper's answer and writes down that it ran; its path holds a space."""
+    """A book of one page that prints a helper's answer and notes that it ran; its path holds a space."""
     source = tmp_path / "a book"
     files = {
         "_config.yml": "title: tiny\nonly_build_toc_files: true\n",
@@ -51,7 +51,9 @@ def write_page(book, code):
 
 def build(root, book, **variables):
     command = [sys.executable, root / "book" / "build.py", book]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **variables})
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **variables}
+    )
 
 
 def runs(book):

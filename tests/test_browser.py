@@ -1,4 +1,4 @@
-"""The built pages as a reader sees them: in a browser, light and dark, wide and phone, with and without the network.
+"""The built pages as a reader without a network sees them: light and dark, wide and on a phone.
 
 Builds nothing: `make test` builds the book first.
 """
@@ -18,10 +18,10 @@ PAGES = sorted(
 )
 VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 
-# What a page asks of the network, and does without: the script that draws a live widget, and the badges' and buttons' hosts.
+# What a page asks of the network, and does without: the script that draws a live widget.
 OUTSIDE = re.compile(r"^https?://(?!(127\.0\.0\.1|localhost)[:/])")
 
-# Jupyter Book loads sphinx-thebe whether it is wanted or not, which writes its settings twice into each page: nothing is lost.
+# Jupyter Book loads sphinx-thebe wanted or not, which writes its settings twice: nothing is lost.
 HARMLESS = "Identifier 'THEBE_JS_URL' has already been declared"
 
 pytestmark = pytest.mark.skipif(
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     reason="the book is not built: run `make book`, or `make test`, which does",
 )
 
-# Every element that holds text of its own, with its colour, the first solid ground beneath it, and the ratio of the two.
+# Every element whose own text stands out too little from the first solid ground beneath it.
 CONTRAST = """() => {
   const channels = (css) => (css.match(/[\\d.]+/g) || []).map(Number);
   const luminance = ([r, g, b]) => {
@@ -48,22 +48,27 @@ CONTRAST = """() => {
     const own = [...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
     if (!own || !node.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
     if (node.matches('.headerlink, .headerlink *, script, style, noscript')) continue;
-    const [a, b] = [luminance(channels(getComputedStyle(node).color)), luminance(ground(node))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor.push(`${ratio.toFixed(1)} ${node.tagName}.${node.className}: ${node.textContent.trim().slice(0, 40)}`);
+    const pair = [channels(getComputedStyle(node).color), ground(node)].map(luminance);
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    const text = node.textContent.trim().slice(0, 40);
+    if (ratio < 4.5) poor.push(`${ratio.toFixed(1)} ${node.tagName}.${node.className}: ${text}`);
   }
   return [...new Set(poor)];
 }"""
 
 # Elements that stick out to the right although nothing around them scrolls.
 WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
-  [...document.querySelectorAll('main *')].filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
+  [...document.querySelectorAll('main *')]
+    .filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
     .slice(0, 5).map((node) => `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 40)}`)
     .concat(`the page is ${document.documentElement.scrollWidth} wide`)"""
 
 IMAGES = """() => [...document.querySelectorAll('article img')].map((image) => ({
   src: image.src.slice(0, 120), alt: image.alt, loaded: image.complete && image.naturalWidth > 0,
   width: image.getBoundingClientRect().width}))"""
+
+# A role, a directive or a formula that nothing has read.
+RAW = re.compile(r"\{[a-z:]+\}`|\{[a-z]+\}\s*$|:::|\$\$|\\begin\{|(?<![\w$])\$[^$\n]{1,60}\$", re.MULTILINE)
 
 # Text as a reader sees it, without code, where a brace or the word "Traceback" may be meant.
 PROSE = """() => {
@@ -91,8 +96,15 @@ def address():
 def browser(browser_program):
     """A headless Chromium without the network: whatever the pages need must be among them."""
     playwright = pytest.importorskip("playwright.sync_api")
-    quiet = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", "--disable-quic"]
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+    ]
     with playwright.sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=browser_program, args=quiet)
         yield chromium
@@ -101,7 +113,7 @@ def browser(browser_program):
 
 @pytest.fixture(params=VIEWS, ids=lambda view: f"{view[0]}-{view[1]}")
 def tab(request, browser, address):
-    """A function that opens a page in one theme and width, and gives (page, what went wrong on the console)."""
+    """A function that opens a page in one theme and width; gives (page, what went wrong on the console)."""
     theme, width = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     context.route(OUTSIDE, lambda route: route.abort())
@@ -109,10 +121,15 @@ def tab(request, browser, address):
     def opened(path):
         page = context.new_page()
         wrong = []
+
+        def note(message):
+            where = message.location.get("url", "")
+            if message.type == "error" and not OUTSIDE.match(where):
+                wrong.append(f"{message.text} {where}")
+
         page.on("pageerror", lambda error: wrong.append(str(error)) if str(error) != HARMLESS else None)
-        page.on("console", lambda message: wrong.append(f"{message.text} {message.location.get('url', '')}")
-                if message.type == "error" and not OUTSIDE.match(message.location.get("url", "")) else None)
-        page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+        page.on("console", note)
+        page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
         page.goto(f"{address}/{path}", wait_until="load")
         page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
         return page, wrong
@@ -129,14 +146,16 @@ def test_a_page_reads_well(tab, path):
     assert page.evaluate(WIDE) == [], "the page scrolls sideways"
     for image in page.evaluate(IMAGES):
         assert image["loaded"], image
-        assert image["alt"] and not re.fullmatch(r"(\.\./)*_images/.*|[\w/.-]+\.(svg|png)", image["alt"]), f"no text: {image}"
+        assert image["alt"] and not re.fullmatch(r"[\w/.-]+\.(svg|png)", image["alt"]), f"no text: {image}"
     assert page.evaluate(CONTRAST) == [], "text that can hardly be read"
     prose = page.evaluate(PROSE)
-    assert not (raw := re.search(r"\{[a-z:]+\}`|\{[a-z]+\}\s*$|:::|\$\$|\\begin\{|(?<![\w$])\$[^$\n]{1,60}\$", prose, re.MULTILINE)), raw
+    assert not (raw := RAW.search(prose)), raw
     text = page.inner_text("article")
     assert "Traceback (most recent call last)" not in text
     assert page.locator("article .output.stderr").count() == 0, "a warning stands in the page"
-    assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, "a formula that MathJax refused"
+    assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, (
+        "a formula that MathJax refused"
+    )
     if page.locator("article .math").count():
         assert page.locator("article mjx-container").count(), "formulas were not set"
 
@@ -151,7 +170,8 @@ def test_a_chapter_opens_in_colab_from_the_configured_repository(root):
         links = re.findall(r"https://colab\.research\.google\.com/[^\"' ]*", (HTML / path).read_text())
         notebook = root / path.replace(".html", ".ipynb")
         if notebook.exists():
-            wanted = f"https://colab.research.google.com/github/{address}/blob/main/{path.replace('.html', '.ipynb')}"
+            file = path.replace(".html", ".ipynb")
+            wanted = f"https://colab.research.google.com/github/{address}/blob/main/{file}"
             assert wanted in links, f"{path} has no Colab button, or one that leads to {links}"
         for link in links:
             assert (root / link.partition("/blob/main/")[2]).is_file(), f"{path}: {link} leads nowhere"
