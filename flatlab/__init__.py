@@ -10,6 +10,7 @@
 
 from flatlab.data import Data, Split, load
 from flatlab.nets import build
+from flatlab.experiments import Result, recorded, reproduce
 from flatlab.maximise import Maximum, Region, box, maximise
 from flatlab.objective import Objective
 from flatlab.paths import Path, arc, line

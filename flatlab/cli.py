@@ -1,0 +1,178 @@
+"""The `flatlab` command: errors are one sentence and exit status 2; `--json` prints for machines."""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+
+import flatlab
+from flatlab import data as datasets, experiments, nets, paper, store as stores
+from flatlab.train import Recipe
+
+DESCRIPTION = "Why do large batches generalise worse? Train, measure sharpness, and redo Keskar et al. 2017."
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        answer, text = options.run(options)
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        print(f"flatlab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("flatlab: interrupted; what was finished is in the store, and the same command goes on from there.", file=sys.stderr)
+        return 130
+    print(json.dumps(answer) if options.json else text)
+    return 0
+
+
+def parser():
+    root = argparse.ArgumentParser("flatlab", description=DESCRIPTION)
+    root.add_argument("--version", action="version", version=flatlab.__version__)
+    commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name, run, text):
+        p = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        p.set_defaults(run=run)
+        p.add_argument("--json", action="store_true", help="print one JSON object")
+        return p
+
+    p = command("data", _data, "Load data sets, downloading what is not there yet.")
+    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(datasets.NAMES)}; none: list them")
+
+    p = command("train", _train, "Train one run, or read it from the store.")
+    _run_options(p)
+
+    p = command("sharpness", _sharpness, "Measure the sharpness (Metric 2.1) of one run, training it if need be.")
+    _run_options(p)
+    p.add_argument("--eps", type=float, default=1e-3, help="relative size of the box")
+    p.add_argument("--subspace", type=int, metavar="P", help="random dimensions; default: the full space")
+    p.add_argument("--method", default="lbfgs", help="lbfgs, apgd, best, or the paper's scipy")
+    p.add_argument("--steps", type=int, default=10, help="steps of the inner maximisation")
+
+    p = command("line", _line, "The loss along the line from small to large batch (Figure 3), or the arc (Figure 7).")
+    _run_options(p)
+    p.add_argument("--large", type=_number, default=0.10, help="the large batch at alpha = 1")
+    p.add_argument("--arc", action="store_true", help="follow the arc of Figure 7")
+
+    p = command("reproduce", _reproduce, "Redo one of the paper's tables or figures and write its result file.")
+    p.add_argument("experiment", help=f"of {', '.join(experiments.EXPERIMENTS)}")
+    p.add_argument("--tier", default="smoke", help=f"of {', '.join(experiments.TIERS)}")
+    p.add_argument("--store", help="directory of runs; default: $FLATLAB_STORE or the platform's cache")
+    p.add_argument("--out", help="result file; default: EXPERIMENT-TIER.json here")
+
+    p = command("runs", _runs, "List, show or prune the runs of a store.")
+    p.add_argument("action", choices=("list", "show", "prune"))
+    p.add_argument("key", nargs="?", help="for show: the run's key, or its first digits")
+    p.add_argument("--store", help="directory of runs")
+    return root
+
+
+def _run_options(p):
+    p.add_argument("net", help=f"of {', '.join(nets.NAMES)}")
+    p.add_argument("data", help=f"of {', '.join(datasets.NAMES)}")
+    p.add_argument("--batch-size", type=_number, default=256, help="rows, or a fraction such as 0.10")
+    for name in ("epochs", "optimizer", "lr", "momentum", "weight_decay", "precision"):
+        default = getattr(Recipe(), name)
+        p.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=" ")
+    p.add_argument("--seed", type=int, default=0, help="of initialisation and batches")
+    p.add_argument("--store", help="directory of runs; default: $FLATLAB_STORE or the platform's cache")
+
+
+def _number(text):
+    return float(text) if any(mark in text for mark in ".e") else int(text)
+
+
+def _trained(options, data, **changes):
+    fields = {f.name for f in dataclasses.fields(Recipe)} & set(vars(options))
+    recipe = Recipe(**{name: getattr(options, name) for name in fields})
+    return flatlab.train(options.net, data, recipe, seed=options.seed, store=stores.Store(options.store),
+                         progress=sys.stderr.isatty(), **changes)
+
+
+def _data(options):
+    if not options.names:
+        return {"names": datasets.NAMES, "root": str(datasets.cache_directory())}, "\n".join(datasets.NAMES)
+    found = [flatlab.load(name) for name in options.names]
+    answer = {d.name: {"train": len(d.train), "test": len(d.test), "shape": list(d.train.x.shape[1:]), "classes": d.classes}
+              for d in found}
+    return answer, "\n".join(f"{name}: {a['train']:,} + {a['test']:,} rows of {tuple(a['shape'])}, {a['classes']} classes"
+                             for name, a in answer.items())
+
+
+def _train(options):
+    run = _trained(options, flatlab.load(options.data))
+    return {"facts": run.facts, "history": run.history}, repr(run)
+
+
+def _sharpness(options):
+    data = flatlab.load(options.data)
+    run = _trained(options, data)
+    found = flatlab.sharpness(flatlab.Objective(options.net, data.train), run.x, options.eps, subspace=options.subspace,
+                              method=options.method, steps=options.steps, seed=options.seed)
+    answer = {name: getattr(found, name) for name in ("percent", "base", "peak", "eps", "subspace", "batch_norm", "seed")}
+    maximum = {name: getattr(found.maximum, name) for name in ("evaluations", "at_bound", "converged", "method", "history")}
+    return {**answer, "maximum": maximum, "facts": run.facts}, f"{run}\n{found}"
+
+
+def _line(options):
+    data = flatlab.load(options.data)
+    small, large = _trained(options, data), _trained(options, data, batch_size=options.large)
+    path = (flatlab.arc if options.arc else flatlab.line)(flatlab.Objective(options.net, data.train), small.x, large.x)
+    rows = [f"{alpha:7.3f}  {loss:10.4f}  {accuracy:8.2f} %" for alpha, loss, accuracy in zip(path.alphas, path.loss, path.accuracy)]
+    return ({**dataclasses.asdict(path), "barrier": path.barrier()},
+            "\n".join(["  alpha        loss  accuracy", *rows, f"barrier {path.barrier():.4f}"]))
+
+
+def _reproduce(options):
+    result = flatlab.reproduce(options.experiment, options.tier, store=options.store, progress=sys.stderr.isatty())
+    path = options.out or f"{options.experiment}-{options.tier}.json"
+    result.save(path)
+    return {"file": path, **dataclasses.asdict(result)}, f"{_summary(result)}\nwritten to {path}"
+
+
+def _summary(result):
+    """The table with the paper's beside it, mean ± standard deviation over the seeds; for a curve, its size."""
+    published = {"table2": paper.TABLE2, "table3": paper.TABLE3, "table4": paper.TABLE4}.get(result.experiment)
+    lines = [f"{result.experiment} at the {result.tier} tier, {len(result.seeds)} seeds"]
+    for net, columns in result.values.items():
+        lines.append(f"{net} on {result.data[net]}")
+        for column, values in columns.items():
+            if published is None:
+                lines.append(f"  {column:12} {len(values)} x {len(values[0])} values")
+                continue
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            beside = f"   paper {published[net][column]}" if net in published else ""
+            lines.append(f"  {column:12} {statistics.mean(values):.2f} ± {spread:.2f}{beside}")
+    return "\n".join(lines)
+
+
+def _runs(options):
+    store = stores.Store(options.store)
+    if options.action == "prune":
+        removed = [str(path) for path in store.prune()]
+        return {"removed": removed}, f"{len(removed)} files removed from {store.root}"
+    found = [{"key": key, "partial": partial, "facts": facts} for key, partial, facts in store.runs()]
+    if options.action == "show":
+        if not options.key:
+            raise ValueError("say which run to show: a key, or its first digits, from `flatlab runs list`.")
+        found = [run for run in found if run["key"].startswith(options.key)]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} runs in {store.root} have a key that starts with {options.key!r}: give one of `flatlab runs list`.")
+        return found[0], json.dumps(found[0], indent=1)
+    return {"root": str(store.root), "runs": found}, "\n".join(map(_run_line, found)) or f"no runs in {store.root}"
+
+
+def _run_line(run):
+    if run["facts"] is None:
+        return f"{run['key']}  not a whole run"
+    facts = run["facts"]["facts"]
+    state = "half-finished" if run["partial"] else "finished"
+    return (f"{run['key']}  {facts['net']:6} {facts['data']:10} batch {facts['rows']:<6} seed {facts['seed']}  "
+            f"{len(run['facts']['history']['epoch'])} epochs, {state}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
