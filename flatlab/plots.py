@@ -135,3 +135,246 @@ def by_batch(runs):
     for run in sorted(runs, key=lambda run: (run.facts["rows"], run.seed)):
         found.setdefault(run.facts["rows"], []).append(run)
     return found
+
+
+# Chapter 1: the puzzle
+
+
+def accuracy(runs):
+    """Final accuracy against batch size: test (filled) and training (hollow), every seed as a dot."""
+    groups = by_batch(runs)
+    colour = colours(groups)
+    figure, axes = canvas()
+    columns = {"batch size": [], "seed": [], "test accuracy": [], "training accuracy": []}
+    for batch, group in groups.items():
+        for name, face in (("train_accuracy", "none"), ("test_accuracy", colour[batch])):
+            values = [run.history[name][-1] for run in group]
+            mean, half = interval(values)
+            axes.plot([batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, markeredgewidth=0)
+            axes.errorbar(batch * 1.09, mean, half, fmt="o", color=colour[batch], markerfacecolor=face, capsize=3)
+        label(axes, batch * 1.09, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
+        for run in group:
+            row = (batch, run.seed, run.history["test_accuracy"][-1], run.history["train_accuracy"][-1])
+            for column, value in zip(columns.values(), row):
+                column.append(value)
+    figure.data = columns
+    axes.set(xscale="log", xlabel="batch size", ylabel="accuracy, %")
+    axes.set_xticks(list(groups), labels=[str(batch) for batch in groups])
+    axes.minorticks_off()
+    axes.margins(x=0.12)
+    axes.text(0.02, 0.5, "hollow: training\nfilled: test", transform=axes.transAxes)
+    stamp(figure, run.facts["data"], len(group))
+    return figure
+
+
+def learning_curves(runs, network="C1"):
+    """Figure 2: accuracy against epoch, smallest and largest batch of the runs; the paper's network in a panel of its own."""
+    from flatlab import paper
+    groups = by_batch(runs)
+    figure, (ours, theirs) = canvas(7.0, 3.6, 1, 2, sharey=True)
+    figure.data = {"epoch": runs[0].history["epoch"]}
+    for batch, colour in ((min(groups), SMALL), (max(groups), LARGE)):
+        for name, style in (("train", "--"), ("test", "-")):
+            table = [run.history[f"{name}_accuracy"] for run in groups[batch]]
+            mean = band(ours, figure.data["epoch"], table, colour, linestyle=style)
+            figure.data[f"batch {batch}, {name}, mean"], figure.data[f"batch {batch}, {name}, ±"] = map(list, intervals(table))
+        label(ours, figure.data["epoch"][-1], mean[-1], f"batch {batch}", colour)
+    curve = paper.curve("fig2", network)
+    for name, words, shift in (("SB", "small", 4), ("LB", "large", -4)):
+        theirs.plot(curve["epoch"], curve[f"{name}_train"], color=PAPER, linewidth=1, linestyle="--")
+        theirs.plot(curve["epoch"], curve[f"{name}_test"], color=PAPER, linewidth=1.2)
+        label(theirs, curve["epoch"][-1], curve[f"{name}_test"][-1], words, PAPER, xytext=(6, shift))
+    ours.set_title("ours")
+    theirs.set_title(f"the paper's Fig. 2: {network}, {paper.NETWORKS[network].data}")
+    for axes in (ours, theirs):
+        axes.set(xlabel="epoch")
+    ours.set_ylabel("accuracy, %")
+    ours.text(0.98, 0.02, "solid: test\ndashed: training", transform=ours.transAxes, ha="right", va="bottom")
+    stamp(figure, runs[0].facts["data"], len(groups[batch]))
+    return figure
+
+
+def against_updates(runs):
+    """Test accuracy against the number of updates: the same runs as at equal epochs, seen at equal updates."""
+    groups = by_batch(runs)
+    colour = colours(groups)
+    figure, axes = canvas()
+    figure.data = {"batch size": [], "updates": [], "test accuracy, mean": [], "±": []}
+    for batch, group in groups.items():
+        updates, table = group[0].history["updates"], [run.history["test_accuracy"] for run in group]
+        mean, half = intervals(table)
+        band(axes, updates, table, colour[batch])
+        label(axes, updates[-1], mean[-1], str(batch), colour[batch])
+        for column, values in zip(figure.data.values(), ([batch] * len(updates), updates, mean, half)):
+            column.extend(list(values))
+    axes.set(xscale="log", xlabel="updates", ylabel="test accuracy, %")
+    axes.set_title("one epoch to the last, for each batch size")
+    stamp(figure, runs[0].facts["data"], len(group))
+    return figure
+
+
+def early_stopping(runs):
+    """Test accuracy at the last epoch (filled) and at each run's own best epoch, chosen on the test set (hollow)."""
+    groups = by_batch(runs)
+    colour = colours(groups)
+    figure, axes = canvas(6.2, 3.2)
+    figure.data = {"batch size": [], "seed": [], "last epoch": [], "best epoch": [], "which": []}
+    for batch, group in groups.items():
+        curves = [run.history["test_accuracy"] for run in group]
+        for values, face, shift in (([c[-1] for c in curves], colour[batch], 0.94), ([max(c) for c in curves], "none", 1.06)):
+            mean, half = interval(values)
+            axes.errorbar(batch * shift, mean, half, fmt="o", color=colour[batch], markerfacecolor=face, capsize=3)
+        for run, curve in zip(group, curves):
+            row = (batch, run.seed, curve[-1], max(curve), run.history["epoch"][int(np.argmax(curve))])
+            for column, value in zip(figure.data.values(), row):
+                column.append(value)
+    axes.set(xscale="log", xlabel="batch size", ylabel="test accuracy, %")
+    axes.set_xticks(list(groups), labels=[str(batch) for batch in groups])
+    axes.minorticks_off()
+    axes.margins(x=0.12)
+    axes.text(0.98, 0.95, "hollow: best epoch\nfilled: last epoch", transform=axes.transAxes, ha="right", va="top")
+    stamp(figure, runs[0].facts["data"], len(group))
+    return figure
+
+
+# Chapter 2: flat and sharp
+
+
+def displaced(f, minima, displacements):
+    """Figure 1: a training function with a flat and a sharp minimum, and the same function moved, a panel for each displacement.
+
+    f       a function of an array; minima: x of the flat and of the sharp one
+    """
+    x = np.linspace(-4.5, 3.5, 500)
+    figure, panels = canvas(2.2 * len(displacements), 3.0, 1, len(displacements), sharey=True, squeeze=False)
+    figure.data = {"displacement": [], "minimum": [], "training": [], "test": []}
+    for axes, d in zip(panels[0], displacements):
+        axes.plot(x, f(x), color=TEXT)
+        axes.plot(x, f(x - d), color=TEXT, linestyle="--", linewidth=1.2)
+        for name, place, colour in zip(("flat", "sharp"), minima, (SMALL, LARGE)):
+            base, high = float(f(place)), float(f(place - d))
+            axes.plot([place, place], [base, high], color=colour, linewidth=3)
+            axes.plot(place, base, "o", color=colour)
+            label(axes, place, base, f"{name}\n+{high - base:.2f}", colour, xytext=(0, -16), ha="center")
+            for column, value in zip(figure.data.values(), (float(d), name, base, high)):
+                column.append(value)
+        axes.set(title=f"moved by {d:g}", xticks=[], yticks=[], xlabel="x", ylim=(-0.5, None))
+    panels[0][0].set_ylabel("f   (dashed: on test data)")
+    stamp(figure, "a function made up for this page", 0)
+    return figure
+
+
+def increase(displacements, exact, estimate):
+    """What a displacement costs at each minimum, and what half the curvature times its square says it costs.
+
+    exact, estimate     {"flat": increases, "sharp": increases}, one value a displacement
+    """
+    figure, axes = canvas(6.2, 3.2)
+    figure.data = {"displacement": [float(d) for d in displacements]}
+    for name, colour in (("flat", SMALL), ("sharp", LARGE)):
+        axes.plot(displacements, exact[name], color=colour)
+        axes.plot(displacements, estimate[name], color=colour, linestyle=":")
+        label(axes, displacements[-1], exact[name][-1], name, colour)
+        figure.data |= {f"{name}, exact": list(map(float, exact[name])), f"{name}, estimate": list(map(float, estimate[name]))}
+    axes.set(xlabel="displacement", ylabel="test increase", ylim=(0, 1.25))
+    axes.set_title("solid: exact, dotted: half the curvature times the square")
+    stamp(figure, "the same function", 0)
+    return figure
+
+
+def boxes(sides, rounded, worst, tolerance, data):
+    """The training loss when every weight is rounded to a grid, and the worst loss that this could have given.
+
+    sides       the grid's pitch, which is the side of the box
+    rounded     {batch size: losses, seeds x sides}; worst: the same for the worst point of the box
+    """
+    colour = colours(rounded)
+    figure, axes = canvas(6.2, 4.0)
+    figure.data = {"side of the box": [float(side) for side in sides]}
+    for batch in rounded:
+        for name, table, style in (("rounded", rounded, "-"), ("worst", worst, "--")):
+            # Losses range over decades, so mean and interval are those of their logarithms.
+            mean, half = intervals(np.log(table[batch]))
+            axes.plot(sides, np.exp(mean), color=colour[batch], linestyle=style)
+            axes.fill_between(sides, np.exp(mean - half), np.exp(mean + half), color=colour[batch], alpha=0.25, linewidth=0)
+            figure.data[f"batch {batch}, {name}"] = np.exp(mean).tolist()
+            figure.data[f"batch {batch}, {name}, times or over"] = np.exp(half).tolist()
+        label(axes, sides[-1], np.exp(intervals(np.log(rounded[batch]))[0][-1]), f"batch {batch}", colour[batch])
+    axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
+    label(axes, sides[0], tolerance, "acceptable below this line", TEXT, xytext=(0, -9))
+    axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
+    axes.set_title("solid: rounded, dashed: the worst point of the box")
+    stamp(figure, data, len(rounded[batch]))
+    return figure
+
+
+def rescaled(f, alphas, curvature, sharpness):
+    """Left, the loss f(w1, w2) of y = w2 relu(w1 x) and minima that are one function; right, how sharp each of them looks."""
+    figure, (valley, axes) = canvas(6.6, 3.4, 1, 2)
+    w = np.linspace(0.02, 4.2, 120)
+    valley.contour(w, w, f(*np.meshgrid(w, w)), levels=[0.02, 0.2, 1, 4, 10], colors=TEXT, linewidths=0.8)
+    scale = colours(alphas)
+    for alpha in alphas:
+        if alpha <= 4.2:
+            valley.plot(alpha, 1 / alpha, "o", color=scale[alpha])
+    valley.set(xlabel="first weight", ylabel="second weight", title="loss, and four of its minima")
+    axes.plot(alphas, curvature, color=TEXT)
+    axes.plot(alphas, sharpness, color=TEXT, linestyle="--")
+    for alpha, one, other in zip(alphas, curvature, sharpness):
+        axes.plot([alpha, alpha], [one, other], "o", color=scale[alpha])
+    label(axes, alphas[1], curvature[1], "curvature", TEXT, xytext=(-6, 9), ha="right")
+    label(axes, alphas[1], sharpness[1], "$\\phi$, %", TEXT, xytext=(6, -9))
+    axes.set(xscale="log", yscale="log", xlabel="rescaled by", title="one function, any sharpness")
+    figure.data = {"alpha": list(alphas), "largest curvature": list(curvature), "phi, %": list(sharpness)}
+    stamp(figure, "a net of two weights", 0)
+    return figure
+
+
+# The picture in the README
+
+
+def headline(runs, sharpness):
+    """Test accuracy falls and sharpness rises with the batch size.
+
+    sharpness   {batch size: values of phi(1e-3), one a seed}
+    """
+    groups = by_batch(runs)
+    colour = colours(groups)
+    figure, (upper, lower) = canvas(6.2, 4.6, 2, 1, sharex=True)
+    figure.data = {"batch size": [], "seed": [], "test accuracy": [], "phi(1e-3)": []}
+    for batch, group in groups.items():
+        tested = [run.history["test_accuracy"][-1] for run in group]
+        mean, half = interval(tested)
+        upper.errorbar(batch, mean, half, fmt="o", color=colour[batch], capsize=3)
+        label(upper, batch, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
+        # phi ranges over decades, so its mean and interval are those of its logarithm.
+        mean, half = interval(np.log(sharpness[batch]))
+        low, middle, high = np.exp([mean - half, mean, mean + half])
+        lower.errorbar(batch, middle, [[middle - low], [high - middle]], fmt="o", color=colour[batch], capsize=3)
+        label(lower, batch, middle, f"{middle:.0f}", colour[batch], xytext=(8, 0))
+        for run, accurate, phi in zip(group, tested, sharpness[batch]):
+            for column, value in zip(figure.data.values(), (batch, run.seed, accurate, phi)):
+                column.append(value)
+    upper.set(ylabel="test accuracy, %")
+    lower.set(xscale="log", yscale="log", xlabel="batch size", ylabel="sharpness $\\phi(10^{-3})$, %")
+    lower.set_xticks(list(groups), labels=[str(batch) for batch in groups])
+    lower.minorticks_off()
+    lower.margins(x=0.12)
+    stamp(figure, runs[0].facts["data"], len(group))
+    return figure
+
+
+def write_headline(path, seeds=5):
+    """Train and measure what the README's picture shows, smoke tier, and write it as an SVG.
+
+    `python -c "from flatlab import plots; plots.write_headline('book/_static/headline.svg')"`
+    """
+    import flatlab
+    data_set, store = flatlab.load("mnist1d"), flatlab.Store()
+    f = flatlab.Objective("mlp", data_set.train)
+    runs = [flatlab.train("mlp", data_set, batch_size=batch, seed=seed, store=store) for batch in (32, 128, 400, 2000)
+            for seed in range(seeds)]
+    phis = {batch: [float(flatlab.sharpness(f, run.x)) for run in group] for batch, group in by_batch(runs).items()}
+    figure = headline(runs, phis)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+    return figure
