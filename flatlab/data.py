@@ -308,6 +308,4 @@ def _torchvision(name="this"):
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _declared.append(library)
-    for module in [module for module in sys.modules if module.partition(".")[0] == "torchvision"]:
-        del sys.modules[module]  # the half-imported ones
     return _need("torchvision", name)

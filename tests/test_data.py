@@ -50,7 +50,7 @@ def tiny(monkeypatch):
             (Path(root) / "raw" / f"{train}").write_bytes(b"half of it")
             made.downloads += 1
             x, y = made.arrays[:2] if train else made.arrays[2:]
-            self.data, self.targets = torch.tensor(x), torch.tensor(y)
+            self.data, self.targets = torch.tensor(x), torch.tensor(y).long()
 
     monkeypatch.setattr(data, "_torchvision", lambda name: types.SimpleNamespace(
         datasets=types.SimpleNamespace(MNIST=MNIST)))
@@ -395,6 +395,20 @@ def test_a_file_with_other_arrays_is_removed(change, tiny, tmp_path):
     file = io.BytesIO()
     np.savez(file, **made)
     refused_then_remade(file.getvalue(), tiny, tmp_path)
+
+
+class Runs:
+    def __reduce__(self):
+        return os.mkdir, ("unpickled",)
+
+
+def test_a_file_cannot_run_a_program(tiny, monkeypatch, tmp_path):
+    (tmp_path / "root").mkdir()
+    monkeypatch.chdir(tmp_path)
+    file = io.BytesIO()
+    np.savez(file, **{**dict(zip(data._KEYS, arrays())), "train_x": np.array([Runs()])})
+    refused_then_remade(file.getvalue(), tiny, tmp_path / "root")
+    assert os.listdir(tmp_path) == ["root"]
 
 
 def test_a_disk_that_cannot_be_read_is_not_taken_for_damage(tiny, monkeypatch, tmp_path):
