@@ -42,6 +42,9 @@ def test_sums_over_the_tables():
         "2": [598.19, 597.37, 443.99, 426.04], "3": [82.56, 2828.92, 23.29, 753.13],
         "4": [26.6, 504.21, 7.04, 157.58], "6": [291.05, 291.67, 1075.16, 234.09],
         "7": [443.99, 435.455, 3005.86, 696.31]}
+    deviations = {number: round(sum(value.std for row in table.values() for value in row.values()), 2)
+                  for number, table in TABLES.items()}
+    assert deviations == {"2": 9.86, "3": 349.53, "4": 113.3, "6": 156.25, "7": 536.35}
 
 
 @pytest.mark.parametrize("table", [paper.TABLE3, paper.TABLE4], ids=["3", "4"])
@@ -85,6 +88,15 @@ def test_every_curve_can_be_read(figure, net):
             assert column.dtype == np.float64 and np.isfinite(column).all()
             if "acc" in name.lower():
                 assert -0.1 <= column.min() and column.max() <= 100.1
+
+
+def test_figure_4_is_read_series_by_series():
+    for series, values in {"test_acc": [77.8, 76.8, 75.7], "sharp_1e-3": [205, 514, 631],
+                           "sharp_5e-4": [34, 119, 190]}.items():
+        columns = paper.curve("fig4", "C1", series)
+        assert (np.diff(columns["batch_size"]) >= 0).all()
+        at = np.interp([1000, 2000, 5000], columns["batch_size"], columns["value"])
+        np.testing.assert_allclose(at, values, rtol=0.03)
 
 
 @pytest.mark.parametrize("figure", ["fig3", "fig7"])
