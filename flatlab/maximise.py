@@ -8,7 +8,7 @@ changes nothing.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -87,7 +87,7 @@ class Maximum:
     value: float                                   # f at .x
     x: torch.Tensor = field(repr=False)            # (n,)
     evaluations: int                               # of f and its gradient
-    history: tuple = field(repr=False)             # the best value after each evaluation
+    history: tuple = field(repr=False)             # the best value after each evaluation; the first is f at the centre
     at_bound: float                                # share of the p coordinates that lie on the boundary
     converged: bool                                # the first-order conditions hold, or nothing better was found in reach
     method: str
@@ -127,7 +127,8 @@ def maximise(f, region, *, method="lbfgs", steps=10):
                 "best"   the best of lbfgs and apgd
     steps       evaluations of f and its gradient after the first (iterations for "scipy")
 
-    Returns a `Maximum`, never below f at the region's centre. Raises ValueError for an unknown method or no steps.
+    Returns a `Maximum`, never below f at the region's centre. Raises ValueError for an unknown method or no steps, and
+    FloatingPointError where f at the centre is not finite.
     Sources: Keskar et al. 2017, section 2.2.1; Croce & Hein 2020 for Auto-PGD. Explained in the chapter
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
     """
@@ -147,6 +148,8 @@ class _Search:
 
     def __call__(self, u):
         value, gradient = self.f.gradient(self.region.point(u))
+        if not self.history and not abs(value) < math.inf:
+            raise FloatingPointError(f"the loss at the region's centre is {value}: a maximum is sought where the loss is finite.")
         if value > self.value:
             self.value, self.best = value, u
         self.history.append(self.value)
@@ -268,9 +271,9 @@ def _scipy(f, region, steps):
 
 def _best(f, region, steps):
     """The better of L-BFGS and Auto-PGD, with the evaluations of both."""
-    found = [_lbfgs(f, region, steps), _apgd(f, region, steps)]
-    best = max(found, key=float)
-    return Maximum(best.value, best.x, sum(m.evaluations for m in found), best.history, best.at_bound, best.converged, best.method)
+    first, second = _lbfgs(f, region, steps), _apgd(f, region, steps)
+    history = first.history + tuple(max(first.value, value) for value in second.history)
+    return replace(max(first, second, key=float), evaluations=len(history), history=history)
 
 
 METHODS = {"lbfgs": _lbfgs, "apgd": _apgd, "scipy": _scipy, "best": _best}

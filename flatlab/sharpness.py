@@ -46,8 +46,6 @@ def sharpness(f, x=None, eps=1e-3, *, subspace=None, method="lbfgs", steps=10, s
     """
     x = f.x if x is None else x
     maximum = maximise(f, box(f, x, eps, subspace=subspace, seed=seed), method=method, steps=steps)
-    base = f.value(x)
-    if not abs(base) < float("inf"):
-        raise FloatingPointError(f"the loss at x is {base}: sharpness is defined where the loss is finite.")
+    base = maximum.history[0]
     percent = 100 * (maximum.value - base) / (1 + base)
     return Sharpness(percent, base, maximum.value, eps, subspace, f.batch_norm, seed, maximum)

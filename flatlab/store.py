@@ -17,7 +17,9 @@ from safetensors.torch import save
 
 from flatlab.data import cache_directory
 
-SEMANTICS = ("data.py", "nets.py", "problem.py", "updates.py", "train.py")               # the modules that decide what a run comes out as
+# What a run comes out as is decided by the source of these modules, hashed as they are loaded.
+_SOURCES = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("data", "nets", "problem", "updates", "train"))
+SEMANTICS = hashlib.sha256(b"".join(_SOURCES)).hexdigest()[:16]
 
 
 class Store:
@@ -83,12 +85,6 @@ def content_key(identity):
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def semantics():
-    """A hash of the source of the modules that decide what a run comes out as."""
-    sources = (Path(__file__).with_name(name).read_bytes() for name in SEMANTICS)
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
-
-
 def write_whole(path, content):
     """Write bytes to a path so that it holds all of them or is left as it was.
 
@@ -107,4 +103,5 @@ def write_whole(path, content):
         raise OSError(f"{path} could not be written ({error.strerror or error}): free some space or choose another "
                       "directory; nothing was changed.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()

@@ -177,7 +177,7 @@ def provenance(device):
     from flatlab import __version__
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return {"flatlab": __version__, "torch": torch.__version__, "device": name, "semantics": stores.semantics()}
+    return {"flatlab": __version__, "torch": torch.__version__, "device": name, "semantics": stores.SEMANTICS}
 
 
 def _epoch_seed(seed, epoch):
@@ -197,7 +197,7 @@ def _identity(net, model, data, recipe, seed, x0):
                              f"cannot read it ({error}): define them in a file or a notebook cell, or pass store=None.") from error
     point = hashlib.sha256(x0.cpu().numpy().tobytes()).hexdigest()
     return {"net": architecture, "data": data.digest, "recipe": dataclasses.asdict(recipe), "seed": seed, "x0": point,
-            "dtype": str(x0.dtype), "semantics": stores.semantics()}
+            "dtype": str(x0.dtype), "semantics": stores.SEMANTICS}
 
 
 @contextlib.contextmanager

@@ -1,0 +1,103 @@
+"""The command as a user types it: answers, JSON, refusals in one sentence with exit status 2, Ctrl-C with 130."""
+
+import json
+
+import pytest
+
+import flatlab
+from flatlab import cli, experiments
+from flatlab.experiments import Result, Tier
+
+RUN = ["mlp", "mnist1d", "--batch-size", "0.5", "--epochs", "1"]
+
+
+def answer(capsys, *arguments):
+    status = cli.main([*arguments, "--json"])
+    assert status == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_train_then_sharpness_then_line_share_one_run(capsys, tmp_path):
+    store = ["--store", str(tmp_path)]
+    run = answer(capsys, "train", *RUN, *store)
+    assert run["facts"]["rows"] == 2000 and len(run["history"]["epoch"]) == 1
+    found = answer(capsys, "sharpness", *RUN, *store, "--eps", "5e-4", "--subspace", "20", "--steps", "3")
+    assert found["percent"] > 0 and found["subspace"] == 20 and found["maximum"]["evaluations"] <= 4
+    assert len(list(tmp_path.iterdir())) == 1
+    path = answer(capsys, "line", *RUN, *store, "--large", "2000")
+    assert len(path["loss"]) == 25 and len(list(tmp_path.iterdir())) == 2        # 0.5 and 2000 are two recipes
+    assert path["loss"][8] == pytest.approx(path["loss"][16])                    # of the same run
+
+
+def test_runs_list_show_prune(capsys, tmp_path):
+    store = ["--store", str(tmp_path)]
+    assert cli.main(["runs", "list", *store]) == 0 and "no runs" in capsys.readouterr().out
+    cli.main(["train", *RUN, *store])
+    capsys.readouterr()
+    listed = answer(capsys, "runs", "list", *store)["runs"]
+    assert len(listed) == 1 and not listed[0]["partial"]
+    assert answer(capsys, "runs", "show", listed[0]["key"][:6], *store) == listed[0]
+    (tmp_path / "torn.partial").write_bytes(b"x")
+    assert len(answer(capsys, "runs", "prune", *store)["removed"]) == 1
+    assert cli.main(["runs", "list", *store]) == 0 and "1 epochs, finished" in capsys.readouterr().out
+
+
+def test_data(capsys):
+    assert "mnist1d" in answer(capsys, "data")["names"]
+    assert answer(capsys, "data", "digits")["digits"]["classes"] == 10
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["data", "mnist2d"], "did you mean 'mnist1d'"), (["train", "f1", "mnist1d"], "nearest: F1"),
+    (["train", "mlp", "mnist1d", "--lr", "0"], "lr must be above 0"), (["train", "C1", "mnist1d"], "needs images"),
+    (["reproduce", "table22"], "nearest: table2"), (["reproduce", "table2", "--tier", "huge"], "choose one of smoke"),
+    (["runs", "show", "zz"], "0 runs"), (["runs", "show"], "say which run")])
+def test_refusals_are_one_sentence_and_exit_2(capsys, arguments, sentence):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.startswith("flatlab: ") and error.count("\n") == 1
+
+
+def test_an_interrupt_is_130(capsys, monkeypatch):
+    monkeypatch.setattr(flatlab, "load", lambda name: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert cli.main(["train", *RUN]) == 130 and "goes on from there" in capsys.readouterr().err
+
+
+def test_help_of_every_command(capsys):
+    for arguments in ([], ["data"], ["train"], ["sharpness"], ["line"], ["reproduce"], ["runs"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([*arguments, "--help"])
+        assert stop.value.code == 0 and len(capsys.readouterr().out) > 200
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(experiments.TIERS, "smoke", Tier((("mlp", "mnist1d"),), 400, 0.5, (0, 1), 1))
+
+
+def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
+    out = tmp_path / "table3.json"
+    assert cli.main(["reproduce", "table3", "--store", str(tmp_path / "store"), "--out", str(out)]) == 0
+    assert "SB 1e-3" in capsys.readouterr().out
+    result = Result.read(out)
+    assert result.seeds == [0, 1] and set(result.values["mlp"]) == {"SB 1e-3", "LB 1e-3", "SB 5e-4", "LB 5e-4"}
+    assert all(len(v) == 2 for v in result.values["mlp"].values())
+    assert {"flatlab", "torch", "device", "commit", "seconds", "date", "semantics"} <= set(result.provenance)
+    assert result.recipes["mlp"]["LB"]["batch_size"] == 0.5
+
+
+def test_experiments_share_their_runs_and_agree(tmp_path, tiny):
+    results = {name: flatlab.reproduce(name, store=tmp_path, progress=False) for name in experiments.EXPERIMENTS}
+    assert len(list(tmp_path.iterdir())) == 4                     # two batch sizes, two seeds, trained once
+    accuracy, path = results["table2"].values["mlp"], results["fig3"].values["mlp"]
+    for seed in (0, 1):
+        assert path["acc_test"][seed][8] == accuracy["test SB"][seed] and path["acc_test"][seed][16] == accuracy["test LB"][seed]
+        assert results["fig2"].values["mlp"]["SB_test"][seed][-1] == accuracy["test SB"][seed]
+
+
+def test_a_result_that_is_not_recorded_or_not_ours_is_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run `flatlab reproduce table2"):
+        flatlab.recorded("table2", "nowhere")
+    (tmp_path / "r.json").write_text("{}")
+    with pytest.raises(OSError, match="not a flatlab result"):
+        Result.read(tmp_path / "r.json")

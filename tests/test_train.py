@@ -1,0 +1,230 @@
+"""Training against torch's own loop, its bits across repeats, resumes and real kills, and the paper's facts."""
+
+import copy
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import flatlab
+from flatlab.problem import Problem, batch_sizes
+from flatlab.train import HISTORY, _epoch_seed
+
+
+@pytest.fixture(scope="module")
+def data():
+    return flatlab.load("mnist1d", device="cpu").subset(300)
+
+
+def train(net, data, **changes):
+    return flatlab.train(net, data, **{"batch_size": 50, "epochs": 3, "progress": False, **changes})
+
+
+@pytest.mark.parametrize("name, make", {
+    "adam": lambda p: torch.optim.Adam(p, lr=1e-3), "sgd": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3), "rprop": lambda p: torch.optim.Rprop(p, lr=1e-3),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=1e-3)}.items())
+def test_it_is_torchs_own_loop_in_float64(data, name, make):
+    """The plain loop over separate parameters, written out: the flat vector and the fused step change nothing."""
+    data = flatlab.Data(data.name, 10, *(flatlab.Split(s.x.double(), s.y) for s in (data.train, data.test)))
+    net = flatlab.build("mlp", data).double()
+    run = train(net, data, optimizer=name, momentum=0.9 if name == "sgd" else 0.0)
+    plain = copy.deepcopy(net).train()
+    optimizer = make(plain.parameters())
+    for epoch in (1, 2, 3):
+        torch.manual_seed(_epoch_seed(0, epoch))
+        for batch in torch.randperm(300).split(50):
+            optimizer.zero_grad()
+            cross_entropy(plain(data.train.x[batch]), data.train.y[batch]).backward()
+            optimizer.step()
+    x = torch.cat([p.detach().flatten() for p in plain.parameters()])
+    torch.testing.assert_close(run.x, x, rtol=0, atol=1e-7)        # rounding differs, and is divided by small gradients
+
+
+def test_defaults_are_the_papers():
+    recipe = flatlab.Recipe()
+    assert (recipe.batch_size, recipe.epochs, recipe.optimizer, recipe.lr, recipe.weight_decay) == (256, 100, "adam", 1e-3, 0)
+    assert flatlab.Recipe(batch_size=0.10).rows(60_000) == 6000
+    assert len(batch_sizes(60_000, 256)) == 235 and len(batch_sizes(60_000, 6000)) == 10
+
+
+def test_every_row_is_used_once_an_epoch_and_no_row_is_left_alone():
+    for count, rows in ((300, 50), (301, 50), (302, 50), (5, 2), (7, 7), (4, 1)):
+        sizes = batch_sizes(count, rows)
+        assert sum(sizes) == count and (rows == 1 or min(sizes) > 1) and max(sizes) <= rows + 1
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(data):
+    a, b, c = (train("mlp", data, seed=s) for s in (0, 0, 1))
+    assert torch.equal(a.x, b.x) and torch.equal(a.x0, b.x0)
+    assert {k: v for k, v in a.history.items() if k != "seconds"} == {k: v for k, v in b.history.items() if k != "seconds"}
+    assert not torch.equal(a.x0, c.x0) and not torch.equal(a.x, c.x)
+
+
+def test_small_and_large_batch_start_at_the_same_point(data):
+    assert torch.equal(train("mlp", data, epochs=0).x0, train("mlp", data, batch_size=0.5, epochs=0).x0)
+
+
+def test_the_history_is_what_it_says(data):
+    run = train("mlp", data, epochs=4)
+    assert tuple(run.history) == HISTORY and all(len(v) == 4 for v in run.history.values())
+    assert run.history["epoch"] == [1, 2, 3, 4] and run.history["updates"] == [6, 12, 18, 24]
+    assert run.history["distance"][-1] == pytest.approx((run.x - run.x0).norm().item(), rel=1e-6)
+    f = flatlab.Objective("mlp", data.test)
+    assert run.history["test_loss"][-1] == f.value(run.x) and run.history["test_accuracy"][-1] == f.accuracy(run.x)
+    assert run.history["seconds"] == sorted(run.history["seconds"])
+
+
+def test_the_users_net_data_and_generator_are_left_alone(data):
+    net = flatlab.build("mlp", data, running_averages=True)
+    net[1].bias.requires_grad_(False)
+    before, state = copy.deepcopy(net.state_dict()), torch.random.get_rng_state()
+    digest = data.digest
+    run = train(net, data)
+    assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values()))
+    assert all(p.grad is None for p in net.parameters()) and torch.equal(state, torch.random.get_rng_state())
+    assert flatlab.Data(data.name, 10, data.train, data.test).digest == digest
+    assert torch.equal(run.model()[1].bias, net[1].bias)                     # frozen: not trained
+    assert not torch.equal(run.model()[1].weight, net[1].weight)
+
+
+def test_the_runs_model_is_the_net_at_x(data):
+    net = flatlab.build("mlp", data, running_averages=True)
+    run = train(net, data)
+    f = flatlab.Objective(run.model(), data.test, batch_norm="frozen")
+    assert torch.equal(f.x, run.x) and f.value(f.x) == run.history["test_loss"][-1]
+    assert not run.model().training
+
+
+def test_a_starting_point_can_be_given(data):
+    first = train("mlp", data)
+    assert torch.equal(train("mlp", data, x0=first.x, epochs=0).x, first.x)
+
+
+def test_bf16_trains_about_as_well(data):
+    exact, coarse = (train("mlp", data, epochs=10, precision=p) for p in ("float32", "bf16"))
+    assert abs(exact.history["train_loss"][-1] - coarse.history["train_loss"][-1]) < 0.15
+    assert not torch.equal(exact.x, coarse.x)
+
+
+def test_a_finished_run_is_read_and_any_changed_ingredient_is_another_run(data, tmp_path):
+    first = train("mlp", data, store=tmp_path)
+    again = train("mlp", data, store=tmp_path)
+    assert torch.equal(first.x, again.x) and first.history == again.history   # also the seconds: it was not trained again
+    for change in ({"seed": 1}, {"lr": 2e-3}, {"batch_size": 60}, {"epochs": 2}, {"x0": first.x}):
+        train("mlp", data, store=tmp_path, **change)
+    train("mlp", data.subset(299), store=tmp_path)
+    train("F1", data, store=tmp_path, epochs=0)
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_a_users_net_is_told_from_another_by_its_source(data, tmp_path):
+    torch.manual_seed(0)
+    first, second = Twice(), Thrice()
+    second.load_state_dict(first.state_dict())
+    assert repr(first).replace("Twice", "") == repr(second).replace("Thrice", "")
+    a, b = (train(net, data, store=tmp_path) for net in (first, second))
+    assert not torch.equal(a.x, b.x) and len(list(tmp_path.iterdir())) == 2
+
+
+class Twice(nn.Module):
+    factor = 2
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(40, 10)
+
+    def forward(self, x):
+        return self.factor * self.layer(x)
+
+
+class Thrice(Twice):
+    factor = 3
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop", "adagrad", "rprop"])
+def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch, optimizer):
+    """With running averages and dropout, so that buffers and random numbers are part of it."""
+    net = nn.Sequential(*list(flatlab.build("mlp", data, running_averages=True))[:-1], nn.Dropout(0.5), nn.Linear(256, 10))
+    options = {"optimizer": optimizer, "momentum": 0.9 if optimizer == "sgd" else 0.0, "epochs": 5}
+    whole = train(net, data, **options)
+    real, calls = Problem.epoch, []
+
+    def interrupted(self, rows):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(self, rows)
+
+    monkeypatch.setattr(Problem, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(net, data, store=tmp_path, **options)
+    assert [p.suffix for p in tmp_path.iterdir()] == [".partial"]
+    resumed = train(net, data, store=tmp_path, **options)
+    assert len(calls) == 4 + 2                                    # three epochs were kept
+    assert torch.equal(whole.x, resumed.x) and torch.equal(whole.x0, resumed.x0)
+    assert all(torch.equal(whole.buffers[k], resumed.buffers[k]) for k in whole.buffers)
+    assert whole.history["test_loss"] == resumed.history["test_loss"]
+    assert [p.suffix for p in tmp_path.iterdir()] == [".safetensors"]
+
+
+SWEEP = """
+import flatlab
+flatlab.train("mlp", flatlab.load("mnist1d", device="cpu").subset(300), batch_size=20, epochs=30, store=r"{store}", progress=False)
+"""
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(data, tmp_path):
+    whole = train("mlp", data, batch_size=20, epochs=30)
+    chance, kills = random.Random(0), 0
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    for _ in range(40):
+        process = subprocess.Popen([sys.executable, "-c", SWEEP.format(store=tmp_path)], env=environment)
+        deadline = time.time() + 60
+        while kills < 5 and process.poll() is None and not any(tmp_path.glob("*.partial")) and time.time() < deadline:
+            time.sleep(0.005)                                     # let it start, then strike
+        if kills < 5:
+            time.sleep(chance.random() * 0.3)
+            process.send_signal(signal.SIGKILL)
+            kills += process.wait() == -signal.SIGKILL
+        else:
+            assert process.wait() == 0
+            break
+    assert kills == 5
+    finished = train("mlp", data, batch_size=20, epochs=30, store=tmp_path)
+    assert torch.equal(finished.x, whole.x)
+    assert [p.suffix for p in tmp_path.glob("*") if p.suffix != ".tmp"] == [".safetensors"]
+
+
+def test_refusals_say_what_to_do(data):
+    for message, call in {
+        "optimizer is 'lion': choose": lambda: flatlab.Recipe(optimizer="lion"),
+        "batch_size is 0": lambda: flatlab.Recipe(batch_size=0), "batch_size is 1.5": lambda: flatlab.Recipe(batch_size=1.5),
+        "lr is 0": lambda: flatlab.Recipe(lr=0), "momentum is for": lambda: flatlab.Recipe(momentum=0.9),
+        "rprop looks at signs": lambda: flatlab.Recipe(optimizer="rprop", weight_decay=1e-4),
+        "only 300 rows": lambda: train("mlp", data, batch_size=301),
+        "nothing to normalise": lambda: train("mlp", data, batch_size=1),
+        "x0 has shape": lambda: train("mlp", data, x0=torch.zeros(3)),
+        "nothing to train": lambda: train(nn.ReLU(), data),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(FloatingPointError, match="lower lr"):
+        train(nn.Linear(40, 10), data, optimizer="sgd", lr=1e38)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_captured_step_is_the_eager_one_on_a_gpu(data, monkeypatch):
+    data = data.to("cuda")
+    captured = train("mlp", data, epochs=3)
+    monkeypatch.setattr(Problem, "_capture", lambda self, rows: None)
+    eager = train("mlp", data, epochs=3)
+    torch.testing.assert_close(captured.x, eager.x, rtol=1e-3, atol=1e-4)
+    assert captured.history["train_accuracy"] == pytest.approx(eager.history["train_accuracy"], abs=1.0)
