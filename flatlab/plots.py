@@ -140,29 +140,31 @@ def by_batch(runs):
 # Chapter 1: the puzzle
 
 
-def accuracy(runs):
-    """Final accuracy against batch size: test (filled) and training (hollow), every seed as a dot."""
+def accuracy(runs, training):
+    """Accuracy of the trained nets against batch size: test (filled) and training (hollow), every seed as a dot.
+
+    training    {batch size: accuracies on the training set at the last point, one a seed}
+    """
     groups = by_batch(runs)
     colour = colours(groups)
     figure, axes = canvas()
     columns = {"batch size": [], "seed": [], "test accuracy": [], "training accuracy": []}
     for batch, group in groups.items():
-        for name, face in (("train_accuracy", "none"), ("test_accuracy", colour[batch])):
-            values = [run.history[name][-1] for run in group]
+        tested = [run.history["test_accuracy"][-1] for run in group]
+        for values, face in ((training[batch], "none"), (tested, colour[batch])):
             mean, half = interval(values)
             axes.plot([batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, markeredgewidth=0)
             axes.errorbar(batch * 1.09, mean, half, fmt="o", color=colour[batch], markerfacecolor=face, capsize=3)
         label(axes, batch * 1.09, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
-        for run in group:
-            row = (batch, run.seed, run.history["test_accuracy"][-1], run.history["train_accuracy"][-1])
-            for column, value in zip(columns.values(), row):
+        for run, *values in zip(group, tested, training[batch]):
+            for column, value in zip(columns.values(), (batch, run.seed, *values)):
                 column.append(value)
     figure.data = columns
     axes.set(xscale="log", xlabel="batch size", ylabel="accuracy, %")
     axes.set_xticks(list(groups), labels=[str(batch) for batch in groups])
     axes.minorticks_off()
     axes.margins(x=0.12)
-    axes.text(0.02, 0.5, "hollow: training\nfilled: test", transform=axes.transAxes)
+    axes.text(0.5, 0.5, "hollow: training\nfilled: test", transform=axes.transAxes, ha="center", va="center")
     stamp(figure, run.facts["data"], len(group))
     return figure
 
@@ -204,11 +206,11 @@ def against_updates(runs):
         updates, table = group[0].history["updates"], [run.history["test_accuracy"] for run in group]
         mean, half = intervals(table)
         band(axes, updates, table, colour[batch])
-        label(axes, updates[-1], mean[-1], str(batch), colour[batch])
+        label(axes, updates[0], mean[0], str(batch), colour[batch], xytext=(0, -12), ha="center")
         for column, values in zip(figure.data.values(), ([batch] * len(updates), updates, mean, half)):
             column.extend(list(values))
     axes.set(xscale="log", xlabel="updates", ylabel="test accuracy, %")
-    axes.set_title("one epoch to the last, for each batch size")
+    axes.set_title("from the first epoch to the last, batch size by batch size")
     stamp(figure, runs[0].facts["data"], len(group))
     return figure
 
@@ -299,7 +301,8 @@ def boxes(sides, rounded, worst, tolerance, data):
             axes.fill_between(sides, np.exp(mean - half), np.exp(mean + half), color=colour[batch], alpha=0.25, linewidth=0)
             figure.data[f"batch {batch}, {name}"] = np.exp(mean).tolist()
             figure.data[f"batch {batch}, {name}, times or over"] = np.exp(half).tolist()
-        label(axes, sides[-1], np.exp(intervals(np.log(rounded[batch]))[0][-1]), f"batch {batch}", colour[batch])
+        shift = 7 if batch == max(rounded) else -7
+        label(axes, sides[-1], np.exp(intervals(np.log(rounded[batch]))[0][-1]), f"batch {batch}", colour[batch], xytext=(6, shift))
     axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
     label(axes, sides[0], tolerance, "acceptable below this line", TEXT, xytext=(0, -9))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
@@ -317,16 +320,270 @@ def rescaled(f, alphas, curvature, sharpness):
     for alpha in alphas:
         if alpha <= 4.2:
             valley.plot(alpha, 1 / alpha, "o", color=scale[alpha])
-    valley.set(xlabel="first weight", ylabel="second weight", title="loss, and four of its minima")
+    valley.set(xlabel="first weight", ylabel="second weight", title="minima of one loss")
     axes.plot(alphas, curvature, color=TEXT)
     axes.plot(alphas, sharpness, color=TEXT, linestyle="--")
     for alpha, one, other in zip(alphas, curvature, sharpness):
         axes.plot([alpha, alpha], [one, other], "o", color=scale[alpha])
-    label(axes, alphas[1], curvature[1], "curvature", TEXT, xytext=(-6, 9), ha="right")
-    label(axes, alphas[1], sharpness[1], "$\\phi$, %", TEXT, xytext=(6, -9))
+    label(axes, alphas[-1], curvature[-1], "curvature", TEXT, xytext=(-10, 2), ha="right")
+    label(axes, alphas[-1], sharpness[-1], "$\\phi$, %", TEXT, xytext=(-10, 2), ha="right")
     axes.set(xscale="log", yscale="log", xlabel="rescaled by", title="one function, any sharpness")
     figure.data = {"alpha": list(alphas), "largest curvature": list(curvature), "phi, %": list(sharpness)}
     stamp(figure, "a net of two weights", 0)
+    return figure
+
+
+# Chapter 3: measuring sharpness
+
+
+def log_band(axes, x, table, colour, **line):
+    """As `band`, with mean and interval of the logarithms: for values that range over decades. Returns the mean."""
+    mean, half = intervals(np.log(table))
+    axes.plot(x, np.exp(mean), color=colour, **line)
+    axes.fill_between(x, np.exp(mean - half), np.exp(mean + half), color=colour, alpha=0.25, linewidth=0)
+    return np.exp(mean)
+
+
+def walls(way, one, every, data):
+    """The rise of the loss on the way from x to the wall of the box: one coordinate moved (left), all of them (right).
+
+    way     the share of the way, above 0; one, every: {batch size: rises in percent, seeds x way}
+    """
+    colour = colours(one)
+    figure, panels = canvas(6.6, 3.4, 1, 2, sharey=True)
+    figure.data = {"share of the way": list(way)}
+    for axes, title, rises in zip(panels, ("one coordinate, the worst", "all coordinates at once"), (one, every)):
+        for batch, table in rises.items():
+            mean = log_band(axes, way, table, colour[batch])
+            label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch])
+            figure.data[f"{title}, batch {batch}"] = mean.tolist()
+        axes.set(yscale="log", title=title, xlabel="share of the way to the wall")
+    panels[0].set_ylabel("rise, %")
+    stamp(figure, data, len(table))
+    return figure
+
+
+def by_epsilon(epsilons, phis, first, data):
+    """Sharpness against the size of the box, and what the gradient alone predicts (dotted).
+
+    phis, first     {batch size: percent, seeds x epsilons}
+    """
+    colour = colours(phis)
+    figure, axes = canvas(6.2, 3.8)
+    figure.data = {"eps": list(epsilons)}
+    for batch, table in phis.items():
+        mean = log_band(axes, epsilons, table, colour[batch])
+        linear = log_band(axes, epsilons, first[batch], colour[batch], linestyle=":")
+        label(axes, epsilons[-1], mean[-1], f"batch {batch}", colour[batch])
+        figure.data |= {f"batch {batch}": mean.tolist(), f"batch {batch}, first order": linear.tolist()}
+    for eps in (1e-3, 5e-4):
+        axes.axvline(eps, color=PAPER, linewidth=0.8, linestyle="--")
+    axes.text(1e-3, 0.02, " the paper's two eps", transform=axes.get_xaxis_transform(), color=PAPER, fontsize=9)
+    axes.set(xscale="log", yscale="log", xlabel="$\\varepsilon$", ylabel="$\\phi$, %",
+             title="solid: found by search, dotted: first order")
+    stamp(figure, data, len(table))
+    return figure
+
+
+def sharpness_by_batch(phis, rows, data):
+    """Tables 3 and 4: sharpness against the batch as a share of the training set; the paper's F1 on MNIST in grey.
+
+    phis    {"full space" or "random subspace": {eps: {batch size: percent, one a seed}}}; rows: of the training set
+    """
+    from flatlab import paper
+    figure, panels = canvas(6.8, 4.0, 1, 2, sharey=True)
+    figure.data = {"space": [], "eps": [], "batch size": [], "phi, %": []}
+    shares = [100 * paper.SMALL_BATCH / paper.DATA_SETS["MNIST"].train, 100 * paper.LARGE_FRACTION]
+    for axes, (space, table), printed in zip(panels, phis.items(), (paper.TABLE3["F1"], paper.TABLE4["F1"])):
+        for eps, name, filled in zip(paper.EPSILONS, ("1e-3", "5e-4"), (True, False)):
+            theirs = [printed[f"SB {name}"], printed[f"LB {name}"]]
+            axes.errorbar(shares, [v.mean for v in theirs], [v.std for v in theirs], color=PAPER, linewidth=1, capsize=2,
+                          marker="o", markersize=4, markerfacecolor=PAPER if filled else "none", linestyle="-" if filled else "--")
+            colour = colours(table[eps])
+            for batch, values in table[eps].items():
+                mean, half = interval(np.log(values))
+                low, middle, high = np.exp([mean - half, mean, mean + half])
+                axes.errorbar(100 * batch / rows, middle, [[middle - low], [high - middle]], fmt="o", color=colour[batch],
+                              markerfacecolor=colour[batch] if filled else "none", capsize=3)
+                if filled:
+                    label(axes, 100 * batch / rows, middle, str(batch), colour[batch], xytext=(7, 0), fontsize=9)
+                for column, value in zip(figure.data.values(), (space, eps, batch, np.asarray(values).round(5).tolist())):
+                    column.append(value)
+        axes.set(xscale="log", yscale="log", xlabel="batch, % of the training set", title=space)
+        axes.margins(x=0.15)
+    panels[0].set_ylabel("$\\phi$, %")
+    panels[1].text(0.98, 0.02, "filled: eps 1e-3\nhollow: eps 5e-4\ngrey: the paper, F1", transform=panels[1].transAxes,
+                   ha="right", va="bottom", fontsize=9)
+    stamp(figure, data, len(values))
+    return figure
+
+
+def by_scale(scales, phis, data):
+    """What two searches find when the loss is multiplied by a number, as a share of what ours finds at 1.
+
+    phis    {batch size: {method: percent, one a scale}}, methods "lbfgs" and "scipy"
+    """
+    colour = colours(phis)
+    figure, axes = canvas(6.2, 3.2)
+    figure.data = {"loss multiplied by": list(scales)}
+    for batch, found in phis.items():
+        whole = found["lbfgs"][list(scales).index(1)]
+        for method, style, words in (("lbfgs", "-", "ours"), ("scipy", "--", "scipy")):
+            share = [100 * value / whole for value in found[method]]
+            axes.plot(scales, share, style, marker="o", markersize=4, color=colour[batch])
+            figure.data[f"batch {batch}, {words}"] = share
+        label(axes, scales[0], 100 * found["scipy"][0] / whole, f"scipy, {batch}", colour[batch],
+              xytext=(6, 14 if batch == min(phis) else -4))
+    label(axes, scales[0], 106, "ours, both", TEXT, xytext=(0, 2))
+    axes.set(xscale="log", xlabel="loss multiplied by", ylabel="% of ours at 1", ylim=(-8, 115))
+    stamp(figure, data, 1)
+    return figure
+
+
+def searches(histories, data):
+    """How the largest value found grows with the evaluations of f and its gradient.
+
+    histories   {method: {batch size: phi in percent after each evaluation, a list a seed}}; a search that ended early keeps its value
+    """
+    longest = max(len(curve) for tables in histories.values() for table in tables.values() for curve in table)
+    histories = {method: {batch: [[*curve, *[curve[-1]] * (longest - len(curve))] for curve in table]
+                          for batch, table in tables.items()} for method, tables in histories.items()}
+    figure, panels = canvas(6.6, 3.2, 1, len(histories), sharey=True)
+    best = {batch: np.max([np.max(table[batch], axis=1) for table in histories.values()], axis=0)
+            for batch in next(iter(histories.values()))}
+    colour = colours(best)
+    figure.data = {}
+    for axes, (method, tables) in zip(panels, histories.items()):
+        for batch, table in tables.items():
+            share = 100 * np.asarray(table) / best[batch][:, None]
+            figure.data |= {"evaluations": list(range(1, share.shape[1] + 1))}
+            mean = band(axes, figure.data["evaluations"], share, colour[batch])
+            figure.data[f"{method}, batch {batch}"] = mean.tolist()
+            axes.text(0.97, 0.08 if batch == min(best) else 0.18, f"batch {batch}", color=colour[batch], ha="right",
+                      transform=axes.transAxes)
+        axes.axvline(11, color=PAPER, linewidth=0.8, linestyle="--")
+        axes.set(title=method, xlabel="evaluations")
+    panels[0].set_ylabel("% of the best found")
+    stamp(figure, data, len(table))
+    return figure
+
+
+def rescaling(factors, phis, data):
+    """Sharpness of one function written with other weights: those in front of BatchNorm multiplied by a factor.
+
+    phis    {"full space" or "random subspace": {batch size: percent, seeds x factors}}
+    """
+    figure, panels = canvas(6.6, 3.6, 1, 2, sharey=True)
+    figure.data = {"factor": list(factors)}
+    for axes, (space, tables) in zip(panels, phis.items()):
+        colour = colours(tables)
+        for batch, table in tables.items():
+            mean = log_band(axes, factors, table, colour[batch], marker="o", markersize=4)
+            label(axes, factors[-1], mean[-1], str(batch), colour[batch])
+            figure.data[f"{space}, batch {batch}"] = mean.tolist()
+        axes.axvline(1, color=PAPER, linewidth=0.8, linestyle="--")
+        axes.set(xscale="log", yscale="log", xlabel="weights multiplied by", title=space)
+    panels[0].set_ylabel("$\\phi(10^{-3})$, %")
+    stamp(figure, data, len(table))
+    return figure
+
+
+# Chapter 4: between two minima
+
+
+def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large")):
+    """Figures 3 and 7: loss and accuracy along a path, every seed thin and their mean; the paper's networks in grey panels.
+
+    found           {"train" or "test": a `Path` for each seed}
+    figure_name     "fig3" or "fig7", or None without the paper's
+    """
+    from flatlab import paper
+    networks = networks if figure_name else ()
+    figure, panels = canvas(2.4 + 2.2 * (1 + len(networks)), 4.4, 2, 1 + len(networks), sharex=True, squeeze=False)
+    alphas = found["train"][0].alphas
+    figure.data = {"alpha": list(alphas)}
+    for part, style in (("train", "-"), ("test", "--")):
+        for row, kind in enumerate(("loss", "accuracy")):
+            table = [getattr(path, kind) for path in found[part]]
+            mean, half = intervals(table)
+            for values in table:
+                panels[row][0].plot(alphas, values, style, color=TEXT, linewidth=0.5, alpha=0.6)
+            panels[row][0].plot(alphas, mean, style, color=TEXT)
+            figure.data[f"{kind}, {part}, mean"], figure.data[f"{kind}, {part}, ±"] = mean.tolist(), half.tolist()
+    for column, network in enumerate(networks, 1):
+        curve = paper.curve(figure_name, network)
+        for row, kind in enumerate(("loss", "acc")):
+            for part, style in (("train", "-"), ("test", "--")):
+                panels[row][column].plot(curve["alpha"], curve[f"{kind}_{part}"], style, color=PAPER, linewidth=1.2)
+        panels[0][column].set_title(f"the paper: {network}", color=PAPER)
+    for row in panels:
+        for axes in row:
+            axes.axvline(0, color=SMALL, linewidth=1, alpha=0.8)
+            axes.axvline(1, color=LARGE, linewidth=1, alpha=0.8)
+    for row, words in zip(panels, ("loss, nats", "accuracy, %")):
+        row[0].set_ylabel(words)
+    top = panels[0][0]
+    for place, words, colour in zip((0, 1), ends, (SMALL, LARGE)):
+        top.text(place, 1.0, f" {words}", color=colour, transform=top.get_xaxis_transform(), va="top", ha="center" if place else "right",
+                 fontsize=9, rotation=90)
+    top.set_title("ours   (dashed: test)")
+    for axes in panels[1]:
+        axes.set(xlabel="$\\alpha$", xticks=[-1, 0, 1, 2])
+    stamp(figure, data, len(found["train"]))
+    return figure
+
+
+def between(found, data, words=("batch 32", "batch 2000")):
+    """The training loss between alpha = 0 and 1 and a little beyond, logarithmic, one colour a path, every seed thin.
+
+    found   {words: a `Path` for each seed}, at most four
+    """
+    figure, axes = canvas(6.4, 4.0)
+    figure.data = {"alpha": [a for a in next(iter(found.values()))[0].alphas if -0.25 <= a <= 1.25]}
+    for (name, group), colour in zip(found.items(), (TEXT, SMALL, LARGE, BETWEEN)):
+        inside = [[value for alpha, value in zip(path.alphas, path.loss) if -0.25 <= alpha <= 1.25] for path in group]
+        mean = log_band(axes, figure.data["alpha"], inside, colour)
+        label(axes, figure.data["alpha"][-1], mean[-1], name, colour)
+        figure.data[name] = mean.tolist()
+    axes.set(yscale="log", xlabel="$\\alpha$", ylabel="training loss, nats", xticks=[0, 0.5, 1])
+    stamp(figure, data, len(group))
+    return figure
+
+
+def barriers(found, data):
+    """The barrier of each pair of nets as a dot, and the mean with its interval (of the logarithms), a row a kind of pair.
+
+    found   {words: barriers, one a pair}
+    """
+    figure, axes = canvas(6.4, 0.55 * len(found) + 1.3)
+    figure.data = {"pair": [], "barrier": []}
+    for place, (name, values) in enumerate(found.items()):
+        positive = np.maximum(values, 1e-6)
+        mean, half = interval(np.log(positive))
+        low, middle, high = np.exp([mean - half, mean, mean + half])
+        axes.plot(positive, [place] * len(positive), "o", color=TEXT, markersize=3, alpha=0.6, markeredgewidth=0)
+        axes.errorbar(middle, place + 0.18, xerr=[[middle - low], [high - middle]], fmt="o", color=TEXT, capsize=3)
+        for value in values:
+            figure.data["pair"].append(name)
+            figure.data["barrier"].append(float(value))
+    axes.set(xscale="log", xlabel="barrier, nats", ylim=(len(found) - 0.4, -0.6))
+    axes.set_yticks(range(len(found)), labels=list(found))
+    stamp(figure, data, len(values))
+    return figure
+
+
+def policies(found, data):
+    """The training loss along one line under several choices of BatchNorm statistics: {words: a `Path` for each seed}."""
+    figure, panels = canvas(6.8, 3.4, 1, len(found), sharey=True)
+    figure.data = {"alpha": list(next(iter(found.values()))[0].alphas)}
+    for axes, (name, group) in zip(panels, found.items()):
+        mean = log_band(axes, figure.data["alpha"], [path.loss for path in group], TEXT)
+        axes.axvline(0, color=SMALL, linewidth=1)
+        axes.axvline(1, color=LARGE, linewidth=1)
+        axes.set(yscale="log", title=name, xlabel="$\\alpha$", xticks=[-1, 0, 1, 2])
+        figure.data[name] = mean.tolist()
+    panels[0].set_ylabel("training loss, nats")
+    stamp(figure, data, len(group))
     return figure
 
 

@@ -19,6 +19,7 @@ from flatlab import plots
 
 GROUNDS = ("#ffffff", "#121212")                           # the book's page, light and dark
 BATCHES = (32, 128, 400, 2000)
+TRAINING = {batch: [99.0, 99.5, 99.7] for batch in BATCHES}
 
 
 def runs_of(batches, seeds=3, epochs=8):
@@ -44,7 +45,7 @@ def losses(grow):
 
 
 FIGURES = {
-    "accuracy": lambda: plots.accuracy(runs_of(BATCHES)),
+    "accuracy": lambda: plots.accuracy(runs_of(BATCHES), TRAINING),
     "learning_curves": lambda: plots.learning_curves(runs_of(BATCHES)),
     "against_updates": lambda: plots.against_updates(runs_of(BATCHES)),
     "early_stopping": lambda: plots.early_stopping(runs_of(BATCHES)),
@@ -134,7 +135,7 @@ def test_a_figure_says_tier_data_and_seeds_on_its_face(figure):
 
 def test_the_stamp_names_the_tier_it_ran_at(monkeypatch):
     monkeypatch.setenv("FLATLAB_TIER", "colab")
-    assert plots.accuracy(runs_of(BATCHES, seeds=1)).get_supxlabel() == "colab tier · MNIST-1D · 1 seed, no interval"
+    assert plots.accuracy(runs_of(BATCHES, seeds=1), {batch: [99.0] for batch in BATCHES}).get_supxlabel() == "colab tier · MNIST-1D · 1 seed, no interval"
 
 
 def test_a_figures_words_and_ground_can_be_read_in_light_and_in_dark(figure):
@@ -181,17 +182,16 @@ def test_a_figure_carries_its_numbers_and_offers_them(figure):
 
 def test_the_seeds_numbers_are_those_of_the_runs():
     runs = runs_of(BATCHES)
-    shown = plots.accuracy(runs).data
+    shown = plots.accuracy(runs, TRAINING).data
     assert list(shown["batch size"]) == [run.facts["rows"] for run in runs]
     assert shown["test accuracy"] == [run.history["test_accuracy"][-1] for run in runs]
 
 
 def test_an_interval_is_drawn_around_every_mean():
     """Bars of half width h around the mean, for each batch size, test and training."""
-    axes = plots.accuracy(runs_of(BATCHES)).axes[0]
-    bars = [container for container in axes.containers]
+    axes = plots.accuracy(runs_of(BATCHES), TRAINING).axes[0]
+    bars = axes.containers
     assert len(bars) == 2 * len(BATCHES)
-    run_values = [run.history["train_accuracy"][-1] for run in runs_of(BATCHES) if run.facts["rows"] == 32]
-    mean, half = plots.interval(run_values)
+    mean, half = plots.interval(TRAINING[32])
     (low, high), = [segment[:, 1] for segment in bars[0].lines[2][0].get_segments()]
     assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))
