@@ -355,7 +355,8 @@ def walls(way, one, every, data):
     for axes, title, rises in zip(panels, ("one coordinate, the worst", "all coordinates at once"), (one, every)):
         for batch, table in rises.items():
             mean = log_band(axes, way, table, colour[batch])
-            label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch])
+            if axes is panels[1]:
+                label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch])
             figure.data[f"{title}, batch {batch}"] = mean.tolist()
         axes.set(yscale="log", title=title, xlabel="share of the way to the wall")
     panels[0].set_ylabel("rise, %")
@@ -432,10 +433,9 @@ def by_scale(scales, phis, data):
             share = [100 * value / whole for value in found[method]]
             axes.plot(scales, share, style, marker="o", markersize=4, color=colour[batch])
             figure.data[f"batch {batch}, {words}"] = share
-        label(axes, scales[0], 100 * found["scipy"][0] / whole, f"scipy, {batch}", colour[batch],
-              xytext=(6, 14 if batch == min(phis) else -4))
-    label(axes, scales[0], 106, "ours, both", TEXT, xytext=(0, 2))
-    axes.set(xscale="log", xlabel="loss multiplied by", ylabel="% of ours at 1", ylim=(-8, 115))
+        axes.text(0.98, 0.32 if batch == min(phis) else 0.22, f"batch {batch}", color=colour[batch], ha="right", transform=axes.transAxes)
+    axes.set(xscale="log", xlabel="loss multiplied by", ylabel="$\\phi$, % of ours at 1", ylim=(-8, 115),
+             title="solid: ours, dashed: scipy's L-BFGS-B")
     stamp(figure, data, 1)
     return figure
 
@@ -508,7 +508,7 @@ def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large
             mean, half = intervals(table)
             for values in table:
                 panels[row][0].plot(alphas, values, style, color=TEXT, linewidth=0.5, alpha=0.6)
-            panels[row][0].plot(alphas, mean, style, color=TEXT)
+            band(panels[row][0], alphas, table, TEXT, linestyle=style)
             figure.data[f"{kind}, {part}, mean"], figure.data[f"{kind}, {part}, ±"] = mean.tolist(), half.tolist()
     for column, network in enumerate(networks, 1):
         curve = paper.curve(figure_name, network)
@@ -533,18 +533,20 @@ def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large
     return figure
 
 
-def between(found, data, words=("batch 32", "batch 2000")):
-    """The training loss between alpha = 0 and 1 and a little beyond, logarithmic, one colour a path, every seed thin.
+def between(found, data):
+    """The training loss between alpha = 0 and 1 and a little beyond, logarithmic, one colour a kind of path.
 
     found   {words: a `Path` for each seed}, at most four
     """
     figure, axes = canvas(6.4, 4.0)
     figure.data = {"alpha": [a for a in next(iter(found.values()))[0].alphas if -0.25 <= a <= 1.25]}
-    for (name, group), colour in zip(found.items(), (TEXT, SMALL, LARGE, BETWEEN)):
+    for place, ((name, group), colour) in enumerate(zip(found.items(), (TEXT, SMALL, LARGE, BETWEEN))):
         inside = [[value for alpha, value in zip(path.alphas, path.loss) if -0.25 <= alpha <= 1.25] for path in group]
         mean = log_band(axes, figure.data["alpha"], inside, colour)
-        label(axes, figure.data["alpha"][-1], mean[-1], name, colour)
+        axes.text(0.03, 0.97 - 0.08 * place, name, color=colour, va="top", transform=axes.transAxes)
         figure.data[name] = mean.tolist()
+    for end in (0, 1):
+        axes.axvline(end, color=PAPER, linewidth=0.8, linestyle="--")
     axes.set(yscale="log", xlabel="$\\alpha$", ylabel="training loss, nats", xticks=[0, 0.5, 1])
     stamp(figure, data, len(group))
     return figure
