@@ -413,8 +413,8 @@ def sharpness_by_batch(phis, rows, data):
         axes.set(xscale="log", yscale="log", xlabel="batch, % of the training set", title=space)
         axes.margins(x=0.15)
     panels[0].set_ylabel("$\\phi$, %")
-    panels[1].text(0.98, 0.02, "filled: eps 1e-3\nhollow: eps 5e-4\ngrey: the paper, F1", transform=panels[1].transAxes,
-                   ha="right", va="bottom", fontsize=9)
+    panels[1].text(0.03, 0.97, "filled: eps 1e-3\nhollow: eps 5e-4\ngrey: the paper, F1", transform=panels[1].transAxes,
+                   va="top", fontsize=9)
     stamp(figure, data, len(values))
     return figure
 
