@@ -86,6 +86,7 @@ def build(source: Path) -> int:
         if stale != cache:
             shutil.rmtree(stale, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
+    (output / "settings").mkdir(exist_ok=True)  # IPython takes a directory whose parent is missing for unwritable
 
     settings = yaml.safe_load((source / "_config.yml").read_text(encoding="utf8"))
     settings.setdefault("execute", {}).update(execute_notebooks="cache", cache=str(cache))
