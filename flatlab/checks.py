@@ -210,9 +210,9 @@ def box(student):
 @check
 def phi(student):
     x = _random(6, seed=3).sign() * (1 + _random(6, seed=4).abs())
-    radius, a = 0.1 * (x.abs() + 1), 0.2 * (1 + _random(6, seed=5).abs())
+    radius, a = 0.1 * (x.abs() + 1), 0.02 * (1 + _random(6, seed=5).abs())
     bowl = Hill(a, 0 * x, 0.5, 1)                  # its maximum over the box is at a corner: 1/2 sum a_i (|x_i| + r_i)^2
-    dome = Hill(20 * a, x + 0.33 * radius, 5.0, -1)         # its maximum is inside the box: an ascent steps over it
+    dome = Hill(200 * a, x + 0.33 * radius, 5.0, -1)         # its maximum is inside the box: an ascent steps over it
     for f, steps in ((bowl, 20), (dome, 20), (dome, 21)):
         before, f.points[:] = x.clone(), []
         answer = _numbers(student(f, x, radius, steps), (), "one number")

@@ -286,7 +286,7 @@ def _autograde(course, lab, student, log):
     with tempfile.TemporaryDirectory() as home, open(log, "w") as file, contextlib.redirect_stderr(file), \
             contextlib.redirect_stdout(file):
         os.environ.update(HOME=home, IPYTHONDIR=f"{home}/ipython", FLATLAB_STORE=f"{home}/store", FLATLAB_TIER="mark",
-                          PYTHONNOUSERSITE="1", MPLBACKEND="agg", TQDM_DISABLE="1",
+                          PYTHONNOUSERSITE="1", MPLBACKEND="agg", TQDM_DISABLE="1", OMP_NUM_THREADS="1",
                           PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
         done = _nbgrader(course).autograde(lab, student, force=True, create=True)
         print(done.get("log") or "", done.get("error") or "")
