@@ -265,6 +265,7 @@ def _mark_one(course, lab, student, notebook):
     text, marked = _text(notebook), course / "autograded" / student / lab / f"{lab}.ipynb"
     if marked.exists() and submitted.exists() and submitted.read_text(encoding="utf8") == text:
         return
+    marked.unlink(missing_ok=True)                # stopped from here on, the next call marks it
     submitted.parent.mkdir(parents=True, exist_ok=True)
     submitted.write_text(text, encoding="utf8")
     log = course / "logs" / f"{student}.txt"
