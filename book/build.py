@@ -94,6 +94,10 @@ def build(source: Path) -> int:
     config = output / "config.yml"
     config.write_text(yaml.safe_dump(settings), encoding="utf8")
 
+    runs = source / "book" / "runs.py"
+    if runs.is_file() and (status := subprocess.run([sys.executable, str(runs)], env=environment(source)).returncode):
+        return status
+
     run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     options = ["-W", "--keep-going", "--config", str(config), "--path-output", str(source)]
     done = subprocess.run(

@@ -11,9 +11,10 @@
 from flatlab.data import Data, Split, load
 from flatlab.nets import build
 from flatlab.experiments import Result, recorded, reproduce
-from flatlab.maximise import Maximum, Region, box, maximise
+from flatlab.maximise import Maximum, maximise
 from flatlab.objective import Objective
 from flatlab.paths import Path, arc, line
+from flatlab.region import Region, box
 from flatlab.sharpness import Sharpness, sharpness
 from flatlab.store import Store
 from flatlab.train import Recipe, Run, train

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from flatlab.maximise import Maximum, box, maximise
+from flatlab.maximise import Maximum, maximise
+from flatlab.region import box
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import flatlab
-from flatlab.maximise import METHODS, Subspace
+from flatlab import region as regions
+from flatlab.maximise import METHODS
 
 
 class Function:
@@ -173,19 +174,17 @@ def test_the_box_is_equation_3():
 
 @pytest.mark.parametrize("held", [0, 2**28])
 def test_the_subspace_is_one_matrix_whether_held_or_drawn_at_each_use(monkeypatch, held):
-    import flatlab.maximise  # noqa: F401  (the name in the package is the function)
-    module = __import__("sys").modules["flatlab.maximise"]
-    monkeypatch.setattr(module, "HELD", held)
-    monkeypatch.setattr(module, "BLOCK", 700)                     # several blocks of rows
+    monkeypatch.setattr(regions, "HELD", held)
+    monkeypatch.setattr(regions, "BLOCK", 700)                    # several blocks of rows
     x = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    s = Subspace(x, 7, seed=5)
+    s = regions.Subspace(x, 7, seed=5)
     a = torch.cat([rows for _, _, rows in s.rows()])
     assert a.shape == (500, 7) and a.mean().abs() < 0.06 and abs(a.std() - 1) < 0.05      # 3,500 normals
     z = torch.randn(7, dtype=torch.float64)
     torch.testing.assert_close(s @ z, a @ z)
     torch.testing.assert_close(s.transpose(x), a.T @ x)
     torch.testing.assert_close(s.coordinates(x), torch.linalg.pinv(a) @ x)
-    assert torch.equal(s @ z, Subspace(x, 7, seed=5) @ z) and not torch.equal(s @ z, Subspace(x, 7, seed=6) @ z)
+    assert torch.equal(s @ z, regions.Subspace(x, 7, seed=5) @ z) and not torch.equal(s @ z, regions.Subspace(x, 7, seed=6) @ z)
 
 
 def test_the_full_space_contains_the_subspaces_of_its_size(trained):

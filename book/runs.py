@@ -1,0 +1,51 @@
+"""Train what the chapters share, one run a core, before their pages are executed: `python book/runs.py`.
+
+The chapters say `flatlab.train(..., store=flatlab.Store())` and read from the store what is there already. Small nets gain nothing from
+a second core, so many runs side by side take half the time of one after another. A run that is missing here is trained by its
+chapter; one that no chapter asks for any longer costs time and does no harm.
+"""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+
+SEEDS = range(5)
+
+
+def plan():
+    """The arguments of every shared run, the longest first."""
+    shared = [("mnist1d", 32), ("digits", 16), ("mnist1d", 128), ("mnist1d", 400), ("mnist1d", 2000), ("digits", 500)]
+    for data, batch in shared[:1]:
+        yield from ({"data": data, "batch_size": batch, "seed": seed, "again": True} for seed in range(3))
+    for data, batch in shared:
+        yield from ({"data": data, "batch_size": batch, "seed": seed} for seed in SEEDS)
+    for batch in (128, 400):
+        yield from ({"data": "mnist1d", "batch_size": batch, "seed": seed, "running_averages": True} for seed in range(3))
+    yield from ({"data": "mnist1d", "batch_size": 2000, "seed": seed, "again": True} for seed in range(3))
+
+
+def run(data, batch_size, seed, again=False, running_averages=False):
+    """One run of the plan. `again`: from the start that the seed gives, with the batches of another seed."""
+    import torch
+
+    import flatlab
+
+    torch.set_num_threads(1)
+    data = flatlab.load(data)
+    net, options = "mlp", {}
+    if running_averages:
+        net = flatlab.build("mlp", data, seed=seed, running_averages=True)
+    if again:
+        start = flatlab.build("mlp", data, seed=seed)
+        options["x0"] = torch.nn.utils.parameters_to_vector(start.parameters()).detach()
+        seed += 100
+    flatlab.train(net, data, batch_size=batch_size, seed=seed, store=flatlab.Store(), progress=False, **options)
+
+
+def main():
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(run, **arguments) for arguments in plan()]:
+            done.result()
+
+
+if __name__ == "__main__":
+    main()
