@@ -491,7 +491,7 @@ def rescaling(factors, phis, data):
 # Chapter 4: between two minima
 
 
-def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large")):
+def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large"), tier=None):
     """Figures 3 and 7: loss and accuracy along a path, every seed thin and their mean; the paper's networks in grey panels.
 
     found           {"train" or "test": a `Path` for each seed}
@@ -529,7 +529,7 @@ def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large
     top.set_title("ours   (dashed: test)")
     for axes in panels[1]:
         axes.set(xlabel="$\\alpha$", xticks=[-1, 0, 1, 2])
-    stamp(figure, data, len(found["train"]))
+    stamp(figure, data, len(found["train"]), tier)
     return figure
 
 
