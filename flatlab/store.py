@@ -7,19 +7,23 @@ it, and two processes may use one store at once.
 """
 
 import hashlib
+import io
 import json
 import os
 import secrets
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from flatlab.data import cache_directory
 
 # What a run comes out as is decided by the source of these modules, hashed as they are loaded.
 _SOURCES = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("data", "nets", "problem", "updates", "train"))
 SEMANTICS = hashlib.sha256(b"".join(_SOURCES)).hexdigest()[:16]
+
+# What reading a file that is not ours can raise.
+BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
 
 
 class Store:
@@ -49,10 +53,10 @@ class Store:
         path = self.path(key, partial)
         if not path.exists():
             return None
+        content = path.read_bytes()                    # at once: a file that is opened twice may be two files
         try:
-            with safe_open(path, "pt", device=str(device)) as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["flatlab"])
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            return {name: t.to(device) for name, t in load(content).items()}, _facts(io.BytesIO(content))
+        except BROKEN as error:
             raise OSError(f"{path} is not a whole flatlab run ({error}): move it away, or run `flatlab runs prune`.") from error
 
     def remove(self, key, partial=False):
@@ -63,9 +67,9 @@ class Store:
         files = [p for pattern in ("*.safetensors", "*.partial") for p in self.root.glob(pattern)]
         for path in sorted(files, key=lambda p: p.stat().st_mtime, reverse=True):
             try:
-                with safe_open(path, "pt") as file:
-                    facts = json.loads(file.metadata()["flatlab"])
-            except (SafetensorError, KeyError, TypeError, ValueError):
+                with open(path, "rb") as file:
+                    facts = _facts(file)
+            except BROKEN:
                 facts = None
             yield path.stem, path.suffix == ".partial", facts
 
@@ -78,6 +82,12 @@ class Store:
         for path in useless:
             path.unlink(missing_ok=True)
         return useless
+
+
+def _facts(file):
+    """The facts in the header of a safetensors file: a length, then JSON."""
+    length = int.from_bytes(file.read(8), "little")
+    return json.loads(json.loads(file.read(length))["__metadata__"]["flatlab"])
 
 
 def content_key(identity):

@@ -32,6 +32,9 @@ ROOT = LABS.parent
 MINUTES = 20                                     # for one student; the time of one cell is in nbgrader_config.py
 COLUMNS = ("student", "exercise", "points", "max", "status", "note")
 
+# nbgrader calls `alembic` by name: let it find the one of this environment, activated or not.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
 
 class Refused(Exception):
     """Why a submission cannot be marked, in one sentence."""
