@@ -115,6 +115,7 @@ class Hill:
 
 @check
 def gap(student):
+    """gap(data, small, large, seeds, epochs): test accuracy of the small batch minus the large one's, in percent, a seed each."""
     from flatlab.data import Data, Split
     from flatlab.train import train
     x, y = _random(160, 8, seed=1), torch.arange(160) % 3
@@ -142,6 +143,7 @@ def gap(student):
 
 @check
 def noise(student):
+    """gradient_noise(batch_gradient, count, m, samples, seed): the root mean square of |g_m - G| over batches of m drawn without replacement."""
     for n in (1, 5):
         table, batches = _random(60, n, seed=n) + 1, []
 
@@ -174,6 +176,7 @@ def noise(student):
 
 @check
 def slope(student):
+    """slope(batches, noise): the least-squares slope of log(noise) against log(batches)."""
     m, rms = [2, 4, 8, 32, 128], [2.0, 1.5, 0.9, 0.55, 0.2]
     answer = _numbers(student(m, rms), (), "one number")
     a, b = np.log(m), np.log(rms)
@@ -193,6 +196,7 @@ def slope(student):
 
 @check
 def box(student):
+    """box_radius(x, eps): eps (|x_i| + 1), shape (n,). Keskar et al. 2017, equation (3)."""
     x, eps = _random(12, seed=2), 0.01
     before = x.clone()
     answer = student(x, eps)
@@ -209,6 +213,7 @@ def box(student):
 
 @check
 def phi(student):
+    """phi(f, x, radius, steps): 100 (max f(x + y) - f(x)) / (1 + f(x)) over |y_i| <= radius_i. Keskar et al. 2017, equation (4)."""
     x = _random(6, seed=3).sign() * (1 + _random(6, seed=4).abs())
     radius, a = 0.1 * (x.abs() + 1), 0.02 * (1 + _random(6, seed=5).abs())
     bowl = Hill(a, 0 * x, 0.5, 1)                  # its maximum over the box is at a corner: 1/2 sum a_i (|x_i| + r_i)^2
@@ -243,6 +248,7 @@ def phi(student):
 
 @check
 def line(student):
+    """line_loss(f, a, b, alphas): f((1 - alpha) a + alpha b) for each alpha."""
     a, b = _random(5, seed=6), _random(5, seed=7)
     f, alphas = Hill(1 + _random(5, seed=8).abs(), _random(5, seed=9), 0.1, 1), [-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0]
     before = a.clone()
@@ -260,6 +266,7 @@ def line(student):
 
 @check
 def barrier(student):
+    """barrier(alphas, loss): the largest rise above the chord between alpha = 0 and alpha = 1."""
     alphas, loss = [-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0], [9.0, 4.0, 1.0, 2.4, 2.1, 2.9, 2.5, 5.0, 8.0]
     inside = list(zip(alphas, loss))[2:7]
     answer = _numbers(student(alphas, loss), (), "one number")
@@ -276,6 +283,7 @@ def barrier(student):
 
 @check
 def subspace(student):
+    """subspace_radius(x, A, eps): eps (|(A^+ x)_i| + 1), shape (p,). Keskar et al. 2017, equation (3)."""
     x, a, eps = _random(8, seed=10), 2 * torch.linalg.qr(_random(8, 3, seed=11))[0], 0.01
     before = x.clone()
     answer = student(x, a, eps)

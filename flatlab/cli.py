@@ -29,6 +29,7 @@ def main(arguments=None):
 
 
 def parser():
+    """The command line's grammar."""
     root = argparse.ArgumentParser("flatlab", description=DESCRIPTION)
     root.add_argument("--version", action="version", version=flatlab.__version__)
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")

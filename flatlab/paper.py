@@ -29,6 +29,8 @@ LOSS_CAP = -math.log(1e-7)
 
 
 class Value(NamedTuple):
+    """A table's entry: mean and standard deviation of five runs."""
+
     mean: float
     std: float
 
@@ -40,12 +42,16 @@ class Value(NamedTuple):
 
 
 class Network(NamedTuple):
+    """A row of Table 1."""
+
     kind: str
     data: str
     parameters: int  # as the released code builds it; the paper prints no counts
 
 
 class DataSet(NamedTuple):
+    """A row of Table 5: numbers of rows, shape of one, classes; .large_batch is a tenth of the training set."""
+
     train: int
     test: int
     features: tuple
