@@ -1,16 +1,17 @@
 """The ledger: each claim of the paper and of what followed, the rule that decides it, and the verdict that the results give.
 
-A rule is fixed before a result is recorded, but that F1's results at the colab tier were there when the ledger was begun. It computes one number a seed, the effect, and asks where the 95 % interval of its mean
-lies: wholly on the claim's side (holds), wholly on the other (fails), or neither (partly). One seed has no interval: partly.
+A rule is fixed before a result is recorded, but that F1's results at the colab tier were there when the ledger was begun. It computes
+one number a seed, the effect, and asks where the 95 % interval of its mean lies: wholly on the claim's side (holds), wholly on the
+other (fails), or neither (partly). One seed has no interval: partly.
 """
 
 import math
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from flatlab.estimate import interval
 from flatlab.experiments import TIERS, recorded
 
 
@@ -60,7 +61,7 @@ def judge(claim, result):
     """The claim's `Verdict` for each net of a result."""
     for net, columns in result.values.items():
         effects = [float(value) for value in claim.effect(Columns(columns))]
-        mean, low, high = interval(effects)
+        mean, low, high = bounds(effects)
         if claim.above < low and high < claim.below:
             word = "holds"
         elif high < claim.above or low > claim.below:
@@ -70,19 +71,11 @@ def judge(claim, result):
         yield Verdict(claim.name, result.tier, net, result.data[net], len(effects), mean, low, high, word)
 
 
-def interval(values):
-    """(mean, low, high): the mean over seeds and its 95 % interval by Student's t; infinite for one seed."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, -math.inf, math.inf
-    half = _t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+def bounds(values):
+    """(mean, low, high): the mean over seeds and its 95 % interval; infinite for one seed."""
+    mean, half = interval(values)
+    half = math.inf if math.isnan(half) else half
     return mean, mean - half, mean + half
-
-
-def _t(freedom):
-    """The 97.5 % point of Student's t."""
-    table = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-    return table[freedom - 1] if freedom <= len(table) else 1.96 + 2.4 / freedom
 
 
 def ledger():
@@ -111,6 +104,7 @@ def factor(first, second):
 
 
 def last(column):
+    """effect: the last entry of a column of lists."""
     return lambda c: c[column][:, -1]
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
+from flatlab.estimate import interval
+
 SMALL = "#0072B2"                                # small batch: Okabe and Ito's blue
 LARGE = "#D55E00"                                # large batch: their vermilion
 BETWEEN = "#A8508F"                              # what the scale from one to the other passes through, neither grey nor dark
@@ -59,18 +61,6 @@ def canvas(width=6.2, height=3.6, rows=1, columns=1, **options):
     matplotlib.rcParams.update(STYLE)
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, **options)
-
-
-def interval(values):
-    """(mean, half width) of the 95 % interval for the mean: t_{0.975, k-1} s / sqrt(k) for k values; nan for a single one.
-
-    It assumes that the seeds' values scatter like a normal distribution.
-    """
-    from scipy.stats import t
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return float(values.mean()), math.nan
-    return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def intervals(table):

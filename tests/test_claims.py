@@ -11,7 +11,7 @@ from scipy import stats
 
 import flatlab
 from flatlab import claims, paper
-from flatlab.claims import CLAIMS, Claim, interval, judge, ledger
+from flatlab.claims import CLAIMS, Claim, bounds, judge, ledger
 from flatlab.experiments import EXPERIMENTS, Result
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -20,10 +20,10 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 @pytest.mark.parametrize("count", range(2, 16))
 def test_the_interval_is_students(count):
     values = np.random.default_rng(count).normal(size=count)
-    mean, low, high = interval(values)
+    mean, low, high = bounds(values)
     expected = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
-    assert (mean, low, high) == pytest.approx((values.mean(), *expected), rel=2e-2)
-    assert interval([3.0]) == (3.0, -math.inf, math.inf)
+    assert (mean, low, high) == pytest.approx((values.mean(), *expected), rel=1e-9)
+    assert bounds([3.0]) == (3.0, -math.inf, math.inf)
 
 
 @pytest.mark.parametrize("values, word", [([1, 1.1, 0.9], "holds"), ([-1, -1.1, -0.9], "fails"), ([1, -1, 0.5], "partly"), ([1], "partly")])
