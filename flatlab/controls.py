@@ -1,16 +1,19 @@
 """The controls that the paper lacks, and the cures that it and others propose: they decide whether a claim survives."""
 
-from flatlab.maximise import maximise
+import torch
+
 from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.problem import load_point
-from flatlab.region import box
 from flatlab.reproductions import pair, phi
 from flatlab.setting import BASE, Experiment, base
+from flatlab.sharpness import sharpness
 from flatlab.spectrum import density, eigenvalues, trace
+from flatlab.train import Recipe
 
 TWO, THREE = {"smoke": {"seeds": (0, 1)}}, {"smoke": {"seeds": (0, 1, 2)}}
 NOISES = ("noisy_gradient", "noisy_iterate", "noisy_inputs", "noisy_labels")
+RATE = Recipe().lr
 FACTORS = (1, 4, 16)                                          # of the learning rate, over which it is tuned
 
 
@@ -18,40 +21,35 @@ def outcome(case, labels=None):
     """Test accuracy and sharpness of each run, the columns that most controls compare."""
     columns = {}
     for label in labels or case.runs:
-        columns[f"test {label}"] = case.objective("test").accuracy(case.runs[label].x)
+        columns[f"test {label}"] = case.test.accuracy(case.runs[label].x)
         columns[f"{label} 1e-3"] = phi(case, case.runs[label].x, "1e-3")
     return columns
 
 
 def equal_updates(setting, seed):
     """The pair; the large batch for as many updates as the small one had, and the small one for as many as the large one had."""
-    jobs = setting.pair(seed)
-    count = len(jobs["SB"].load().train.y)
-    ratio = jobs["LB"].recipe.rows(count) / jobs["SB"].recipe.rows(count)
-    return jobs | {"LB long": setting.job(setting.large, seed, epochs=round(setting.epochs * ratio)),
-                   "SB short": setting.job(setting.small, seed, epochs=max(1, round(setting.epochs / ratio)))}
+    return setting.pair(seed) | {"LB long": setting.job(setting.large, seed, epochs=round(setting.epochs * setting.ratio)),
+                                 "SB short": setting.job(setting.small, seed, epochs=max(1, round(setting.epochs / setting.ratio)))}
+
+
+def large_rates(setting, seed):
+    """The pair; the large batch with the rate scaled by the root of the batch's growth, by the growth, and over a grid."""
+    factors = {"sqrt": setting.ratio ** 0.5, "linear": setting.ratio} | {f"x{factor}": factor for factor in FACTORS[1:]}
+    return setting.pair(seed) | {f"LB {name}": setting.job(setting.large, seed, lr=RATE * factor) for name, factor in factors.items()}
 
 
 def learning_rates(setting, seed):
-    """The pair; the large batch with the rate scaled by the root of the batch's growth and by the growth; both over a grid."""
-    jobs = setting.pair(seed)
-    count = len(jobs["SB"].load().train.y)
-    ratio = jobs["LB"].recipe.rows(count) / jobs["SB"].recipe.rows(count)
-    rate = jobs["SB"].recipe.lr
-    jobs |= {"LB sqrt": setting.job(setting.large, seed, lr=rate * ratio ** 0.5), "LB linear": setting.job(setting.large, seed, lr=rate * ratio)}
-    for factor in FACTORS[1:]:
-        jobs |= {f"{label} x{factor}": setting.job(batch, seed, lr=rate * factor)
-                 for label, batch in (("SB", setting.small), ("LB", setting.large))}
-    return jobs
+    """`large_rates`, and the small batch over the same grid."""
+    grid = {f"SB x{factor}": setting.job(setting.small, seed, lr=RATE * factor) for factor in FACTORS[1:]}
+    return large_rates(setting, seed) | grid
 
 
 def learning_rate(case):
     """By rule, and tuned: the best test accuracy of each batch size over its rates. There is no third split, so tuned is the most
     that tuning could give, for both alike."""
     columns = outcome(case, ("SB", "LB", "LB sqrt", "LB linear"))
-    f = case.objective("test")
     for label in ("SB", "LB"):
-        rates = {factor: f.accuracy(case.runs[label if factor == 1 else f"{label} x{factor}"].x) for factor in FACTORS}
+        rates = {factor: case.test.accuracy(case.runs[label if factor == 1 else f"{label} x{factor}"].x) for factor in FACTORS}
         best = max(rates, key=rates.get)
         columns |= {f"test {label} tuned": rates[best], f"{label} tuned factor": best}
     return columns
@@ -68,10 +66,7 @@ def with_update(*updates):
 
 def growing(setting, seed):
     """The pair, and a batch that grows from the small to the large size over the first half of the epochs."""
-    jobs = setting.pair(seed)
-    count = len(jobs["SB"].load().train.y)
-    ratio = jobs["LB"].recipe.rows(count) / jobs["SB"].recipe.rows(count)
-    return jobs | {"growing": setting.job(setting.small, seed, growth=ratio ** (2 / setting.epochs))}
+    return setting.pair(seed) | {"growing": setting.job(setting.small, seed, growth=setting.ratio ** (2 / setting.epochs))}
 
 
 def growing_outcome(case):
@@ -85,22 +80,14 @@ def batch_norm(case):
     for label, run in case.runs.items():
         for policy in ("batch", "recompute"):
             f = case.objective(batch_norm=policy, chunk=len(case.data.train.y) if policy == "recompute" else 5000)
-            columns[f"{label} {policy}"] = maximised(f, run.x)
-        f = Objective(frozen(case, run.x), case.data.train, batch_norm="frozen")
-        columns[f"{label} frozen"] = maximised(f, f.x)
-        columns[f"{label} batches of 256"] = maximised(case.objective(chunk=256), run.x)
+            columns[f"{label} {policy}"] = sharpness(f, run.x).percent
+        columns[f"{label} frozen"] = sharpness(Objective(frozen(case, run.x), case.data.train, batch_norm="frozen")).percent
+        columns[f"{label} batches of 256"] = sharpness(case.objective(chunk=256), run.x).percent
     return columns
-
-
-def maximised(f, x, eps=1e-3, **options):
-    """phi in percent."""
-    base = f.value(x)
-    return 100 * (maximise(f, box(f, x, eps), **options).value - base) / (1 + base)
 
 
 def frozen(case, x):
     """The network at x with running averages equal to the statistics pooled over the training set's chunks."""
-    import torch
     model = build(case.setting.net, case.data, running_averages=True)
     load_point(model, x, {})
     for module in model.modules():
@@ -116,10 +103,9 @@ def maximiser(case):
     """phi(1e-3) of both points as each maximiser finds it: all are lower bounds of the same number."""
     columns = {}
     for label, run in case.runs.items():
-        f = case.objective()
         for name, options in {"lbfgs 10": {}, "lbfgs 20": {"steps": 20}, "apgd 20": {"method": "apgd", "steps": 20},
                               "scipy 10": {"method": "scipy"}}.items():
-            columns[f"{label} {name}"] = maximised(f, run.x, **options)
+            columns[f"{label} {name}"] = sharpness(case.f, run.x, **options).percent
     return columns
 
 
@@ -128,7 +114,7 @@ def spectrum(case):
     lie within a hundredth of the largest."""
     columns = {}
     for label, run in case.runs.items():
-        hessian = case.objective().hessian(run.x)
+        hessian = case.f.hessian(run.x)
         top = eigenvalues(hessian, 10, tol=1e-2, max_products=80)
         found = density(hessian, steps=20, probes=2)
         flat = (found.weights * (found.nodes.abs() < top.values[0].abs() / 100)).sum(1).mean().item()
@@ -155,7 +141,7 @@ def performance(case):
 
 
 # A tenth of the training set is what the paper calls large; there as many updates as the small batch's are within reach.
-TENTH = base(smoke={"large": 0.10, "seeds": (0,)}, colab={"seeds": (0,)})
+TENTH = base(smoke={"large": 0.10, "seeds": (0, 1, 2)}, colab={"seeds": (0,)})
 
 CONTROLS = {
     "equal-updates": Experiment("as many updates instead of as many epochs", TENTH, equal_updates, outcome),

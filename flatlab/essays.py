@@ -6,24 +6,16 @@ import time
 import numpy as np
 import torch
 
+from flatlab.controls import large_rates
 from flatlab.paths import line
 from flatlab.reproductions import phi
 from flatlab.setting import Experiment, Setting, base
 from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
 
-ONE = {"smoke": {"seeds": (0,)}, "colab": {"seeds": (0,)}}
+THREE = {"smoke": {"seeds": (0, 1, 2)}, "colab": {"seeds": (0,)}}
+HALF = {"smoke": {"seeds": (0, 1, 2), "epochs": 50}, "colab": {"seeds": (0,)}}
 TWO = {"smoke": {"seeds": (0, 1)}, "colab": {"seeds": (0, 1)}}
-
-
-def rates(setting, seed):
-    """Small and large batch; the large one's rate the same, scaled by sqrt and linear rules, and tuned over a grid."""
-    jobs = setting.pair(seed)
-    count = len(jobs["SB"].load().train.y)
-    ratio, rate = jobs["LB"].recipe.rows(count) / jobs["SB"].recipe.rows(count), jobs["SB"].recipe.lr
-    for name, factor in (("sqrt", ratio ** 0.5), ("linear", ratio), ("x4", 4), ("x16", 16)):
-        jobs[f"LB {name}"] = setting.job(setting.large, seed, lr=rate * factor)
-    return jobs
 
 
 def times(case):
@@ -46,11 +38,9 @@ def times(case):
 
 
 def sweep_sizes(setting, seed):
-    """Batch sizes from one or two rows to the whole training set, by factors of four."""
-    count = len(setting.job(setting.small, seed).load().train.y)
-    least = 1 if setting.net in ("lenet", "plain-mlp") else 2
-    sizes = [least * 4 ** k for k in range(12) if least * 4 ** k < count] + [count]
-    return {str(size): setting.job(size, seed) for size in sizes if size >= setting.small or setting.epochs <= 20}
+    """Batch sizes from the small one to the whole training set, by factors of four."""
+    sizes = [setting.small * 4 ** k for k in range(12) if setting.small * 4 ** k < setting.rows] + [setting.rows]
+    return {str(size): setting.job(size, seed) for size in sizes}
 
 
 def sweep(case):
@@ -60,59 +50,70 @@ def sweep(case):
     """
     finals = [run.history["test_accuracy"][-1] for run in case.runs.values()]
     goal, columns = 0.97 * max(finals), {"batch_size": [int(size) for size in case.runs], "test_acc": finals}
-    columns |= {"goal": goal, "seconds an epoch": [], "epochs": [], "seconds": []}
+    columns |= {"goal": goal, "seconds an epoch": [], "epochs": [], "seconds": [], "seconds in all": []}
     for run in case.runs.values():
         history = run.history
         reached = next((k for k, accuracy in enumerate(history["test_accuracy"]) if accuracy >= goal), None)
         columns["seconds an epoch"].append(history["seconds"][-1] / history["epoch"][-1])
         columns["epochs"].append(None if reached is None else history["epoch"][reached])
         columns["seconds"].append(None if reached is None else history["seconds"][reached])
+        columns["seconds in all"].append(history["seconds"][-1])
     return columns
 
 
 def no_jobs(setting, seed):
+    """A measurement that needs no run."""
     return {}
 
 
-def regression(case, rows=1_000_000, features=4, passes=3):
-    """Linear regression by gradient descent on batches of 1,000 against 1,000,000: the excess loss after each update, with the best
-    rate of a grid for each; at equal epochs, equal updates and equal seconds.
+# net -> (features, condition number of their covariance). Even features are the full batch's best case: one step is Newton's.
+REGRESSIONS = {"even": (4, 1), "uneven": (4, 100), "many": (64, 100)}
+RATES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)                      # at 1 descent on all rows is no longer stable
 
-    The columns are lists at forty updates or fewer. y = X w + noise of variance 1, so that the least loss is known.
+
+def regression(case, passes=3):
+    """Linear regression by gradient descent on small batches against all rows: the excess loss (w - w*)^T E[x x^T] (w - w*) after
+    each update, with the best rate of a grid for each batch size; at the end, at equal updates and at equal seconds.
+
+    The curves have forty points or fewer. y = X w + noise of variance 1; the features' variances fall evenly, in the logarithm, from 1.
     """
+    features, condition = REGRESSIONS[case.setting.net]
+    rows = case.setting.large
     generator = torch.Generator().manual_seed(case.seed)
-    x = torch.randn(rows, features, generator=generator)
-    truth = torch.randn(features, generator=generator)
-    y = x @ truth + torch.randn(rows, generator=generator)
+    scales = torch.logspace(0, -0.5 * np.log10(condition), features)
+    x = torch.randn(rows, features, generator=generator) * scales
+    y = x @ torch.randn(features, generator=generator) + torch.randn(rows, generator=generator)
     best = torch.linalg.lstsq(x, y[:, None]).solution[:, 0]
     moment = x.T @ x / rows
 
     def descend(batch, rate):
-        w, seconds, excess, began = torch.zeros(features), [0.0], [], time.perf_counter()
-        excess.append(((w - best) @ moment @ (w - best)).item())
+        w, seconds, excess = torch.zeros(features), [0.0], [(best @ moment @ best).item()]
         for start in range(0, passes * rows, batch):
-            place = start % rows
-            a, b = x[place:place + batch], y[place:place + batch]
+            began = time.perf_counter()
+            a, b = x[start % rows:start % rows + batch], y[start % rows:start % rows + batch]
             w = w - rate * 2 / batch * (a.T @ (a @ w - b))
-            seconds.append(time.perf_counter() - began)
+            seconds.append(seconds[-1] + time.perf_counter() - began)
             excess.append(((w - best) @ moment @ (w - best)).item())
-        return seconds, excess
+        return np.array(seconds), np.array(excess)
 
-    columns = {}
-    for batch in (1000, rows):
-        runs = {rate: descend(batch, rate) for rate in (0.003, 0.01, 0.03, 0.1, 0.3, 0.5)}
-        rate = min(runs, key=lambda rate: sum(np.log(np.array(runs[rate][1][1:]) + 1e-12)))
-        places = sorted({round(k) for k in np.geomspace(1, len(runs[rate][0]), 40)})            # enough for a curve
-        columns |= {f"{batch} rate": rate, f"{batch} update": [place - 1 for place in places],
-                    f"{batch} seconds": [runs[rate][0][place - 1] for place in places],
-                    f"{batch} excess": [runs[rate][1][place - 1] for place in places]}
+    runs = {label: {rate: descend(batch, rate) for rate in RATES} for label, batch in (("few", case.setting.small), ("all", rows))}
+    until = min(seconds[-1] for grid in runs.values() for seconds, _ in grid.values())
+    columns = {"seconds": until}
+    for label, grid in runs.items():
+        rate = min(grid, key=lambda rate: grid[rate][1][-1])
+        seconds, excess = grid[rate]
+        places = sorted({round(k) - 1 for k in np.geomspace(1, len(excess), 40)})
+        columns |= {f"{label} rate": rate, f"{label} update": places, f"{label} seconds": seconds[places].tolist(),
+                    f"{label} excess": excess[places].tolist(),
+                    f"{label} equal updates": min(excess[passes] for _, excess in grid.values()),
+                    f"{label} equal seconds": min(excess[seconds <= until][-1] for seconds, excess in grid.values())}
     return columns
 
 
 def gradient_error(case, sizes=(8, 32, 128, 512, 2048), samples=20):
     """||g_m - G|| / ||G|| against the batch size m at the start and at the end, its slope in the logarithms, and the seconds of one
-    batch's gradient: m examples cost O(m) and gain O(sqrt m)."""
-    f, run = case.objective(), case.runs["SB"]
+    batch's gradient: m examples cost O(m) and gain O(sqrt m). With BatchNorm a batch errs in its statistics as well."""
+    f, run = case.f, case.runs["SB"]
     sizes, columns = [m for m in sizes if m <= f.rows // 2], {}
     generator = torch.Generator().manual_seed(case.seed)
     for place, x in (("start", run.x0), ("end", run.x)):
@@ -134,7 +135,7 @@ def gradient_error(case, sizes=(8, 32, 128, 512, 2048), samples=20):
 def parts_of_the_data(case, shares=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5)):
     """The cosine between the whole training set's gradient and that of a share of it, at the start and at the end; and that with the
     gradient on fresh data, the test split: the training set is itself one large batch."""
-    f, fresh, run = case.objective(), case.objective("test"), case.runs["SB"]
+    f, run = case.f, case.runs["SB"]
     generator, columns = torch.Generator().manual_seed(case.seed), {"share": list(shares)}
     for place, x in (("start", run.x0), ("end", run.x)):
         whole = f.gradient(x)[1]
@@ -142,14 +143,14 @@ def parts_of_the_data(case, shares=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5)):
         for share in shares:
             rows = torch.randperm(f.rows, generator=generator)[:max(2, round(share * f.rows))].to(x.device)
             columns[f"cosine {place}"].append(torch.cosine_similarity(f.subset(rows).gradient(x)[1], whole, 0).item())
-        columns[f"cosine fresh {place}"] = torch.cosine_similarity(fresh.gradient(x)[1], whole, 0).item()
+        columns[f"cosine fresh {place}"] = torch.cosine_similarity(case.test.gradient(x)[1], whole, 0).item()
     return columns
 
 
 def stable_step(case, shares=(0.5, 0.9, 1.1, 2.0), steps=30):
     """Full-batch gradient descent from the small batch's minimum with steps of a share of 2 / lambda_max: by how much the loss has
     grown. On a quadratic it grows where the share is above 1."""
-    f, run = case.objective(), case.runs["SB"]
+    f, run = case.f, case.runs["SB"]
     top = eigenvalues(f.hessian(run.x), tol=1e-3)
     kick = 1e-4 * run.x.norm() * top.vectors[:, 0]
     columns = {"share": list(shares), "lambda_max": float(top), "growth": []}
@@ -164,9 +165,8 @@ def stable_step(case, shares=(0.5, 0.9, 1.1, 2.0), steps=30):
 
 def optimizers(setting, seed):
     """Rprop, RMSprop, gradient descent and Adam on small, middle and full batches."""
-    count = len(setting.job(setting.small, seed).load().train.y)
     jobs = {}
-    for label, batch in (("32", setting.small), ("256", min(count, 8 * setting.small)), ("full", count)):
+    for label, batch in (("32", setting.small), ("256", min(setting.rows, 8 * setting.small)), ("full", setting.rows)):
         for name, lr in (("rprop", 1e-3), ("rmsprop", 1e-3), ("sgd", 0.1), ("adam", 1e-3)):
             jobs[f"{name} {label}"] = setting.job(batch, seed, optimizer=name, lr=lr, epochs=setting.epochs // 2)
     return jobs
@@ -177,7 +177,7 @@ def accuracies(case):
     columns = {}
     for label, run in case.runs.items():
         columns |= {f"{part} {label}": case.objective(part).accuracy(run.x) for part in ("train", "test")}
-        columns[f"loss {label}"] = case.objective().value(run.x)
+        columns[f"loss {label}"] = case.f.value(run.x)
     return columns
 
 
@@ -191,35 +191,34 @@ def online(setting, seed):
 
 def starts(setting, seed):
     """Mini-batches and the full batch from two starts each."""
-    count = len(setting.job(setting.small, seed).load().train.y)
-    return {f"{label} {start}": setting.job(batch, 10 * seed + start) for label, batch in (("mini", setting.small), ("full", count))
+    return {f"{label} {start}": setting.job(batch, 10 * seed + start) for label, batch in (("mini", setting.small), ("full", setting.rows))
             for start in (0, 1)}
 
 
 def many_starts(case):
     """Final loss and test accuracy, and the barrier on the line between the two solutions of each kind."""
-    f, columns = case.objective(), {}
+    columns = {}
     for label in ("mini", "full"):
         both = [case.runs[f"{label} {start}"].x for start in (0, 1)]
-        columns |= {f"{label} loss": statistics.mean(map(f.value, both)),
-                    f"{label} test": statistics.mean(map(case.objective("test").accuracy, both)),
-                    f"{label} barrier": line(f, *both, alphas=(0, 0.25, 0.5, 0.75, 1)).barrier()}
+        columns |= {f"{label} loss": statistics.mean(map(case.f.value, both)),
+                    f"{label} test": statistics.mean(map(case.test.accuracy, both)),
+                    f"{label} barrier": line(case.f, *both, alphas=(0, 0.25, 0.5, 0.75, 1)).barrier()}
     return columns
 
 
 def by_data(setting, seed):
-    """Three batch sizes at three sizes of the training set, as many updates for each batch size."""
-    count, jobs = len(setting.job(setting.small, seed).load().train.y), {}
+    """Three batch sizes at three sizes of the training set, for as many epochs each."""
+    jobs = {}
     for share in (16, 4, 1):
         for batch in (setting.small // 2, 2 * setting.small, 8 * setting.small):
-            if batch < count // share:
-                jobs[f"1/{share} {batch}"] = setting.job(batch, seed, rows=count // share, epochs=setting.epochs)
+            if batch < setting.rows // share:
+                jobs[f"1/{share} {batch}"] = setting.job(batch, seed, rows=setting.rows // share)
     return jobs
 
 
 def best_by_data(case):
     """Test accuracy, and which batch size is best at each size of the training set."""
-    columns = {label: case.objective("test").accuracy(run.x) for label, run in case.runs.items()}
+    columns = {label: case.test.accuracy(run.x) for label, run in case.runs.items()}
     for share in {label.split()[0] for label in case.runs}:
         best = max((label for label in case.runs if label.split()[0] == share), key=columns.get)
         columns[f"best {share}"] = int(best.split()[1])
@@ -240,14 +239,14 @@ def flatness(case):
     what a step of a given size means, so each is given."""
     columns = {}
     for label, run in case.runs.items():
-        columns |= {f"test {label}": case.objective("test").accuracy(run.x), f"{label} 1e-3": phi(case, run.x, "1e-3"),
-                    f"{label} adaptive": float(adaptive_sharpness(case.objective(), run.x, 1e-3)), f"{label} norm": run.x.norm().item()}
+        columns |= {f"test {label}": case.test.accuracy(run.x), f"{label} 1e-3": phi(case, run.x, "1e-3"),
+                    f"{label} adaptive": float(adaptive_sharpness(case.f, run.x, 1e-3)), f"{label} norm": run.x.norm().item()}
     return columns
 
 
 def throughput(case, sizes=(8, 32, 128, 512, 2048)):
     """Rows a second of a loss and gradient against the batch size."""
-    f, run = case.objective(), case.runs["SB"]
+    f, run = case.f, case.runs["SB"]
     sizes, rates = [m for m in sizes if m <= f.rows], []
     for m in sizes:
         part = f.subset(torch.arange(m, device=run.x.device))
@@ -261,29 +260,31 @@ def throughput(case, sizes=(8, 32, 128, 512, 2048)):
 
 
 def small(setting, seed):
+    """The small batch alone."""
     return {"SB": setting.job(setting.small, seed)}
 
 
-FEATURES = {tier: (Setting("linear", "4 features", 1000, 1_000_000, 3, seeds),)
+FEATURES = {tier: tuple(Setting(name, f"{features} normal features", 1000, 1_000_000, 3, seeds) for name, (features, _) in REGRESSIONS.items())
             for tier, seeds in (("smoke", (0, 1, 2)), ("colab", (0, 1, 2)), ("paper", (0, 1, 2, 3, 4)))}
-LENET = {"smoke": (Setting("mlp", "mnist1d", 16, 2000, 25, (0,)),), "colab": (Setting("lenet", "mnist", 16, 60_000, 10, (0,)),),
+LENET = {"smoke": (Setting("mlp", "mnist1d", 2, 2000, 15, (0, 1, 2)),), "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
          "paper": (Setting("lenet", "mnist", 1, 60_000, 200, (0, 1, 2)),)}
-PLAIN = {"smoke": (Setting("plain-mlp", "mnist1d", 32, 2000, 40, (0,)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
+PLAIN = {"smoke": (Setting("plain-mlp", "mnist1d", 32, 2000, 40, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
          "paper": (Setting("plain-mlp", "mnist", 32, 6000, 100, (0, 1, 2)),)}
-BOTH = {tier: base(nets=("mlp", "F1"), smoke={"seeds": (0,), "epochs": 40}, colab={"seeds": (0,)})[tier] + PLAIN[tier] for tier in PLAIN}
+BOTH = {tier: base(nets=("mlp", "F1"), smoke={"seeds": (0, 1, 2), "epochs": 40}, colab={"seeds": (0,)})[tier] + PLAIN[tier] for tier in PLAIN}
 FULLY = base(nets=("mlp", "F1"), **TWO)
+EITHER = {tier: FULLY[tier] + PLAIN[tier] for tier in PLAIN}     # with BatchNorm and without
 
 ESSAYS = {
-    "batch-table": Experiment("time, epochs and loss by batch size and learning rate (study notes)", FULLY, rates, times),
+    "batch-table": Experiment("time, epochs and loss by batch size and learning rate (study notes)", FULLY, large_rates, times),
     "lenet-sweep": Experiment("batch size from one row to all", LENET, sweep_sizes, sweep),
-    "regression": Experiment("four features, a million rows: batch 1,000 against all", FEATURES, no_jobs, regression),
-    "gradient-error": Experiment("error of a batch's gradient against its cost", FULLY, small, gradient_error),
+    "regression": Experiment("a million rows of few features: batch 1,000 against all", FEATURES, no_jobs, regression),
+    "gradient-error": Experiment("error of a batch's gradient against its cost", EITHER, small, gradient_error),
     "part-of-the-data": Experiment("the gradient of a part, and on fresh data", FULLY, small, parts_of_the_data),
     "stable-step": Experiment("the largest stable step against the curvature", FULLY, small, stable_step),
-    "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch", base(nets=("mlp", "F1"), **ONE), optimizers, accuracies),
+    "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch", base(nets=("mlp", "F1"), **HALF), optimizers, accuracies),
     "online": Experiment("batch 1 with a constant and a decaying rate", PLAIN, online, accuracies),
-    "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **ONE), starts, many_starts),
-    "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **ONE), by_data, best_by_data),
+    "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **THREE), starts, many_starts),
+    "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **HALF), by_data, best_by_data),
     "regularisers": Experiment("decay, L1, momentum and normalisation against flatness", BOTH, regularised, flatness),
     "throughput": Experiment("rows a second against the batch size", FULLY, small, throughput),
 }

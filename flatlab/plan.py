@@ -69,8 +69,10 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
                 "ray":   the tasks of a Ray cluster at `address`, which must see the store's directory
     progress    a bar over the whole plan's epochs with an estimate of the time left
 
-    Raises what the first failing job raises, after the others under way were stopped; what is finished stays in the store.
+    Raises ValueError for another engine, and what the first failing job raises, after the others under way were stopped; what is finished stays in the store.
     """
+    if engine not in ("local", "ray"):
+        raise ValueError(f"engine is {engine!r}: choose local or ray.")
     jobs = list(dict.fromkeys(jobs))
     first = [job for job in jobs if job.start is None]
     then = [job for job in jobs if job.start is not None]
@@ -81,10 +83,10 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
                 from flatlab.cluster import carry_out_on_ray      # an extra
                 finished = carry_out_on_ray(wave, store, address)
             elif (workers := workers or _workers()) == 1:
-                finished = ((job, carry_out(job, store)) for job in wave)
+                finished = _one_by_one(wave, store)
             else:
                 finished = _side_by_side(wave, store, workers)
-            for job, _ in finished:
+            for job in finished:
                 bar.update(job.recipe.epochs)
                 bar.set_postfix_str(str(job))
 
@@ -93,18 +95,27 @@ def _workers():
     return 1 if torch.cuda.is_available() else os.cpu_count()
 
 
+def _one_by_one(jobs, store):
+    """The jobs as they finish, in this process."""
+    for job in jobs:
+        carry_out(job, store)
+        yield job
+
+
 def _side_by_side(jobs, store, workers):
-    """(job, None) as jobs finish, in processes of one thread each."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
+    """The jobs as they finish, each on one of `workers` processes."""
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        for job, done in [(job, pool.submit(_finish, job, store)) for job in jobs]:
+        for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
             done.result()
-            yield job, None
+            yield job
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _finish(job, store):
+def carry_out_alone(job, store):
+    """A job in a process of its own, on one thread: others run beside it. The run stays in the store."""
+    torch.set_num_threads(1)
     carry_out(job, store)
 
 
@@ -128,24 +139,26 @@ def cost(jobs):
     kind of job times its updates, one job after another. Updates that take several gradients are timed as they are. Batches beyond
     256 rows are timed on 256 and multiplied, so that a plan for a large device can be costed on a small one.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-    kinds, flops, seconds = {}, 0, 0.0
+    flops, seconds = 0, 0.0
     for job in dict.fromkeys(jobs):
-        data = job.load()
-        rows = job.recipe.rows(len(data.train.y))
-        timed = min(rows, 256)
-        kind = (job.net, job.data, timed, job.recipe.update, job.recipe.optimizer)
-        if kind not in kinds:
-            problem = Problem(build(job.net, data), data, job.recipe)
-            batch = torch.arange(timed, device=problem.point.device)
-            with torch.random.fork_rng(), FlopCounterMode(display=False) as counter, torch.no_grad():
-                problem.model(data.train.x[batch])
-            with torch.random.fork_rng():
-                step = _seconds(problem, batch)
-            kinds[kind] = 3 * counter.get_total_flops() // timed, step / timed
-        each, row = kinds[kind]                                   # of one row
-        flops, seconds = flops + each * rows * updates(job), seconds + row * rows * updates(job)
+        rows = job.recipe.rows(len(job.load().train.y))
+        each, step = cost_of_a_row(job.net, job.data, min(rows, 256), job.recipe.update, job.recipe.optimizer)
+        flops, seconds = flops + each * rows * updates(job), seconds + step * rows * updates(job)
     return {"runs": len(set(jobs)), "flops": flops, "seconds": seconds}
+
+
+@functools.cache
+def cost_of_a_row(net, name, rows, update, optimizer):
+    """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
+    from torch.utils.flop_counter import FlopCounterMode
+    data = loaded(name)
+    problem = Problem(build(net, data), data, Recipe(batch_size=rows, update=update, optimizer=optimizer))
+    batch = torch.arange(rows, device=problem.point.device)
+    with torch.random.fork_rng():
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            problem.model(data.train.x[batch])
+        step = _seconds(problem, batch)
+    return 3 * counter.get_total_flops() // rows, step / rows
 
 
 def _seconds(problem, batch):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flatlab import paper
-from flatlab.paths import arc, line
+from flatlab.paths import arc, line, triangle
 from flatlab.setting import BASE, Experiment, Setting, base
 from flatlab.sharpness import sharpness
 
@@ -13,7 +13,7 @@ FEW = {"smoke": {"seeds": (0, 1)}, "colab": {"seeds": (0,)}}                    
 
 def phi(case, x, eps, **options):
     """The sharpness of the training loss at a point, in percent."""
-    return sharpness(case.objective(), x, float(eps), seed=case.seed, **options).percent
+    return sharpness(case.f, x, float(eps), seed=case.seed, **options).percent
 
 
 def pair(setting, seed):
@@ -60,17 +60,15 @@ def fig7(case):
 
 def batches(setting, seed):
     """Nine batch sizes from the small one to the large one and beyond, evenly in the logarithm."""
-    job = setting.job(setting.large, seed)
-    count = len(job.load().train.y)
-    low, high = setting.small, 1.25 * job.recipe.rows(count)
-    sizes = sorted({min(count, round(low * (high / low) ** (k / 8))) for k in range(9)})
+    low, high = setting.small, 1.25 * setting.small * setting.ratio
+    sizes = sorted({min(setting.rows, round(low * (high / low) ** (k / 8))) for k in range(9)})
     return {str(size): setting.job(size, seed) for size in sizes}
 
 
 def fig4(case):
     """Batch size against test accuracy and sharpness; the threshold by the rule of `threshold`."""
     sizes = [int(label) for label in case.runs]
-    accuracy = [case.objective("test").accuracy(run.x) for run in case.runs.values()]
+    accuracy = [case.test.accuracy(run.x) for run in case.runs.values()]
     sharp = {f"sharp_{eps}": [phi(case, run.x, eps) for run in case.runs.values()] for eps in EPSILONS}
     return {"batch_size": sizes, "test_acc": accuracy, **sharp, "threshold": threshold(sizes, accuracy)}
 
@@ -103,9 +101,9 @@ def warm_starts(setting, seed):
 def fig5(case):
     """Test accuracy and sharpness of the large batch started from an epoch of the small one."""
     epochs, small = warm_epochs(case.setting), case.runs["SB"]
-    f, warm = case.objective("test"), [case.runs[str(epoch)] for epoch in epochs]
-    return {"sb_epoch": epochs, "SB_acc": [f.accuracy(small.points[epoch]) for epoch in epochs],
-            "PB_acc": [f.accuracy(run.x) for run in warm],
+    warm = [case.runs[str(epoch)] for epoch in epochs]
+    return {"sb_epoch": epochs, "SB_acc": [case.test.accuracy(small.points[epoch]) for epoch in epochs],
+            "PB_acc": [case.test.accuracy(run.x) for run in warm],
             **{f"sharp_{eps}": [phi(case, run.x, eps) for run in warm] for eps in EPSILONS}}
 
 
@@ -115,37 +113,41 @@ def kept_epochs(setting):
 
 
 def kept_pair(setting, seed):
-    """Small and large batch with their points on the way. The small one keeps what `warm_starts` asks for as well: one run serves both."""
+    """Small and large batch with their points on the way."""
     kept = tuple(kept_epochs(setting))
     return {"SB": small_run(setting, seed), "LB": setting.job(setting.large, seed, keep=kept)}
 
 
 def small_run(setting, seed):
+    """The small batch, with the points that `warm_starts` and `kept_pair` ask for."""
     return setting.job(setting.small, seed, keep=tuple(sorted({*warm_epochs(setting), *kept_epochs(setting)})))
 
 
 def fig6(case):
     """Sharpness against the cross entropy at epochs on the way."""
-    f, epochs, columns = case.objective(), kept_epochs(case.setting), {"epoch": kept_epochs(case.setting)}
+    epochs = kept_epochs(case.setting)
+    columns = {"epoch": epochs}
     for label, run in case.runs.items():
-        columns[f"{label}_cross_entropy"] = [f.value(run.points[epoch]) for epoch in epochs]
+        columns[f"{label}_cross_entropy"] = [case.f.value(run.points[epoch]) for epoch in epochs]
         columns |= {f"{label}_{eps}": [phi(case, run.points[epoch], eps) for epoch in epochs] for eps in EPSILONS}
     return columns
 
 
 def distances(case):
     """||x - x0|| of both, and the ratio, which the paper puts between 3 and 10."""
-    lengths = {label: (run.x - run.x0).norm().item() for label, run in case.runs.items()}
-    return {**lengths, "ratio": lengths["SB"] / lengths["LB"]}
+    small, large = case.runs["SB"], case.runs["LB"]
+    found = triangle(small.x0, small.x, large.x)
+    return {"SB": found.a, "LB": found.b, "ratio": found.ratio}
 
 
 def augmented_pair(setting, seed):
+    """Small and large batch on images that are moved at random."""
     return setting.pair(seed, augmentation=True)
 
 
 def table6(case):
     """Both batch sizes with augmented data: test accuracy, and the sharpness of the large batch on the images as they are."""
-    return {**{f"test {label}": case.objective("test").accuracy(run.x) for label, run in case.runs.items()},
+    return {**{f"test {label}": case.test.accuracy(run.x) for label, run in case.runs.items()},
             **{f"LB {eps}": phi(case, case.runs["LB"].x, eps) for eps in EPSILONS}}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from flatlab import paper
 from flatlab.objective import Objective
@@ -19,6 +20,17 @@ class Setting:
     large: int | float
     epochs: int
     seeds: tuple
+
+    @property
+    def rows(self):
+        """The size of the training set."""
+        return len(loaded(self.data).train.y)
+
+    @property
+    def ratio(self):
+        """The large batch's size over the small one's."""
+        small, large = (Recipe(batch_size=batch).rows(self.rows) for batch in (self.small, self.large))
+        return large / small
 
     def job(self, batch_size, seed, *, epochs=None, keep=(), start=None, rows=None, **changes):
         """A `Job` of this setting; changes are fields of the recipe."""
@@ -41,6 +53,16 @@ class Case:
     @property
     def data(self):
         return loaded(self.setting.data)
+
+    @cached_property
+    def f(self):
+        """The loss over the training split."""
+        return self.objective()
+
+    @cached_property
+    def test(self):
+        """The loss over the test split."""
+        return self.objective("test")
 
     def objective(self, part="train", **options):
         """f over the training or the test split; options are the `Objective`'s."""

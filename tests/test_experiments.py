@@ -10,6 +10,7 @@ import torch
 
 import flatlab
 from flatlab import experiments, plan, setting
+from flatlab.claims import CLAIMS, judge
 from flatlab.experiments import EXPERIMENTS
 from flatlab.plan import Job, carry_out, carry_out_all, cost, updates
 from flatlab.reproductions import threshold
@@ -34,8 +35,15 @@ def few_rows(monkeypatch):
 
 def tiny(name, monkeypatch, **changes):
     first = EXPERIMENTS[name].settings["smoke"][0]
-    setting = dataclasses.replace(TINY if first.net != "linear" else first, net=first.net, data=first.data, **changes)
+    sizes = {"regression": {"small": 20, "large": 2000}, "data-growth": {"small": 16}, "lenet-sweep": {"small": 10}}.get(name, {})
+    setting = dataclasses.replace(TINY, net=first.net, data=first.data, **sizes, **changes)
     monkeypatch.setitem(EXPERIMENTS, name, dataclasses.replace(EXPERIMENTS[name], settings={"smoke": (setting,)}))
+
+
+def sizes_only(monkeypatch):
+    """Every data set is MNIST-1D's: a plan needs the data's size alone."""
+    for module in (plan, setting):
+        monkeypatch.setattr(module, "loaded", lambda name: flatlab.load("mnist1d"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -49,13 +57,15 @@ def test_every_experiment_runs_and_writes_what_it_measured(name, few_rows, monke
             assert len(values) == 1
             flat = np.array([v for v in np.ravel(values[0]) if v is not None], float)
             assert np.isfinite(flat).all() or "growth" in column, column
+    for claim in (claim for claim in CLAIMS if claim.experiment == name):
+        (verdict,) = judge(claim, result)
+        assert verdict.seeds == 1 and math.isfinite(verdict.effect), claim.name
     again = flatlab.reproduce(name, store=shared, workers=1, progress=False)
     assert again.values == result.values                          # from the store, also times
 
 
 def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch):
-    """Batch sizes that are fractions need the data's size only."""
-    monkeypatch.setattr(Job, "load", lambda job: flatlab.load("mnist1d"))
+    sizes_only(monkeypatch)
     for name in EXPERIMENTS:
         for tier in EXPERIMENTS[name].settings:
             for job in experiments.plan(name, tier):
