@@ -7,7 +7,8 @@ import statistics
 import sys
 
 import flatlab
-from flatlab import data as datasets, experiments, nets, paper, store as stores
+from flatlab import data as datasets, experiments, nets, store as stores
+from flatlab.tables import published
 from flatlab.train import Recipe
 
 DESCRIPTION = "Why do large batches generalise worse? Train, measure sharpness, and redo Keskar et al. 2017."
@@ -58,7 +59,7 @@ def parser():
     p.add_argument("--large", type=_number, default=0.10, help="the large batch at alpha = 1")
     p.add_argument("--arc", action="store_true", help="follow the arc of Figure 7")
 
-    p = command("reproduce", _reproduce, "Redo one of the paper's tables or figures and write its result file.")
+    p = command("reproduce", _reproduce, "Redo one of the paper's tables or figures; write its result file and, beside it, its figure or table.")
     p.add_argument("experiment", help=f"of {', '.join(experiments.EXPERIMENTS)}")
     p.add_argument("--tier", default="smoke", help=f"of {', '.join(experiments.TIERS)}")
     p.add_argument("--nets", nargs="+", help="only these of the tier's nets")
@@ -66,7 +67,7 @@ def parser():
     p.add_argument("--engine", default="local", help="local: processes on this machine; ray: a Ray cluster")
     p.add_argument("--workers", type=int, help="processes of the local engine; default: one a core, or one with a GPU")
     p.add_argument("--address", help="of the Ray cluster")
-    p.add_argument("--out", help="result file; default: EXPERIMENT-TIER.json here")
+    p.add_argument("--out", help="result file; default: EXPERIMENT-TIER.json here; its figure (.svg) or table (.md) lies beside it")
 
     p = command("plan", _plan, "What a tier takes to train: runs, floating-point operations, time on this device.")
     p.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
@@ -153,7 +154,14 @@ def _reproduce(options):
                                workers=options.workers, address=options.address, progress=sys.stderr.isatty())
     path = options.out or f"{options.experiment}-{options.tier}.json"
     result.save(path)
-    return {"file": path, **dataclasses.asdict(result)}, f"{_summary(result)}\nwritten to {path}"
+    try:
+        from flatlab import figures
+        shown = figures.write(result, path.removesuffix(".json"))
+    except ImportError as error:                                     # the result is whole; what draws it is an extra
+        shown, words = None, f"{path}; no figure or table beside it ({error}): pip install 'flatlab[book]'"
+    else:
+        words = f"{path} and {shown}"
+    return {"file": path, "shown": shown, **dataclasses.asdict(result)}, f"{_summary(result)}\nwritten to {words}"
 
 
 def _plan(options):
@@ -164,7 +172,6 @@ def _plan(options):
 
 def _summary(result):
     """The table with the paper's beside it, mean ± standard deviation over the seeds; for a curve, its size."""
-    published = {f"table{k}": getattr(paper, f"TABLE{k}") for k in (2, 3, 4, 6, 7)}.get(result.experiment, {})
     lines = [f"{result.experiment} at the {result.tier} tier, {len(result.seeds)} seeds"]
     for net, columns in result.values.items():
         lines.append(f"{net} on {result.data[net]}")
@@ -173,8 +180,8 @@ def _summary(result):
                 lines.append(f"  {column:12} {len(values)} x {len(values[0])} values")
                 continue
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            beside = f"   paper {published[net][column]}" if net in published and column in published[net] else ""
-            lines.append(f"  {column:12} {statistics.mean(values):.2f} ± {spread:.2f}{beside}")
+            theirs = published(result.experiment, net, column)
+            lines.append(f"  {column:12} {statistics.mean(values):.2f} ± {spread:.2f}" + (f"   paper {theirs}" if theirs else ""))
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from flatlab.estimate import interval
+from flatlab.tables import NAMES
 
 SMALL = "#0072B2"                                # small batch: Okabe and Ito's blue
 LARGE = "#D55E00"                                # large batch: their vermilion
@@ -36,9 +37,6 @@ STYLE = {
     "svg.fonttype": "path",                      # letters as shapes: the same on every machine
     "svg.hashsalt": "flatlab",                   # the same figure, the same bytes
 }
-
-NAMES = {"mnist1d": "MNIST-1D", "digits": "digits", "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10",
-         "cifar100": "CIFAR-100", "spoken-digits": "spoken digits", "timit": "TIMIT"}
 
 
 # What every figure stands on
@@ -69,6 +67,16 @@ def intervals(table):
     return np.array(mean), np.array(half)
 
 
+def spread(table, log=False):
+    """(low, mean, high) of each column of a table seeds x columns: the mean and its 95 % interval.
+
+    log     mean and interval of the logarithms, for values that range over decades
+    """
+    mean, half = intervals(np.log(table) if log else table)
+    found = mean - half, mean, mean + half
+    return tuple(map(np.exp, found)) if log else found
+
+
 def stamp(figure, data, seeds, tier=None):
     """Write tier, data and number of seeds under a figure. The tier is $FLATLAB_TIER's unless it is given.
 
@@ -92,11 +100,11 @@ def label(axes, x, y, text, colour, **options):
                                    "annotation_clip": False, **options})
 
 
-def band(axes, x, table, colour, **line):
-    """The mean over seeds (rows of the table) as a line, its 95 % interval as a band around it. Returns the mean."""
-    mean, half = intervals(table)
+def band(axes, x, table, colour, log=False, **line):
+    """The mean over seeds (rows of the table) as a line, its 95 % interval as a band around it, by `spread`. Returns the mean."""
+    low, mean, high = spread(table, log)
+    axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
     axes.plot(x, mean, color=colour, **line)
-    axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.25, linewidth=0)
     return mean
 
 
@@ -326,14 +334,6 @@ def rescaled(f, alphas, curvature, sharpness):
 # Chapter 3: measuring sharpness
 
 
-def log_band(axes, x, table, colour, **line):
-    """As `band`, with mean and interval of the logarithms: for values that range over decades. Returns the mean."""
-    mean, half = intervals(np.log(table))
-    axes.plot(x, np.exp(mean), color=colour, **line)
-    axes.fill_between(x, np.exp(mean - half), np.exp(mean + half), color=colour, alpha=0.25, linewidth=0)
-    return np.exp(mean)
-
-
 def walls(way, one, every, data):
     """The rise of the loss on the way from x to the wall of the box: one coordinate moved (left), all of them (right).
 
@@ -344,7 +344,7 @@ def walls(way, one, every, data):
     figure.data = {"share of the way": list(way)}
     for axes, title, rises in zip(panels, ("one coordinate, the worst", "all coordinates at once"), (one, every)):
         for batch, table in rises.items():
-            mean = log_band(axes, way, table, colour[batch])
+            mean = band(axes, way, table, colour[batch], log=True)
             if axes is panels[1]:
                 label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch])
             figure.data[f"{title}, batch {batch}"] = mean.tolist()
@@ -363,8 +363,8 @@ def by_epsilon(epsilons, phis, first, data):
     figure, axes = canvas(6.2, 3.8)
     figure.data = {"eps": list(epsilons)}
     for batch, table in phis.items():
-        mean = log_band(axes, epsilons, table, colour[batch])
-        linear = log_band(axes, epsilons, first[batch], colour[batch], linestyle=":")
+        mean = band(axes, epsilons, table, colour[batch], log=True)
+        linear = band(axes, epsilons, first[batch], colour[batch], linestyle=":", log=True)
         label(axes, epsilons[-1], mean[-1], f"batch {batch}", colour[batch])
         figure.data |= {f"batch {batch}": mean.tolist(), f"batch {batch}, first order": linear.tolist()}
     for eps in (1e-3, 5e-4):
@@ -468,7 +468,7 @@ def rescaling(factors, phis, data):
     for axes, (space, tables) in zip(panels, phis.items()):
         colour = colours(tables)
         for batch, table in tables.items():
-            mean = log_band(axes, factors, table, colour[batch], marker="o", markersize=4)
+            mean = band(axes, factors, table, colour[batch], marker="o", markersize=4, log=True)
             label(axes, factors[-1], mean[-1], str(batch), colour[batch])
             figure.data[f"{space}, batch {batch}"] = mean.tolist()
         axes.axvline(1, color=PAPER, linewidth=0.8, linestyle="--")
@@ -532,7 +532,7 @@ def between(found, data):
     figure.data = {"alpha": [a for a in next(iter(found.values()))[0].alphas if -0.25 <= a <= 1.25]}
     for place, ((name, group), colour) in enumerate(zip(found.items(), (TEXT, SMALL, LARGE, BETWEEN))):
         inside = [[value for alpha, value in zip(path.alphas, path.loss) if -0.25 <= alpha <= 1.25] for path in group]
-        mean = log_band(axes, figure.data["alpha"], inside, colour)
+        mean = band(axes, figure.data["alpha"], inside, colour, log=True)
         axes.text(0.03, 0.97 - 0.08 * place, name, color=colour, va="top", transform=axes.transAxes)
         figure.data[name] = mean.tolist()
     for end in (0, 1):
@@ -569,7 +569,7 @@ def policies(found, data):
     figure, panels = canvas(6.8, 3.4, 1, len(found), sharey=True)
     figure.data = {"alpha": list(next(iter(found.values()))[0].alphas)}
     for axes, (name, group) in zip(panels, found.items()):
-        mean = log_band(axes, figure.data["alpha"], [path.loss for path in group], TEXT)
+        mean = band(axes, figure.data["alpha"], [path.loss for path in group], TEXT, log=True)
         axes.axvline(0, color=SMALL, linewidth=1)
         axes.axvline(1, color=LARGE, linewidth=1)
         axes.set(yscale="log", title=name, xlabel="$\\alpha$", xticks=[-1, 0, 1, 2])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
@@ -85,12 +86,37 @@ def tiny(monkeypatch):
 def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
     out = tmp_path / "table3.json"
     assert cli.main(["reproduce", "table3", "--workers", "1", "--store", str(tmp_path / "store"), "--out", str(out)]) == 0
-    assert "SB 1e-3" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "SB 1e-3" in said and f"written to {out} and {tmp_path / 'table3.md'}" in said
+    assert "mlp** on MNIST-1D, smoke tier, 2 seeds" in (tmp_path / "table3.md").read_text()
     result = Result.read(out)
     assert result.seeds == [0, 1] and set(result.values["mlp"]) == {"SB 1e-3", "LB 1e-3", "SB 5e-4", "LB 5e-4"}
     assert all(len(v) == 2 for v in result.values["mlp"].values())
     assert {"flatlab", "torch", "device", "commit", "seconds", "date", "semantics"} <= set(result.provenance)
     assert result.recipes["mlp"]["LB"]["batch_size"] == 0.5
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """`reproduce` has its answer at once."""
+    result = Result("throughput", "smoke", {"mlp": "mnist1d"}, (0,), {}, {"mlp": {"batch_size": [[8, 32]], "rows a second": [[1.0, 2.0]]}}, {})
+    monkeypatch.setattr(flatlab, "reproduce", lambda *arguments, **options: result)
+
+
+def test_reproduce_writes_a_figure_beside_the_result(capsys, tmp_path, done):
+    pytest.importorskip("matplotlib")
+    for out, shown in (("a.json", "a.svg"), ("b", "b.svg"), ("c.svg", "c.svg.svg")):       # no name makes one overwrite the other
+        found = answer(capsys, "reproduce", "throughput", "--out", str(tmp_path / out))
+        assert found["shown"] == str(tmp_path / shown) and (tmp_path / shown).read_text().startswith("<?xml")
+        assert Result.read(tmp_path / out).experiment == "throughput"
+
+
+def test_without_matplotlib_the_result_is_written_and_it_says_what_is_missing(capsys, tmp_path, done, monkeypatch):
+    monkeypatch.delattr(flatlab, "figures", raising=False)
+    monkeypatch.setitem(sys.modules, "flatlab.figures", None)
+    assert cli.main(["reproduce", "throughput", "--out", str(tmp_path / "a.json")]) == 0
+    assert "pip install 'flatlab[book]'" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.json"]
 
 
 def test_experiments_share_their_runs_and_agree(tmp_path, tiny):

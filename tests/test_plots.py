@@ -15,7 +15,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from flatlab import plots
+from flatlab import figures, plots
+from test_figures import synthetic
 
 GROUNDS = ("#ffffff", "#121212")                           # the book's page, light and dark
 BATCHES = (32, 128, 400, 2000)
@@ -53,6 +54,9 @@ FIGURES = {
     "increase": lambda: plots.increase([0.1, 0.2], {"flat": [0.1, 0.2], "sharp": [0.3, 0.6]}, {"flat": [0.1, 0.2], "sharp": [0.4, 1.6]}),
     "boxes": lambda: plots.boxes(np.logspace(-3, -1, 5), losses(0), losses(1), 0.1, "mnist1d"),
     "rescaled": lambda: plots.rescaled(lambda a, b: (a * b - 1) ** 2, (1, 2, 4, 32), [2, 4, 17, 1024], [0.1, 0.2, 0.5, 30]),
+    "behind": lambda: figures.draw(synthetic("fig3", "C1", "cifar10")),
+    "beside": lambda: figures.draw(synthetic("fig4")),
+    "levels": lambda: figures.draw(synthetic("part-of-the-data")),
     "headline": lambda: plots.headline(runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}),
 }
 

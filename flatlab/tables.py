@@ -1,0 +1,104 @@
+"""A `Result` as a table, the paper's own numbers beside ours cell by cell."""
+
+import math
+from dataclasses import replace
+
+from flatlab import paper
+from flatlab.estimate import interval
+from flatlab.experiments import TIERS, recorded
+
+NOTE = ("Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five runs; the difference, "
+        "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; 1e-3, 5e-4: sharpness in % "
+        "at that eps.")
+
+
+NAMES = {"mnist1d": "MNIST-1D", "digits": "digits", "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10",
+         "cifar100": "CIFAR-100", "spoken-digits": "spoken digits", "timit": "TIMIT"}
+
+
+def published(experiment, net, column):
+    """What the paper has for a column of an experiment: a `paper.Value`, a batch size, words, or None."""
+    if (experiment, column) == ("distances", "ratio"):
+        return "{} to {}, six networks".format(*paper.DISTANCE_RATIO)
+    if (experiment, column) == ("fig4", "threshold"):
+        return paper.THRESHOLDS.get(net)
+    return printed(experiment).get(net, {}).get(column)
+
+
+def printed(experiment):
+    """The paper's table of that name, net -> column -> `paper.Value`; {} where it has none."""
+    return {"table2": paper.TABLE2, "table3": paper.TABLE3, "table4": paper.TABLE4, "table6": paper.TABLE6,
+            "table7": paper.TABLE7}.get(experiment, {})
+
+
+def largest(experiment):
+    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has."""
+    found, seen = [], set()
+    for tier in reversed(TIERS):
+        try:
+            result = recorded(experiment, tier)
+        except FileNotFoundError:
+            continue
+        if values := {net: columns for net, columns in result.values.items() if net not in seen}:
+            found.append(replace(result, values=values))
+        seen.update(values)
+    return found
+
+
+def table(experiment, results, whole=False):
+    """Results of an experiment in Markdown: of what holds one number a seed; "" where there is none.
+
+    As in the paper where it has the table: a row for each network, and below it the paper's and the difference. Else a column for each.
+    whole    also the networks of the paper's table that no result has, as "not recorded"
+    """
+    found = {net: result for result in reversed(results) for net in result.values}
+    nets = dict.fromkeys([*(net for net in printed(experiment) if whole or net in found), *found])
+    rows = [row for net in nets for row in _rows(experiment, net, found.get(net))]
+    columns = list(dict.fromkeys(column for _, cells in rows for column in cells))
+    grid = [["", *columns], *([head, *(cells.get(column, "") for column in columns)] for head, cells in rows)]
+    if not printed(experiment):
+        grid = [list(row) for row in zip(*grid)]
+    lines = ["| " + " | ".join(map(_unbroken, row)) + " |" for row in [grid[0], ["---"] * len(grid[0]), *grid[1:]]]
+    return "\n".join(lines) if columns else ""
+
+
+def _rows(experiment, net, result):
+    """(head, {column: cell}) of a net: ours, the paper's, the difference; the last two where there is one."""
+    columns = result.values[net] if result else printed(experiment)[net]
+    columns = {column: values for column, values in columns.items() if not (result and isinstance(values[0], list))}
+    theirs = {column: value for column in columns if (value := published(experiment, net, column)) is not None}
+    if not result:
+        yield f"**{net}**", dict.fromkeys(columns, "not recorded")
+    elif columns:
+        count = len(next(iter(columns.values())))
+        data = NAMES.get(result.data[net], result.data[net])
+        yield f"**{net}** on {data}, {result.tier} tier, {count} seed{'s' * (count > 1)}", {c: plus_minus(v) for c, v in columns.items()}
+    if theirs:
+        yield "the paper", {column: str(value) for column, value in theirs.items()}
+    numbers = {column: float(value) for column, value in theirs.items() if not isinstance(value, str)}
+    if numbers and result and paper.NETWORKS[net].data == data:
+        yield "difference", {column: f"{interval(columns[column])[0] - value:+.2f}" for column, value in numbers.items()}
+
+
+def _unbroken(cell):
+    """A short cell stays on one line."""
+    return cell.replace(" ", "\u00a0").replace("e-", "e\u2011") if len(cell) < 20 else cell
+
+
+def plus_minus(values):
+    """Mean and 95 % interval of a column in words; the number alone for one seed. Two digits of the interval are given, or three
+    where the mean would have fewer."""
+    mean, half = interval(values)
+    if math.isnan(half):
+        return _number(mean)
+    if half == 0:
+        return f"{_number(mean)} ± 0"
+    decimals = 1 - math.floor(math.log10(half))
+    if decimals > 5:
+        return f"{mean:.2e} ± {half:.1e}"
+    decimals = max(0, decimals + (abs(mean) * 10 ** decimals < 100))
+    return f"{mean:,.{decimals}f} ± {half:,.{decimals}f}"
+
+
+def _number(value):
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

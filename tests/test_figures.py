@@ -1,0 +1,203 @@
+"""Results as figures and tables: the paper's cells and curves are the paper's, ours are the results', and every experiment has one of the two."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from flatlab import figures, paper, tables
+from flatlab.experiments import EXPERIMENTS, Result
+from flatlab.figures import DRAWINGS, draw, write
+from flatlab.tables import plus_minus, table
+
+RECORDED = [path for path in sorted((Path(__file__).resolve().parent.parent / "results").glob("*.json")) if "experiment" in json.loads(path.read_text())]
+LEVELS = ("goal", "cosine fresh start", "cosine fresh end", "threshold")
+PUBLISHED = {f"table{k}": getattr(paper, f"TABLE{k}") for k in (2, 3, 4, 6, 7)}
+OURS = {"F1": "mnist", "F2": "spoken-digits", "C1": "cifar10", "C2": "cifar10", "C3": "cifar100", "C4": "cifar100"}
+
+
+def synthetic(name, net="mlp", data="mnist1d", seeds=3, points=6):
+    """A result with the columns that its drawing asks for, or with two single numbers."""
+    random = np.random.default_rng(0)
+
+    def columns():
+        if name not in DRAWINGS:
+            return {"test SB": [1.0, 2.0, 4.0][:seeds], "LB 1e-3": [300.0, 100.0, 200.0][:seeds]}
+        found = {}
+        for panel in DRAWINGS[name].panels:
+            for c in panel.curves:
+                if x := c.x or DRAWINGS[name].x:
+                    found[x] = [np.linspace(-1, 2, points).tolist() if x == "alpha" else list(range(1, points + 1))] * seeds
+                found[c.column] = [4 + 0.1 * k for k in range(seeds)] if c.column in LEVELS else (
+                    np.arange(1, points + 1) + random.uniform(0, 0.3, (seeds, points))).tolist()
+        return found | {place: [3.0] * seeds for place, *_ in DRAWINGS[name].marks if isinstance(place, str)}
+
+    return Result(name, "smoke", {net: data}, tuple(range(seeds)), {}, {net: columns()}, {})
+
+
+def cells(text):
+    """A Markdown table as a list of rows, without marks and hard spaces."""
+    return [[cell.strip().replace("\u00a0", " ").replace("\u2011", "-").replace("**", "") for cell in row.strip("|").split("|")]
+            for row in text.splitlines() if not row.startswith("| ---")]
+
+
+# Tables
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_papers_cells_are_the_papers_and_ours_the_results(name):
+    columns = list(next(iter(PUBLISHED[name].values())))
+    values = {net: {column: [float(net[1]) + k, float(net[1]) - k, float(net[1])] for k, column in enumerate(columns, 1)} for net in PUBLISHED[name]}
+    result = Result(name, "paper", OURS, (0, 1, 2), {}, values, {})
+    head, *rows = cells(table(name, [result]))
+    assert head == ["", *columns]
+    for net in PUBLISHED[name]:
+        (place,) = [k for k, row in enumerate(rows) if row[0].startswith(f"{net} on ")]
+        ours, theirs, difference = rows[place], rows[place + 1], rows[place + 2] if place + 2 < len(rows) else [""]
+        assert ours[0].endswith("paper tier, 3 seeds") and ours[1:] == [plus_minus(values[net][column]) for column in columns]
+        assert theirs == ["the paper", *(str(PUBLISHED[name][net][column]) for column in columns)]
+        if net == "F2":                                              # not TIMIT: nothing to subtract
+            assert difference[0] != "difference"
+        else:
+            assert difference == ["difference", *(f"{int(net[1]) - PUBLISHED[name][net][column].mean:+.2f}" for column in columns)]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_network_that_is_not_recorded_says_so(name):
+    rows = cells(table(name, [], whole=True))[1:]
+    assert [row[0] for row in rows[::2]] == list(PUBLISHED[name])
+    assert all(cell == "not recorded" for row in rows[::2] for cell in row[1:])
+    assert [row[1:] for row in rows[1::2]] == [list(map(str, row.values())) for row in PUBLISHED[name].values()]
+
+
+def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
+    def shown(name, column, net="mlp"):
+        rows = cells(table(name, [Result(name, "smoke", {net: "mnist1d"}, (0,), {}, {net: {column: [600.0]}}, {})]))
+        return [row[1:] for row in rows if row[0] == column]
+
+    assert shown("distances", "ratio") == [["600", "3 to 10, six networks"]]
+    assert shown("fig4", "threshold", "C1") == [["600", "500"]] and shown("fig4", "threshold") == [["600"]]
+    assert shown("robust", "test SB") == [["600"]]
+
+
+@pytest.mark.parametrize("values, words", [
+    ([1, 2, 3, 4, 5], "3.00 ± 1.96"),                                # 2.7764 sqrt(2.5 / 5)
+    ([1001, 1002, 1003, 1004, 1005], "1,003.0 ± 2.0"), ([7.25], "7.25"), ([12500, 12500], "12,500 ± 0"), ([12500], "12,500"),
+    ([0.0, 2e-9], "1.00e-09 ± 1.3e-08"), ([100, 300], "200 ± 1,271")])
+def test_a_mean_and_its_interval_in_words(values, words):
+    assert plus_minus(values) == words
+
+
+def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
+    tiers = {"paper": ["F1"], "colab": ["F1", "C1"], "smoke": ["mlp"]}
+
+    def recorded(experiment, tier):
+        if experiment != "table2":
+            raise FileNotFoundError
+        return Result(experiment, tier, {}, (), {}, dict.fromkeys(tiers[tier], {}), {})
+
+    monkeypatch.setattr(tables, "recorded", recorded)
+    assert [(result.tier, list(result.values)) for result in tables.largest("table2")] == [("paper", ["F1"]), ("colab", ["C1"]), ("smoke", ["mlp"])]
+    assert tables.largest("table3") == []
+
+
+# Figures
+
+
+def test_every_drawing_belongs_to_an_experiment():
+    assert set(DRAWINGS) <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_a_recorded_result_is_drawn_if_it_has_curves_and_else_a_table(path):
+    result = Result.read(path)
+    curves = any(isinstance(values[0], list) for columns in result.values.values() for values in columns.values())
+    assert curves == (result.experiment in DRAWINGS), "name it in figures.DRAWINGS, or take it out"
+    if curves:
+        assert set(draw(result).data["network"]) == set(result.values)
+    else:
+        assert len(cells(table(result.experiment, [result]))) > 1
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_is_written_as_one_figure_or_one_table(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "draw", lambda result: draw(result) if name == "fig5" else Drawn())    # one is drawn: it takes its time
+    assert write(synthetic(name), f"{tmp_path}/{name}-smoke") == str(tmp_path / f"{name}-smoke") + (".svg" if name in DRAWINGS else ".md")
+    (file,) = tmp_path.iterdir()
+    assert ("<svg" if name in DRAWINGS else f"# {name}, smoke tier\n\n|") in file.read_text()
+
+
+class Drawn:
+    def savefig(self, file, **options):
+        file.write(b"<svg/>")
+
+
+def test_the_mean_the_interval_and_every_number_are_drawn():
+    result = synthetic("fig2")
+    figure = draw(result)
+    for axes, part in zip(figure.axes, ("test", "train")):
+        for line, fill, label in zip(axes.lines, axes.collections, ("SB", "LB")):
+            values = np.array(result.values["mlp"][f"{label}_{part}"])
+            assert line.get_ydata() == pytest.approx(values.mean(0))
+            assert line.get_color() == {"SB": figures.SMALL, "LB": figures.LARGE}[label]
+            half = 4.302653 * values.std(0, ddof=1) / math.sqrt(3)       # t of two degrees of freedom
+            points = fill.get_paths()[0].vertices
+            assert points[:, 1].max() == pytest.approx((values.mean(0) + half).max()) and points[:, 1].min() == pytest.approx((values.mean(0) - half).min())
+    assert len(figure.data["x"]) == 4 * 6 and set(figure.data["curve"]) == {f"{label}_{part}" for label in ("SB", "LB") for part in ("test", "train")}
+
+
+@pytest.mark.parametrize("name, net", [(name, net) for name in DRAWINGS for net in DRAWINGS[name].paper[:2]])
+def test_the_papers_curve_lies_grey_behind_ours(name, net):
+    drawing, figure = DRAWINGS[name], draw(synthetic(name, net))
+    assert len(figure.axes) == len(drawing.panels)
+    for axes, panel in zip(figure.axes, drawing.panels):
+        grey = [line for line in axes.lines if line.get_color() == figures.PAPER and len(line.get_xdata()) > 2]
+        assert len(grey) == len(panel.curves)
+        for line, curve in zip(grey, panel.curves):
+            if name in ("fig4", "fig6"):
+                x, y = paper.curve(name, net, curve.column).values()
+            else:
+                x, y = (paper.curve(name, net)[column] for column in (drawing.x, curve.column))
+            assert np.array_equal(line.get_xdata(), x) and np.array_equal(line.get_ydata(), y)
+
+
+def test_the_papers_figure_stands_beside_where_it_is_of_none_of_our_networks():
+    figure = draw(synthetic("fig3"))
+    assert len(figure.axes) == 4 and "grey: the paper's F1 on MNIST" in [axes.get_title(loc="left") for axes in figure.axes]
+    assert not any(line.get_color() == figures.PAPER for axes in figure.axes[:2] for line in axes.lines)
+    assert len(draw(synthetic("throughput")).axes) == 1
+
+
+def test_in_figure_6_training_goes_to_the_right():
+    for axes in draw(synthetic("fig6")).axes:
+        assert axes.get_xlim()[0] > axes.get_xlim()[1] and axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_the_threshold_is_marked_where_ours_and_the_papers_lie():
+    marks = [line.get_xdata()[0] for line in draw(synthetic("fig4", "C1")).axes[0].lines if len(line.get_xdata()) == 2]
+    assert marks == [500, pytest.approx(3)]
+
+
+def test_what_a_seed_never_reached_is_no_point_and_no_error():
+    result = synthetic("lenet-sweep")
+    result.values["mlp"]["epochs"][1][2] = None
+    (line,) = draw(result).axes[2].lines
+    assert np.isnan(line.get_ydata()[2]) and np.isfinite(np.delete(line.get_ydata(), 2)).all()
+
+
+def test_an_interval_far_wider_than_the_seeds_does_not_hide_them():
+    result = synthetic("throughput", seeds=2)
+    result.values["mlp"]["rows a second"] = [[10.0] * 6, [1000.0] * 6]       # the interval of their logarithms: 1e-11 to 1e15
+    low, high = draw(result).axes[0].get_ylim()
+    assert 0.5 < low < 10 and 1000 < high < 20_000
+
+
+def test_the_page_shows_every_experiment(root):
+    page = "".join("".join(cell["source"]) for cell in json.loads((root / "book" / "every_table_and_figure.ipynb").read_text())["cells"])
+    for name in EXPERIMENTS:
+        alone = f'show("{name}")' in page
+        assert alone or name not in DRAWINGS and ("show_tables(CONTROLS)" in page and "show_tables(ESSAYS)" in page), name
