@@ -79,17 +79,16 @@ def bounds(values):
 
 
 def ledger():
-    """Every claim with its verdicts, from the largest tier at which its experiment is recorded; none: not run."""
+    """Every claim with its verdicts, for each net from the largest tier at which it is recorded; none: not run."""
     found = []
     for claim in CLAIMS:
-        for tier in reversed(TIERS):
+        verdicts = {}
+        for tier in TIERS:
             try:
-                found.append((claim, list(judge(claim, recorded(claim.experiment, tier)))))
-                break
+                verdicts |= {verdict.net: verdict for verdict in judge(claim, recorded(claim.experiment, tier))}
             except FileNotFoundError:
                 pass
-        else:
-            found.append((claim, []))
+        found.append((claim, list(reversed(verdicts.values()))))
     return found
 
 
