@@ -2,12 +2,14 @@
 
 SOURCE holds _config.yml and _toc.yml (default: this repository); the pages land in SOURCE/_build/html.
 
-Jupyter Book 1 alone does three things that a book of experiments cannot have:
+Jupyter Book 1 alone does four things that a book of experiments cannot have:
 - an incremental build does not read an unchanged page again and so passes although its notebook still fails:
   here the pages and doctrees of the last build are removed first, and warnings are errors;
 - its execution cache is keyed by the source of the cells only: here it lies in a directory named after a
   fingerprint of everything else an output depends on;
-- a kernel sees the user's own configuration and environment: here it does not.
+- a kernel sees the user's own configuration and environment: here it does not;
+- pages are executed one after another: here what they share is trained first (book/runs.py), then they are executed one a core into
+  that cache (book/pages.py).
 """
 
 import argparse
@@ -56,7 +58,7 @@ def fingerprint(source: Path) -> str:
 
 
 def environment(source: Path) -> dict:
-    """What the kernels see: smoke tier, CPU, two threads, this tree's package, nobody's own configuration."""
+    """What the kernels see: smoke tier, CPU, one thread (pages run side by side), this tree's package, nobody's own configuration."""
     output = source / "_build"
     env = {name: value for name, value in os.environ.items() if name not in PERSONAL}
     env |= {
@@ -72,8 +74,8 @@ def environment(source: Path) -> dict:
         "IPYTHONDIR": str(output / "settings" / "ipython"),
         "MPLCONFIGDIR": str(output / "settings" / "matplotlib"),
         "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "2",
-        "MKL_NUM_THREADS": "2",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
     }
     return env
 
@@ -95,8 +97,10 @@ def build(source: Path) -> int:
     config.write_text(yaml.safe_dump(settings), encoding="utf8")
 
     runs = source / "book" / "runs.py"
-    if runs.is_file() and (status := subprocess.run([sys.executable, str(runs)], env=environment(source)).returncode):
-        return status
+    before = [[sys.executable, str(runs)]] if runs.is_file() else []
+    for command in [*before, [sys.executable, str(ROOT / "book" / "pages.py"), str(source)]]:
+        if status := subprocess.run(command, env=environment(source), stdin=subprocess.DEVNULL).returncode:
+            return status
 
     run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     options = ["-W", "--keep-going", "--config", str(config), "--path-output", str(source)]

@@ -40,13 +40,13 @@ def driver(root):
     return module
 
 
-def write_page(book, code):
+def write_page(book, code, name="page"):
     code = "from flatlab.helper import answer\nopen('ran', 'a').write('x')\n" + textwrap.dedent(code)
     cells = [nbformat.v4.new_markdown_cell("# A page"), nbformat.v4.new_code_cell(code)]
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), book / "page.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), book / f"{name}.ipynb")
 
 
 def build(root, book, **variables):
@@ -115,6 +115,17 @@ def test_a_cell_that_raises_fails_the_build_from_a_clean_tree_and_from_a_dirty_o
     write_page(book, "raise RuntimeError('wrong again')")
     assert build(root, book).returncode != 0, "a good build before does not hide it"
     assert not (book / "_build" / "html" / ".complete").exists()
+
+
+def test_a_page_that_fails_is_named_and_the_others_are_executed_once(root, book):
+    (book / "_toc.yml").write_text("format: jb-book\nroot: page\nchapters:\n- file: other\n")
+    write_page(book, "print('one')")
+    write_page(book, "raise RuntimeError('wrong')\n" + "# the larger file, so that it is begun first\n" * 9, "other")
+    done = build(root, book)
+    assert done.returncode != 0 and "other.ipynb: " in done.stderr and "page.ipynb executed" in done.stdout
+    assert runs(book) == 2
+    write_page(book, "print('two')", "other")
+    assert build(root, book).returncode == 0 and runs(book) == 3
 
 
 def test_a_warning_fails_the_build(root, book):

@@ -1,0 +1,60 @@
+"""Execute the pages of the book, one a core, into the cache from which Jupyter Book takes them: `python book/pages.py SOURCE`.
+
+Jupyter Book executes one page after another, and a page of small nets is no quicker on two cores. SOURCE/_build/config.yml is the
+configuration that Jupyter Book gets. Pages that the cache holds are left alone. If a page fails, the others are still executed.
+"""
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path, PurePosixPath
+
+import nbformat
+import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+
+
+def pages(source, excluded):
+    """The notebooks in the table of contents, the largest first: the best guess at which takes longest."""
+
+    def files(entry):
+        if isinstance(entry, dict):
+            yield from (entry[name] for name in ("root", "file") if name in entry)
+        for part in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else []:
+            yield from files(part)
+
+    names = [f"{name}.ipynb" for name in files(yaml.safe_load((source / "_toc.yml").read_text(encoding="utf8")))]
+    found = [source / name for name in names if not any(PurePosixPath(name).match(pattern) for pattern in excluded)]
+    return sorted((page for page in found if page.is_file()), key=lambda page: -page.stat().st_size)
+
+
+def execute(page, timeout):
+    """The page's notebook with its outputs, the seconds it took, and the traceback if it failed."""
+    done = single_nb_execution(nbformat.read(page, 4), cwd=str(page.parent), timeout=timeout, allow_errors=False)
+    return done.nb, done.time, done.exc_string
+
+
+def main(source):
+    settings = yaml.safe_load((source / "_build" / "config.yml").read_text(encoding="utf8"))["execute"]
+    cache, failed = get_cache(settings["cache"]), 0
+    held = {record.hashkey for record in cache.list_cache_records()}
+    missing = [page for page in pages(source, settings.get("exclude_patterns", []))
+               if cache.create_hashed_notebook(nbformat.read(page, 4))[1] not in held]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        started = {pool.submit(execute, page, settings.get("timeout", 30)): page for page in missing}
+        for done in as_completed(started):
+            page, (notebook, seconds, traceback) = started[done], done.result()
+            if traceback:
+                print(f"{page.relative_to(source)}: {traceback}", file=sys.stderr)
+                failed += 1
+            else:
+                bundle = CacheBundleIn(notebook, str(page), data={"execution_seconds": seconds})
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                print(f"{page.relative_to(source)} executed in {seconds:.0f} s", flush=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
