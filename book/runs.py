@@ -1,8 +1,8 @@
-"""Train what the chapters share, one run a core, before their pages are executed: `python book/runs.py`.
+"""Train and measure what the chapters share, one task a core, before their pages are executed: `python book/runs.py`.
 
 The chapters say `flatlab.train(..., store=flatlab.Store())` and read from the store what is there already. Small nets gain nothing from
 a second core, so many runs side by side take half the time of one after another. A run that is missing here is trained by its
-chapter; one that no chapter asks for any longer costs time and does no harm.
+chapter; one that no chapter asks for any longer costs time and does no harm. The same goes for the sharpness of Tables 3 and 4.
 """
 
 import os
@@ -41,9 +41,28 @@ def run(data, batch_size, seed, again=False, running_averages=False):
     flatlab.train(net, data, batch_size=batch_size, seed=seed, store=flatlab.Store(), progress=False, **options)
 
 
+def tables(batch_size, seed):
+    """The sharpness of one net in the four columns of Tables 3 and 4."""
+    import torch
+
+    import flatlab
+    from flatlab import paper
+    from flatlab.kept import kept_sharpness
+
+    torch.set_num_threads(1)
+    store, data = flatlab.Store(), flatlab.load("mnist1d")
+    x = flatlab.train("mlp", data, batch_size=batch_size, seed=seed, store=store, progress=False).x
+    f, sharpness = flatlab.Objective("mlp", data.train), kept_sharpness(store)
+    for subspace in (None, paper.SUBSPACE):
+        for eps in paper.EPSILONS:
+            sharpness(f, x, eps, subspace=subspace, seed=seed)
+
+
 def main():
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for done in [pool.submit(run, **arguments) for arguments in plan()]:
+            done.result()
+        for done in [pool.submit(tables, batch, seed) for batch in (32, 128, 400, 2000) for seed in SEEDS]:
             done.result()
 
 
