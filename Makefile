@@ -25,7 +25,7 @@ book: $(READY)  ## build the book at the smoke tier, with real computation; prin
 
 test: $(READY) $(BOOK)  ## run everything: unit tests, chapters, labs, their pipeline, the built pages in a browser
 	@env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/store" OMP_NUM_THREADS=1 TQDM_DISABLE=1 \
-	  $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile $(NOTEBOOKS) tests $(wildcard book labs/source)
+	  $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(NOTEBOOKS) tests $(wildcard book labs/source)
 
 lab: $(READY)  ## open JupyterLab on the chapters and the labs
 	@$(PYTHON) -m jupyter lab

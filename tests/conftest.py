@@ -8,6 +8,29 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# What takes longest, begun first: a worker that gets one of these last leaves the others idle.
+LONGEST = (
+    "test_labs.py",
+    "measuring_sharpness.ipynb",
+    "test_experiments.py",
+    "test_browser.py",
+    "test_scale_out.py",
+    "test_train.py",
+    "test_battery.py",
+    "test_book.py",
+    "between_two_minima.ipynb",
+    "your_own_network.ipynb",
+    "test_surviving.py",
+    "test_cli.py",
+    "test_data.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Files in the order of LONGEST, then all others as they were."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
 
 @pytest.fixture(scope="session")
 def root():
