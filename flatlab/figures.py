@@ -66,7 +66,7 @@ def on_the_way(eps):
 
 
 def descent(x):
-    curves = (Curve("1000 excess", "batches of 1,000", SMALL, "-", f"1000 {x}"), Curve("1000000 excess", "all rows", LARGE, "--", f"1000000 {x}"))
+    curves = (Curve("few excess", "few rows a batch", SMALL, "-", f"few {x}"), Curve("all excess", "all rows", LARGE, "--", f"all {x}"))
     return Panel("excess loss", curves, log=True, x={"update": "updates"}.get(x, x))
 
 
@@ -195,9 +195,9 @@ def _frame(axes, values, log):
         axes.set_ylim(max(bottom, low), min(top, high))
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
-            low, high = axis.get_view_interval()
-            if high / low < 100:
-                axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high / low > 4 else MaxNLocator(4))
+            low, high = sorted(axis.get_view_interval())
+            if high / low < 200:
+                axis.set_major_locator(MaxNLocator(4) if high / low < 4 else LogLocator(subs=(1, 2, 5) if high / low < 20 else (1, 3)))
                 axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
             axis.set_minor_formatter(NullFormatter())
 

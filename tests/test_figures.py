@@ -182,9 +182,10 @@ def test_the_threshold_is_marked_where_ours_and_the_papers_lie():
     assert marks == [500, pytest.approx(3)]
 
 
-def test_what_a_seed_never_reached_is_no_point_and_no_error():
+@pytest.mark.parametrize("value", [None, math.inf, 0.0])
+def test_what_a_seed_never_reached_or_has_no_logarithm_is_no_point_and_no_error(value):
     result = synthetic("lenet-sweep")
-    result.values["mlp"]["epochs"][1][2] = None
+    result.values["mlp"]["epochs"][1][2] = value
     (line,) = draw(result).axes[2].lines
     assert np.isnan(line.get_ydata()[2]) and np.isfinite(np.delete(line.get_ydata(), 2)).all()
 
