@@ -293,14 +293,11 @@ def boxes(sides, rounded, worst, tolerance, data):
     figure.data = {"side of the box": [float(side) for side in sides]}
     for batch in rounded:
         for name, table, style in (("rounded", rounded, "-"), ("worst", worst, "--")):
-            # Losses range over decades, so mean and interval are those of their logarithms.
-            mean, half = intervals(np.log(table[batch]))
-            axes.plot(sides, np.exp(mean), color=colour[batch], linestyle=style)
-            axes.fill_between(sides, np.exp(mean - half), np.exp(mean + half), color=colour[batch], alpha=0.25, linewidth=0)
-            figure.data[f"batch {batch}, {name}"] = np.exp(mean).tolist()
-            figure.data[f"batch {batch}, {name}, times or over"] = np.exp(half).tolist()
+            mean = band(axes, sides, table[batch], colour[batch], log=True, linestyle=style)
+            figure.data[f"batch {batch}, {name}"] = mean.tolist()
+            figure.data[f"batch {batch}, {name}, times or over"] = (spread(table[batch], log=True)[2] / mean).tolist()
         shift = 7 if batch == max(rounded) else -7
-        label(axes, sides[-1], np.exp(intervals(np.log(rounded[batch]))[0][-1]), f"batch {batch}", colour[batch], xytext=(6, shift))
+        label(axes, sides[-1], figure.data[f"batch {batch}, rounded"][-1], f"batch {batch}", colour[batch], xytext=(6, shift))
     axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
     label(axes, sides[0], tolerance, "acceptable below this line", TEXT, xytext=(0, -9))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
@@ -392,8 +389,7 @@ def sharpness_by_batch(phis, rows, data):
                           marker="o", markersize=4, markerfacecolor=PAPER if filled else "none", linestyle="-" if filled else "--")
             colour = colours(table[eps])
             for batch, values in table[eps].items():
-                mean, half = interval(np.log(values))
-                low, middle, high = np.exp([mean - half, mean, mean + half])
+                (low,), (middle,), (high,) = spread(np.c_[values], log=True)
                 axes.errorbar(100 * batch / rows, middle, [[middle - low], [high - middle]], fmt="o", color=colour[batch],
                               markerfacecolor=colour[batch] if filled else "none", capsize=3)
                 if filled:
@@ -551,8 +547,7 @@ def barriers(found, data):
     figure.data = {"pair": [], "barrier": []}
     for place, (name, values) in enumerate(found.items()):
         positive = np.maximum(values, 1e-6)
-        mean, half = interval(np.log(positive))
-        low, middle, high = np.exp([mean - half, mean, mean + half])
+        (low,), (middle,), (high,) = spread(np.c_[positive], log=True)
         axes.plot(positive, [place] * len(positive), "o", color=TEXT, markersize=3, alpha=0.6, markeredgewidth=0)
         axes.errorbar(middle, place + 0.18, xerr=[[middle - low], [high - middle]], fmt="o", color=TEXT, capsize=3)
         for value in values:
@@ -596,9 +591,7 @@ def headline(runs, sharpness):
         mean, half = interval(tested)
         upper.errorbar(batch, mean, half, fmt="o", color=colour[batch], capsize=3)
         label(upper, batch, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
-        # phi ranges over decades, so its mean and interval are those of its logarithm.
-        mean, half = interval(np.log(sharpness[batch]))
-        low, middle, high = np.exp([mean - half, mean, mean + half])
+        (low,), (middle,), (high,) = spread(np.c_[sharpness[batch]], log=True)
         lower.errorbar(batch, middle, [[middle - low], [high - middle]], fmt="o", color=colour[batch], capsize=3)
         label(lower, batch, middle, f"{middle:.0f}", colour[batch], xytext=(8, 0))
         for run, accurate, phi in zip(group, tested, sharpness[batch]):
