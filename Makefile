@@ -9,7 +9,7 @@ PYTHON3 ?= python3
 PYTHON := .venv/bin/python
 
 # The stamp's name holds what the environment was made from, and where: a changed pin or a moved tree has another stamp.
-# It is written last, so an interrupted set-up has none and starts over. Modules are compiled when first imported: few are.
+# It is written last, so an interrupted set-up has none and starts over.
 READY := .venv/ready-$(shell { cat requirements.txt pyproject.toml; pwd; } | cksum | tr -d ' ')
 
 BOOK := _build/html/.complete
@@ -51,7 +51,7 @@ $(READY):
 	@echo 'Setting up .venv; this takes some minutes the first time.'
 	@rm -rf .venv
 	@$(PYTHON3) -m venv .venv
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
