@@ -74,8 +74,8 @@ PATH = Drawing("alpha", "$\\alpha$", (Panel("loss, nats", parts("loss")), Panel(
                marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")), paper=("F1", "F2", "C1", "C2", "C3", "C4"))
 
 DRAWINGS = {
-    "fig2": Drawing("epoch", "epoch", (Panel("test accuracy, %", both("SB_test", "LB_test")), Panel("training accuracy, %", both("SB_train", "LB_train"))),
-                    paper=("C1", "F2")),
+    "fig2": Drawing("epoch", "epoch", paper=("C1", "F2"), panels=(
+        Panel("test accuracy, %", both("SB_test", "LB_test")), Panel("training accuracy, %", both("SB_train", "LB_train")))),
     "fig3": PATH,
     "fig4": Drawing("batch_size", "batch size", (Panel("test accuracy, %", (Curve("test_acc", colour=BETWEEN),)), sharpness(BETWEEN)), log=True,
                     marks=(("threshold", BETWEEN, "threshold"),), paper=("C1", "F2")),

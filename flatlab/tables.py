@@ -8,8 +8,8 @@ from flatlab.estimate import interval
 from flatlab.experiments import TIERS, recorded
 
 NOTE = ("Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five runs; the difference, "
-        "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; 1e-3, 5e-4: sharpness in % "
-        "at that eps.")
+        "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; "
+        "1e-3, 5e-4: sharpness in % at that eps.")
 
 
 NAMES = {"mnist1d": "MNIST-1D", "digits": "digits", "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10",

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
+from test_figures import synthetic
 
 from flatlab import figures, plots
-from test_figures import synthetic
 
 GROUNDS = ("#ffffff", "#121212")                           # the book's page, light and dark
 BATCHES = (32, 128, 400, 2000)
