@@ -11,7 +11,36 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 METHODS = ("graph", "reverse", "forward")
 
 
-class Hessian:
+class _Operator:
+    """v -> A v for a symmetric A of second derivatives at x, or for its rows and columns that belong to some parameters."""
+
+    def __init__(self, f, x, names):
+        self.f, self.x, self.products = f, (f.x if x is None else x).detach(), 0
+        f.prepare_gradient(self.x)
+        self.where = _positions(f, names)
+        self.size = f.size if self.where is None else len(self.where)
+
+    def __matmul__(self, v):
+        """A v, of shape (size,)."""
+        if v.shape != (self.size,):
+            raise ValueError(f"this operator takes vectors of shape ({self.size},), but this one has {tuple(v.shape)}.")
+        self.products += 1
+        full = v if self.where is None else torch.zeros_like(self.x).index_copy(0, self.where, v)
+        with sdpa_kernel(SDPBackend.MATH):
+            product = self._full(full.detach())
+        return product if self.where is None else product[self.where]
+
+    def gradient(self):
+        """grad f(x), of shape (size,). It lies mostly along the largest eigenvectors (Gur-Ari, Roberts & Dyer 2018)."""
+        with sdpa_kernel(SDPBackend.MATH):                         # the graph must be one that can be differentiated again
+            gradient = self._full_gradient()
+        return gradient if self.where is None else gradient[self.where]
+
+    def _full_gradient(self):
+        return self.f.gradient(self.x)[1]
+
+
+class Hessian(_Operator):
     """H = grad^2 f(x), or its rows and columns that belong to some parameters.
 
     f, x        an `Objective` and a point of it, default f.x; also `f.hessian(x)`
@@ -28,33 +57,16 @@ class Hessian:
     """
 
     def __init__(self, f, x=None, *, names=None, method=None):
-        self.f, self.x, self.products = f, (f.x if x is None else x).detach(), 0
-        f.prepare_gradient(self.x)
-        self.method = method or ("graph" if f.count == 1 else "reverse")
+        super().__init__(f, x, names)
+        self.method, self._kept = method or ("graph" if f.count == 1 else "reverse"), None
         if self.method not in METHODS:
             raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}.")
         if self.method == "graph" and f.count > 1:
             raise ValueError(f"method='graph' keeps the graph of all {f.rows:,} rows, and they come in {f.count} chunks: "
                              "take 'reverse', or one larger chunk.")
-        self.where = _positions(f, names)
-        self.size = f.size if self.where is None else len(self.where)
-        self._kept = None
 
-    def __matmul__(self, v):
-        """H v, of shape (size,)."""
-        if v.shape != (self.size,):
-            raise ValueError(f"this operator takes vectors of shape ({self.size},), but this one has {tuple(v.shape)}.")
-        self.products += 1
-        full = v if self.where is None else torch.zeros_like(self.x).index_copy(0, self.where, v)
-        with sdpa_kernel(SDPBackend.MATH):
-            product = self._full(full.detach())
-        return product if self.where is None else product[self.where]
-
-    def gradient(self):
-        """grad f(x), of shape (size,). It lies mostly along the largest eigenvectors (Gur-Ari, Roberts & Dyer 2018)."""
-        with sdpa_kernel(SDPBackend.MATH):                         # the graph must be one that can be differentiated again
-            gradient = self._graph()[1].detach() if self.method == "graph" else self.f.gradient(self.x)[1]
-        return gradient if self.where is None else gradient[self.where]
+    def _full_gradient(self):
+        return self._graph()[1].detach() if self.method == "graph" else super()._full_gradient()
 
     def _graph(self):
         if self._kept is None:
@@ -90,20 +102,17 @@ class Hessian:
             return x, gradient if gradient.requires_grad else gradient + 0 * x      # a loss that is linear in x
 
 
-class GaussNewton:
+class GaussNewton(_Operator):
     """G = 1/N sum_i J_i^T (grad^2 of the loss in the outputs) J_i: the Hessian without the net's own curvature.
 
     It is positive semidefinite for a convex loss, and equals the Hessian where the outputs are linear in x.
     Arguments and use as for `Hessian`; also `f.gauss_newton(x)`. Source: Schraudolph 2002.
     """
 
-    def __init__(self, f, x=None, *, names=None):
-        self.f, self.x, self.products, self.method = f, (f.x if x is None else x).detach(), 0, "gauss-newton"
-        f.prepare_gradient(self.x)
-        self.where = _positions(f, names)
-        self.size = f.size if self.where is None else len(self.where)
+    method = "gauss-newton"
 
-    __matmul__, gradient = Hessian.__matmul__, Hessian.gradient
+    def __init__(self, f, x=None, *, names=None):
+        super().__init__(f, x, names)
 
     def _full(self, v):
         product = torch.zeros_like(v)
