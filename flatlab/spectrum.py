@@ -120,7 +120,7 @@ class Lanczos:
     def _orthogonal(self, w):
         basis = self.basis[:self.products]
         for _ in range(2):                                        # twice is enough (Kahan)
-            w = w - basis.T @ (basis @ w)
+            w = torch.addmv(w, basis.T, basis @ w, alpha=-1)
         return w
 
     def _random(self):
@@ -129,8 +129,10 @@ class Lanczos:
     def _append(self, w):
         count = self.products
         if count == len(self.basis):                              # room for as many vectors again
-            self.basis = torch.cat([self.basis, torch.empty(max(8, count), *self.basis.shape[1:], dtype=w.dtype, device=w.device)])
-        self.basis[count] = w / w.norm()
+            room = self.basis.new_empty(max(16, 2 * count), self.operator.size)
+            room[:count] = self.basis
+            self.basis = room
+        torch.div(w, w.norm(), out=self.basis[count])
 
 
 def density(operator, *, steps=64, probes=4, seed=0, points=1000, sigma=None):
