@@ -64,6 +64,7 @@ class Objective:
         self.names, self.shapes = list(trainable), [p.shape for p in trainable.values()]
         self.sizes = [p.numel() for p in trainable.values()]
         self.size = sum(self.sizes)
+        self._shared = len(list(self.model.named_parameters(remove_duplicate=False))) > len(list(self.model.parameters()))
         self.x = torch.cat([p.detach().flatten() for p in trainable.values()])
         self.model.requires_grad_(False)
         self.model.eval()
@@ -102,17 +103,19 @@ class Objective:
     def gradient(self, x):
         """(f(x), grad f(x)): a float and a vector of size n, in one pass over the data."""
         self.prepare_gradient(x)
-        x = x.detach().requires_grad_()
         loss = torch.zeros((), dtype=torch.float64, device=x.device)
         gradient = torch.zeros_like(x)
+        parts = self._named(x.detach())
+        for name, share in self._named(gradient).items():
+            parts[name].requires_grad_().grad = share             # the backward passes add into the one flat vector
         with torch.enable_grad():
             for inputs, targets, weight in self.chunks():
-                value = self.loss(self.outputs(x, inputs), targets)
+                value = self.loss(self._outputs(parts, inputs), targets)
                 if not value.requires_grad:
                     raise ValueError("the loss has no gradient: somewhere between the parameters and it there is an argmax, a "
                                      "detach() or a no_grad().")
                 loss += weight * value.detach().double()
-                gradient.add_(torch.autograd.grad(value, x)[0], alpha=weight)
+                (weight * value).backward(inputs=list(parts.values()))
         return loss.item(), gradient
 
     def hessian(self, x=None, *, names=None, method=None):
@@ -133,8 +136,14 @@ class Objective:
 
     def outputs(self, x, inputs):
         """The network's outputs at the point x. Differentiable in x."""
-        views = (part.view(shape) for part, shape in zip(x.split(self.sizes), self.shapes))
-        return functional_call(self.model, dict(zip(self.names, views)), (inputs,))
+        return self._outputs(self._named(x), inputs)
+
+    def _outputs(self, parameters, inputs):
+        return functional_call(self.model, parameters, (inputs,), tie_weights=self._shared)
+
+    def _named(self, x):
+        """The parameters at the point x, by name: views of it."""
+        return {name: part.view(shape) for name, part, shape in zip(self.names, x.split(self.sizes), self.shapes)}
 
     def chunks(self):
         """(inputs, targets, weight), on the point's device; f is the sum of weight times the chunk's loss."""

@@ -91,6 +91,22 @@ def test_the_gradient_refuses_recomputed_statistics_in_chunks():
         f.gradient(f.x)
 
 
+def test_a_gradient_leaves_the_losses_own_parameters_alone():
+    scale = torch.ones(3, requires_grad=True)
+    f = flatlab.Objective(softmax_net(), classification(), loss=lambda outputs, targets: cross_entropy(scale * outputs, targets))
+    assert f.gradient(f.x)[1].any() and scale.grad is None
+
+
+def test_a_weight_that_two_layers_share_counts_once_and_moves_both():
+    """f = mean of w^2 x over one weight w in two layers: its gradient is 2 w times the mean of x."""
+    net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).double()
+    net[1].weight = net[0].weight
+    x = torch.linspace(1, 2, 5, dtype=torch.float64)[:, None]
+    f = flatlab.Objective(net, (x, x), loss=lambda outputs, targets: outputs.mean())
+    value, gradient = f.gradient(torch.tensor([3.0], dtype=torch.float64))
+    assert f.size == 1 and (value, gradient.item()) == pytest.approx((9 * 1.5, 6 * 1.5)) and f.value(2 * f.x / f.x) == pytest.approx(4 * 1.5)
+
+
 def test_shared_and_unused_and_frozen_parameters():
     class Net(nn.Module):
         def __init__(self):
