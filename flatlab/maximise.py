@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+PAIRS = 5                                          # steps that L-BFGS remembers; 3 to 20 are usual, and each is two vectors of size n
+
 
 @dataclass(frozen=True)
 class Maximum:
@@ -116,24 +118,22 @@ def _lbfgs(search, u, steps):
     region = search.region
     value, gradient = search(u)
     trial = region.project(u + gradient / gradient.abs().mean().clamp_min(torch.finfo(u.dtype).tiny))
-    best, settled, pairs = (value, u, gradient), None, []
+    best, settled, moves = (value, u, gradient), None, []
     first, growth, kicked, kick = True, math.inf, False, 0.5
     for used in range(1, steps + 1):
         new_value, new_gradient = search(trial)
-        s, y = trial - u, new_gradient - gradient
-        pairs = [*pairs, (s, -y)][-10:]
+        move = u, gradient, trial, new_gradient
+        moves = [*moves, move][-PAIRS:]
         if new_value > value or kicked and new_value > -math.inf:
-            growth = math.inf if first else (y @ s / (gradient @ s).abs()).item()
-            u, value, gradient = trial, new_value, new_gradient
+            value, u, gradient = new_value, trial, new_gradient
             best = max(best, (value, u, gradient), key=lambda point: point[0])
-            vertex = region.steepest(gradient)
-            trial = vertex if first else _aim(region, u, gradient, vertex, s, y, growth)
+            trial, growth = (region.steepest(gradient), math.inf) if first else _aim(region, *move)
             if torch.equal(trial, u):
-                trial = vertex
+                trial = region.steepest(gradient)
         else:
             vertex = region.steepest(gradient)
             if not growth > 0 or torch.equal(trial, vertex):
-                return _quasi_newton(search, *best, pairs, steps - used)
+                return _quasi_newton(search, *best, moves, steps - used)
             trial = vertex
         first = kicked = False
         if torch.equal(trial, u):
@@ -145,21 +145,32 @@ def _lbfgs(search, u, steps):
     return settled == best[0]
 
 
-def _aim(region, u, gradient, vertex, s, y, growth):
-    """Where to step after the step s, along which the gradient changed by y and the slope grew by the share `growth`.
+def _aim(region, u, gradient, new, new_gradient):
+    """Where to go from `new` after the step to it from u, and the share by which the slope grew along that step.
 
-    Where f is convex along s, to the vertex of the gradient extrapolated along s: what will turn, turns now. Where it is concave,
-    to the vertex; but in a box a coordinate whose derivative turned along s goes to where its secant vanishes.
+    Where f is convex along it, to the vertex of the gradient extrapolated along it: what will turn, turns now. Where it is concave,
+    to the vertex; but in a box a coordinate whose derivative turned along it goes to where its secant vanishes.
     """
+    step = new - u
+    slopes = step * gradient
+    new_slopes = step.mul_(new_gradient)
+    slope = slopes.sum()
+    growth = ((new_slopes.sum() - slope) / slope.abs()).item()
     if growth > 0:
-        return region.steepest(gradient + min(growth, 2) * y)
-    turned = (s * (gradient - y) > 0) & (s * gradient < 0)
-    return torch.where(turned, u - s * gradient / y, vertex) if region.norm == math.inf else vertex
+        return region.steepest(torch.lerp(gradient, new_gradient, 1 + min(growth, 2))), growth
+    vertex = region.steepest(new_gradient)
+    if region.norm != math.inf:
+        return vertex, growth
+    rose, falls = slopes.clamp_(min=0), new_slopes.neg_().clamp_(min=0)
+    turned = torch.minimum(rose, falls).sign_()                   # 1 or 0: with a mask all this takes several times as long
+    share = rose.div_(falls.add_(rose).clamp_(min=torch.finfo(u.dtype).tiny))
+    return vertex.lerp_(torch.lerp(u, new, share, out=share), turned), growth
 
 
-def _quasi_newton(search, value, u, gradient, pairs, steps):
+def _quasi_newton(search, value, u, gradient, moves, steps):
     """Projected L-BFGS on the coordinates that are free to move."""
     region, length = search.region, 1.0
+    pairs = [_pair(*move) for move in moves]
     for _ in range(steps):
         tangent = region.tangent(u, gradient)
         direction = _two_loop(tangent(gradient), [[tangent(v) for v in pair] for pair in pairs])
@@ -167,7 +178,7 @@ def _quasi_newton(search, value, u, gradient, pairs, steps):
         if torch.equal(trial, u):
             return True
         new_value, new_gradient = search(trial)
-        pairs = [*pairs, (trial - u, gradient - new_gradient)][-10:]
+        pairs = [*pairs, _pair(u, gradient, trial, new_gradient)][-PAIRS:]
         if new_value > value:
             u, value, gradient, length = trial, new_value, new_gradient, 1.0
         else:
@@ -175,20 +186,25 @@ def _quasi_newton(search, value, u, gradient, pairs, steps):
     return False
 
 
+def _pair(u, gradient, new, new_gradient):
+    """A step and the change of -grad h along it."""
+    return new - u, gradient - new_gradient
+
+
 def _two_loop(gradient, pairs):
     """The L-BFGS ascent direction: Nocedal & Wright, algorithm 7.4, for -f, using the pairs along which f is concave."""
-    direction, used = gradient, []
+    direction, used = gradient.clone(), []
     for s, y in reversed(pairs):
         curvature = s @ y
         if curvature > 0:
             used.append((s, y, curvature, (s @ direction) / curvature))
-            direction = direction - used[-1][3] * y
+            direction.addcmul_(y, used[-1][3], value=-1)
     if not used:
         return gradient / gradient.abs().mean().clamp_min(torch.finfo(gradient.dtype).tiny)
     s, y, curvature, _ = used[0]
-    direction = direction * (curvature / (y @ y))
+    direction *= curvature / (y @ y)
     for s, y, curvature, weight in reversed(used):
-        direction = direction + s * (weight - (y @ direction) / curvature)
+        direction.addcmul_(s, weight - (y @ direction) / curvature)
     return direction
 
 

@@ -28,8 +28,9 @@ class Region:
 
     def point(self, u):
         """x + A (r u)."""
-        z = self.radius * u
-        return self.x + (z if self.subspace is None else self.subspace @ z)
+        if self.subspace is None:
+            return torch.addcmul(self.x, self.radius, u)
+        return self.x + self.subspace @ (self.radius * u)
 
     def pull(self, gradient):
         """The gradient in u of a function whose gradient at the point is given: r A^T g."""
@@ -44,10 +45,10 @@ class Region:
 
         Where g is zero, as where the loss underflows, a fixed pseudo-random vector takes its place, so that a search cannot stall.
         """
-        if not gradient.all() and (self.norm == math.inf or not gradient.any()):
-            gradient = torch.where(gradient == 0, self._stand_in, gradient)
         if self.norm == math.inf:
-            return gradient.sign()
+            vertex = gradient.sign()
+            return vertex if vertex.count_nonzero() == len(vertex) else vertex.addcmul_(1 - vertex.abs(), self._stand_in.sign())
+        gradient = gradient if gradient.any() else self._stand_in
         gradient = gradient / gradient.abs().max()                # so that no square underflows
         return gradient / gradient.norm()
 
@@ -63,8 +64,8 @@ class Region:
         Box: the coordinates that are not held at a bound. Ball: at the sphere, no radial part.
         """
         if self.norm == math.inf:
-            free = (u.abs() < 1) | (u * gradient < 0)
-            return lambda v: torch.where(free, v, 0)
+            free = ((u.abs() < 1) | (u * gradient < 0)).to(u.dtype)
+            return lambda v: free * v
         length = u.norm()
         if length < 1 - 1e-6 or u @ gradient < 0:
             return lambda v: v
@@ -73,7 +74,7 @@ class Region:
 
     def at_bound(self, u):
         """The share of the coordinates that lie on the box's faces; for a ball, whether u lies on the sphere."""
-        return ((u.abs() >= 1).double().mean() if self.norm == math.inf else (u.norm() >= 1 - 1e-6).double()).item()
+        return (u.abs() >= 1).count_nonzero().item() / len(u) if self.norm == math.inf else float(u.norm() >= 1 - 1e-6)
 
     def random(self, seed):
         """A uniformly random u of the unit ball."""
