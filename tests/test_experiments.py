@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import flatlab
-from flatlab import experiments, plan, setting
+from flatlab import experiments, figures, plan, setting
 from flatlab.claims import CLAIMS, judge
 from flatlab.experiments import EXPERIMENTS
 from flatlab.plan import Job, carry_out, carry_out_all, cost, updates
@@ -51,6 +52,7 @@ def test_every_experiment_runs_and_writes_what_it_measured(name, few_rows, monke
     tiny(name, monkeypatch, seeds=(0,))
     result = flatlab.reproduce(name, store=shared, workers=1, progress=False)
     result.save(tmp_path / "r.json")
+    assert Path(figures.write(result, str(tmp_path / "r"))).stat().st_size
     assert json.loads((tmp_path / "r.json").read_text())["values"] == result.values
     for columns in result.values.values():
         for column, values in columns.items():
