@@ -142,7 +142,7 @@ def performance(case):
 
 
 # A tenth of the training set is what the paper calls large; there as many updates as the small batch's are within reach.
-TENTH = base(smoke={"large": 0.10, "seeds": (0, 1, 2)}, colab={"seeds": (0,), "epochs": 10})
+TENTH = base(smoke={"large": 0.10, "seeds": (0, 1, 2), "epochs": 30}, colab={"seeds": (0,), "epochs": 10})
 
 CONTROLS = {
     "equal-updates": Experiment("as many updates instead of as many epochs", TENTH, equal_updates, outcome),
