@@ -4,7 +4,6 @@ The nets, seeds, sizes and eps were fixed before any maximiser was run on them. 
 """
 
 import dataclasses
-import datetime
 import itertools
 import json
 import sys
@@ -17,9 +16,8 @@ from torch.nn.functional import mse_loss
 
 import flatlab
 from flatlab.data import Data, Split, load
-from flatlab.experiments import REPOSITORY, _commit
+from flatlab.experiments import REPOSITORY, origin
 from flatlab.store import write_whole
-from flatlab.train import provenance
 
 METHODS = {"lbfgs": 10, "scipy": 10, "scipy-scaled": 10, "apgd": 20, "vertex": 10, "best": 10}      # method -> steps
 RIVALS = ("scipy", "scipy-scaled", "apgd")                   # that the default may not fall short of by more than 3 %
@@ -183,9 +181,7 @@ def main():
             cells = (f"{row['phi'][m]:.4g} ({row['evaluations'][m]})" for m in METHODS)
             print(f"{entry.name:38}{f.size:8}{row['base']:9.2g}  {row['eps']:<5g}{row['subspace'] or 'full':>6}"
                   + "".join(f"{cell:>15}" for cell in cells) + f"   {share(row):.3f}", flush=True)
-    facts = {**provenance("cpu"), "commit": _commit(), "seconds": round(time.perf_counter() - began, 1),
-             "date": datetime.date.today().isoformat()}
-    result = {"methods": METHODS, "rivals": RIVALS, "rows": table, "provenance": facts}
+    result = {"methods": METHODS, "rivals": RIVALS, "rows": table, "provenance": origin("cpu", began)}
     write_whole(REPOSITORY / "results" / "battery.json", json.dumps(result, indent=1).encode())
     return min(map(share, table)) < 0.97
 

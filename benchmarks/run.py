@@ -5,7 +5,6 @@
 On the CPU with one thread, so that processor seconds can be compared on a machine that others use too; on a GPU where there is one.
 """
 
-import datetime
 import json
 import os
 import platform
@@ -18,9 +17,8 @@ from pathlib import Path
 import torch
 
 from benchmarks import eigenvalue, epoch, growth, plane, products, sharpness, spectrum
-from flatlab.experiments import REPOSITORY, _commit
+from flatlab.experiments import REPOSITORY, origin
 from flatlab.store import write_whole
-from flatlab.train import provenance
 
 CASES = {"sharpness": sharpness, "products": products, "eigenvalue": eigenvalue, "spectrum": spectrum, "plane": plane,
          "epoch": epoch, "growth": growth}
@@ -51,9 +49,8 @@ def promises(cases):
 
 def facts(device, began, load):
     """Where the numbers come from."""
-    return {**provenance(device), "commit": _commit(), "date": datetime.date.today().isoformat(),
-            "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-            "load before": load, "load after": _load(), "seconds": round(time.perf_counter() - began, 1),
+    return {**origin(device, began), "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+            "load before": load, "load after": _load(),
             "peers": {name: metadata.version(name) for name in PEERS}}
 
 

@@ -97,9 +97,14 @@ def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local"
             for column, value in _measured(experiment, chosen, setting, seed, jobs, store).items():
                 columns.setdefault(column, []).append(value)
         values[setting.net] = columns
-    facts = {**provenance("cuda" if torch.cuda.is_available() else "cpu"), "commit": _commit(),
-             "seconds": round(time.perf_counter() - began, 1), "date": datetime.date.today().isoformat()}
+    facts = origin("cuda" if torch.cuda.is_available() else "cpu", began)
     return Result(experiment, tier, data, settings[0].seeds, recipes, values, facts)
+
+
+def origin(device, began):
+    """The provenance of a result file written now: `train.provenance`, the commit, seconds since `began`, the date."""
+    return {**provenance(device), "commit": _commit(), "seconds": round(time.perf_counter() - began, 1),
+            "date": datetime.date.today().isoformat()}
 
 
 def plan(experiment, tier, nets=None):
