@@ -3,8 +3,11 @@
 import argparse
 import dataclasses
 import json
+import os
 import statistics
 import sys
+
+import torch
 
 import flatlab
 from flatlab import data as datasets, experiments, nets, store as stores
@@ -98,9 +101,6 @@ def _number(text):
 
 def _join_workers():
     """Become one of torchrun's workers, where there are several."""
-    import os
-
-    import torch
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.distributed.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
