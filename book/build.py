@@ -2,12 +2,13 @@
 
 SOURCE holds _config.yml and _toc.yml (default: this repository); the pages land in SOURCE/_build/html.
 
-Jupyter Book 1 alone does four things that a book of experiments cannot have:
+Jupyter Book 1 alone does five things that a book of experiments cannot have:
 - an incremental build does not read an unchanged page again and so passes although its notebook still fails:
   here the pages and doctrees of the last build are removed first, and warnings are errors;
 - its execution cache is keyed by the source of the cells only: here it lies in a directory named after a
   fingerprint of everything else an output depends on;
 - a kernel sees the user's own configuration and environment: here it does not;
+- a slider waits for messages of a browser that is not there: here it is one call (book/static.py);
 - pages are executed one after another: here what they share is trained first (book/runs.py), then they are executed one a core into
   that cache (book/pages.py).
 """
@@ -46,7 +47,7 @@ def data_directory(source: Path) -> Path:
 
 def fingerprint(source: Path) -> str:
     """A hash of what outputs depend on besides cells: package, results, pins, data, Python and torch."""
-    files = [source / "requirements.txt", *data_directory(source).glob("*.npz")]
+    files = [source / "requirements.txt", ROOT / "book" / "static.py", *data_directory(source).glob("*.npz")]
     for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "results/**/*"):
         files += source.glob(pattern)
     digest = hashlib.sha256(f"{platform.python_version()} {metadata.version('torch')}".encode())
@@ -88,7 +89,9 @@ def build(source: Path) -> int:
         if stale != cache:
             shutil.rmtree(stale, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
-    (output / "settings").mkdir(exist_ok=True)  # IPython takes a directory whose parent is missing for unwritable
+    startup = output / "settings" / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "book" / "static.py", startup)
 
     settings = yaml.safe_load((source / "_config.yml").read_text(encoding="utf8"))
     settings.setdefault("execute", {}).update(execute_notebooks="cache", cache=str(cache))
