@@ -14,6 +14,7 @@ SWEEP = textwrap.dedent('''
     import os, random, signal, sys, time
     from pathlib import Path
     import torch
+    import torch._dynamo                                         # which the first optimizer of a process imports for two seconds
     torch.set_num_threads(1)
     from flatlab.plan import Job, carry_out, carry_out_all, loaded
     from flatlab.store import Store
@@ -31,6 +32,12 @@ SWEEP = textwrap.dedent('''
             os._exit(0)
         return pid
 
+    def written(store):
+        return store.stat().st_mtime_ns if store.exists() else 0
+
+    def ended(pid):
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
     def reached(store):
         """Finished files by their bytes; epochs that half-finished runs have behind them."""
         finished = {path.name: path.read_bytes() for path in store.glob("*.safetensors")}
@@ -44,8 +51,10 @@ SWEEP = textwrap.dedent('''
         store, number = root / str(number), number + 1
         before, epochs = {}, {}
         while True:
-            pid = sweep(store)
-            time.sleep(random.uniform(0, 0.4) * length)           # several kills a sweep, several sweeps
+            pid, seen = sweep(store), written(store)
+            while done % 2 and written(store) == seen and not ended(pid):
+                time.sleep(0.001)                                # every other kill lets the sweep write something first
+            time.sleep(random.uniform(0, 0.3) * length)
             if os.waitpid(pid, os.WNOHANG)[0]:
                 break
             os.kill(pid, signal.SIGKILL)
