@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatlab.estimate import interval
-from flatlab.experiments import TIERS, recorded
+from flatlab.experiments import largest
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,7 @@ def bounds(values):
 
 def ledger():
     """Every claim with its verdicts, for each net from the largest tier at which it is recorded; none: not run."""
-    found = []
-    for claim in CLAIMS:
-        verdicts = {}
-        for tier in TIERS:
-            try:
-                verdicts |= {verdict.net: verdict for verdict in judge(claim, recorded(claim.experiment, tier))}
-            except FileNotFoundError:
-                pass
-        found.append((claim, list(reversed(verdicts.values()))))
-    return found
+    return [(claim, [verdict for result in largest(claim.experiment) for verdict in judge(claim, result)]) for claim in CLAIMS]
 
 
 def difference(first, second):

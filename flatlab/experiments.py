@@ -73,6 +73,20 @@ def recorded(experiment, tier):
     return Result.read(path)
 
 
+def largest(experiment):
+    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has."""
+    found, seen = [], set()
+    for tier in reversed(TIERS):
+        try:
+            result = recorded(experiment, tier)
+        except FileNotFoundError:
+            continue
+        if values := {net: columns for net, columns in result.values.items() if net not in seen}:
+            found.append(dataclasses.replace(result, values=values))
+        seen.update(values)
+    return found
+
+
 def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local", workers=None, address=None, progress=True):
     """Run an experiment at a tier and return its `Result`.
 

@@ -1,11 +1,9 @@
 """A `Result` as a table, the paper's own numbers beside ours cell by cell."""
 
 import math
-from dataclasses import replace
 
 from flatlab import paper
 from flatlab.estimate import interval
-from flatlab.experiments import TIERS, recorded
 
 NOTE = ("Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five runs; the difference, "
         "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; "
@@ -29,20 +27,6 @@ def printed(experiment):
     """The paper's table of that name, net -> column -> `paper.Value`; {} where it has none."""
     return {"table2": paper.TABLE2, "table3": paper.TABLE3, "table4": paper.TABLE4, "table6": paper.TABLE6,
             "table7": paper.TABLE7}.get(experiment, {})
-
-
-def largest(experiment):
-    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has."""
-    found, seen = [], set()
-    for tier in reversed(TIERS):
-        try:
-            result = recorded(experiment, tier)
-        except FileNotFoundError:
-            continue
-        if values := {net: columns for net, columns in result.values.items() if net not in seen}:
-            found.append(replace(result, values=values))
-        seen.update(values)
-    return found
 
 
 def table(experiment, results, whole=False):

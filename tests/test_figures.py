@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from flatlab import figures, paper, tables
+from flatlab import experiments, figures, paper
 from flatlab.experiments import EXPERIMENTS, Result
 from flatlab.figures import DRAWINGS, draw, write
 from flatlab.tables import plus_minus, table
@@ -96,9 +96,9 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
             raise FileNotFoundError
         return Result(experiment, tier, {}, (), {}, {net: {} for net in tiers[tier]}, {})
 
-    monkeypatch.setattr(tables, "recorded", recorded)
-    assert [(result.tier, list(result.values)) for result in tables.largest("table2")] == [("paper", ["F1"]), ("colab", ["C1"]), ("smoke", ["mlp"])]
-    assert tables.largest("table3") == []
+    monkeypatch.setattr(experiments, "recorded", recorded)
+    assert [(result.tier, list(result.values)) for result in experiments.largest("table2")] == [("paper", ["F1"]), ("colab", ["C1"]), ("smoke", ["mlp"])]
+    assert experiments.largest("table3") == []
 
 
 # Figures
