@@ -5,14 +5,13 @@ import torch
 from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.problem import load_point
-from flatlab.reproductions import pair, phi
+from flatlab.reproductions import FEW, pair, phi
 from flatlab.setting import BASE, Experiment, base
 from flatlab.sharpness import sharpness
 from flatlab.spectrum import density, eigenvalues, trace
 from flatlab.train import Recipe
 
-# One seed is what a small GPU measures in a quarter of an hour.
-TWO, THREE = ({"smoke": {"seeds": seeds}, "colab": {"seeds": (0,)}} for seeds in ((0, 1), (0, 1, 2)))
+THREE = {**FEW, "smoke": {"seeds": (0, 1, 2)}}
 NOISES = ("noisy_gradient", "noisy_iterate", "noisy_inputs", "noisy_labels")
 RATE = Recipe().lr
 FACTORS = (1, 4, 16)                                          # of the learning rate, over which it is tuned
@@ -146,13 +145,13 @@ TENTH = base(smoke={"large": 0.10, "seeds": (0, 1, 2), "epochs": 30}, colab={"se
 
 CONTROLS = {
     "equal-updates": Experiment("as many updates instead of as many epochs", TENTH, equal_updates, outcome),
-    "learning-rate": Experiment("the learning rate scaled by rules, and tuned", base(**TWO), learning_rates, learning_rate),
-    "ghost": Experiment("BatchNorm's statistics over ghost batches", base(**TWO), with_update("ghost"), outcome),
+    "learning-rate": Experiment("the learning rate scaled by rules, and tuned", base(**FEW), learning_rates, learning_rate),
+    "ghost": Experiment("BatchNorm's statistics over ghost batches", base(**FEW), with_update("ghost"), outcome),
     "batch-norm": Experiment("BatchNorm's policy while measuring", base(**THREE), pair, batch_norm),
     "maximiser": Experiment("the inner maximiser", base(**THREE), pair, maximiser),
-    "robust": Experiment("adversarial and stability training", base(**TWO), with_update("adversarial", "stability"), outcome),
-    "noise": Experiment("noise put into large-batch steps", base(**TWO), with_update(*NOISES), outcome),
-    "sam": Experiment("sharpness-aware steps", base(**TWO), with_update("sam"), outcome),
+    "robust": Experiment("adversarial and stability training", base(**FEW), with_update("adversarial", "stability"), outcome),
+    "noise": Experiment("noise put into large-batch steps", base(**FEW), with_update(*NOISES), outcome),
+    "sam": Experiment("sharpness-aware steps", base(**FEW), with_update("sam"), outcome),
     "dynamic": Experiment("a batch that grows", base(**THREE), growing, growing_outcome),
     "spectrum": Experiment("few large against many small eigenvalues", base(**THREE), pair, spectrum),
     "performance": Experiment("appendix C with measured times", BASE, pair, performance),

@@ -6,15 +6,14 @@ import time
 import numpy as np
 import torch
 
-from flatlab.controls import large_rates
+from flatlab.controls import THREE, large_rates
 from flatlab.paths import line
 from flatlab.reproductions import phi
 from flatlab.setting import Experiment, Setting, base
 from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
 
-THREE = {"smoke": {"seeds": (0, 1, 2)}, "colab": {"seeds": (0,)}}
-HALF = {"smoke": {"seeds": (0, 1, 2), "epochs": 50}, "colab": {"seeds": (0,)}}
+HALF = {**THREE, "smoke": {**THREE["smoke"], "epochs": 50}}
 TWO = {"smoke": {"seeds": (0, 1)}, "colab": {"seeds": (0, 1)}}
 
 

@@ -8,7 +8,8 @@ from flatlab.setting import BASE, Experiment, Setting, base
 from flatlab.sharpness import sharpness
 
 EPSILONS = ("1e-3", "5e-4")
-FEW = {"smoke": {"seeds": (0, 1)}, "colab": {"seeds": (0,)}}                    # for what takes much a seed
+# For what takes much a seed; one seed is what a small GPU measures in a quarter of an hour.
+FEW = {"smoke": {"seeds": (0, 1)}, "colab": {"seeds": (0,)}}
 SHORT = {**FEW, "colab": {"seeds": (0,), "epochs": 10}}
 
 
