@@ -9,9 +9,7 @@ import time
 from pathlib import Path
 
 import flatlab
-from flatlab.experiments import EXPERIMENTS, plan
-from flatlab.plan import carry_out_all
-from flatlab.store import Store
+from flatlab.experiments import EXPERIMENTS
 
 # First what all the rest is compared with, net by net; then what asks for runs of its own.
 FIRST = ("table2", "table3", "table4", "fig3", "fig7", "fig2", "distances")
@@ -20,27 +18,24 @@ NETS = ("C1", "F1", "C3", "C2", "C4", "F2")
 
 
 def stages(tier, names):
-    """(experiments, nets so far, the net to add) in the order of recording."""
+    """(experiment, its nets so far or None for all) in the order of recording."""
     if names:
-        yield from (((name,), None) for name in names)
+        yield from ((name, None) for name in names)
         return
-    nets = [net for net in NETS if any(setting.net == net for setting in EXPERIMENTS["table2"].settings[tier])] or [None]
+    here = {setting.net for setting in EXPERIMENTS["table2"].settings[tier]}
+    nets = [net for net in NETS if net in here]
     for count in range(1, len(nets) + 1):
-        yield FIRST, None if nets == [None] else nets[:count]
-    yield from (((name,), None) for name in (*THEN, *(name for name in EXPERIMENTS if name not in FIRST + THEN)))
+        yield from ((name, nets[:count]) for name in FIRST)
+    done = FIRST if nets else ()
+    yield from ((name, None) for name in dict.fromkeys((*FIRST, *THEN, *EXPERIMENTS)) if name not in done)
 
 
 def record(tier, names, store, out, workers):
     """Record stage after stage."""
-    for experiments, nets in stages(tier, names):
+    for name, nets in stages(tier, names):
         began = time.perf_counter()
-        known = [name for name in experiments if tier in EXPERIMENTS[name].settings]
-        carry_out_all([job for name in known for job in plan(name, tier, nets)], Store(store), workers=workers, progress=False)
-        print(f"{', '.join(known)}: trained in {time.perf_counter() - began:.0f} s", flush=True)
-        for name in known:
-            began = time.perf_counter()
-            flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(out / f"{name}-{tier}.json")
-            print(f"{name}: measured in {time.perf_counter() - began:.0f} s", flush=True)
+        flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(out / f"{name}-{tier}.json")
+        print(f"{name}, {', '.join(nets) if nets else 'all nets'}: {time.perf_counter() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
