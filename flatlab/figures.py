@@ -28,6 +28,8 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
+    """Curves on one pair of axes."""
+
     label: str                                   # of the y axis
     curves: tuple
     log: bool = False                            # y in the logarithm, mean and interval too
@@ -35,6 +37,8 @@ class Panel(NamedTuple):
 
 
 class Drawing(NamedTuple):
+    """How an experiment's columns are drawn: one row of panels for each network."""
+
     x: str | None                                # column of x; None: counted from 1
     label: str
     panels: tuple
@@ -47,25 +51,30 @@ class Drawing(NamedTuple):
 EPSILONS = (("1e-3", "-"), ("5e-4", ":"))
 
 
-def both(small, large, **options):
-    return Curve(small, "small batch", SMALL, "-", **options), Curve(large, "large batch", LARGE, "--", **options)
+def both(small, large):
+    """The columns of the small and of the large batch."""
+    return Curve(small, "small batch", SMALL, "-"), Curve(large, "large batch", LARGE, "--")
 
 
 def parts(kind):
+    """A column on both splits."""
     return Curve(f"{kind}_train", "training", BETWEEN), Curve(f"{kind}_test", "test", BETWEEN, "--")
 
 
 def sharpness(colour):
+    """phi at the paper's two eps."""
     curves = tuple(Curve(f"sharp_{eps}", f"$\\varepsilon$ = {eps}", colour, style) for eps, style in EPSILONS)
     return Panel("$\\phi$, %", curves, log=True)
 
 
 def on_the_way(eps):
+    """phi of both batch sizes against their own cross entropy."""
     curves = (Curve(f"SB_{eps}", "small batch", SMALL, "-", "SB_cross_entropy"), Curve(f"LB_{eps}", "large batch", LARGE, "--", "LB_cross_entropy"))
     return Panel(f"$\\phi$({eps}), %", curves, log=True)
 
 
 def descent(x):
+    """The excess loss of both batch sizes against their own updates or seconds."""
     curves = (Curve("few excess", "few rows a batch", SMALL, "-", f"few {x}"), Curve("all excess", "all rows", LARGE, "--", f"all {x}"))
     return Panel("excess loss", curves, log=True, x={"update": "updates"}.get(x, x))
 

@@ -69,7 +69,8 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
                 "ray":   the tasks of a Ray cluster at `address`, which must see the store's directory
     progress    a bar over the whole plan's epochs with an estimate of the time left
 
-    Raises ValueError for another engine, and what the first failing job raises, after the others under way were stopped; what is finished stays in the store.
+    Raises ValueError for another engine, and what the first failing job raises, after the others under way were stopped; what is
+    finished stays in the store.
     """
     if engine not in ("local", "ray"):
         raise ValueError(f"engine is {engine!r}: choose local or ray.")
