@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from flatlab import paper, plots
 from flatlab.plots import BETWEEN, LARGE, PAPER, SMALL, TEXT
 from flatlab.store import write_whole
-from flatlab.tables import NAMES, NOTE, published, table
+from flatlab.tables import NOTE, named, published, table
 
 
 class Curve(NamedTuple):
@@ -137,17 +137,17 @@ def draw(result):
     handles = {line.get_label(): line for axes in figure.axes for line in axes.lines if not line.get_label().startswith("_")}
     if handles:
         figure.legend(handles=handles.values(), loc="outside upper left", ncols=2 * across, fontsize=9, labelcolor="linecolor", handlelength=1.6)
-    names = dict.fromkeys(NAMES.get(name, name) for name in result.data.values())
+    names = dict.fromkeys(named(name) for name in result.data.values())
     plots.stamp(figure, ", ".join(names), len(result.seeds), result.tier)
     return figure
 
 
 def _title(net, data, theirs):
-    ours = f"{net} on {NAMES.get(data, data)}" if net else ""
+    ours = f"{net} on {named(data)}" if net else ""
     if not theirs:
         return ours
     published_on = paper.NETWORKS[theirs].data
-    return f"{ours}, grey: the paper's" + (f", on {published_on}" if published_on != NAMES.get(data) else "") if net else \
+    return f"{ours}, grey: the paper's" + (f", on {published_on}" if published_on != named(data) else "") if net else \
         f"grey: the paper's {theirs} on {published_on}"
 
 

@@ -18,7 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from flatlab.estimate import interval
-from flatlab.tables import NAMES
+from flatlab.tables import named
 
 SMALL = "#0072B2"                                # small batch: Okabe and Ito's blue
 LARGE = "#D55E00"                                # large batch: their vermilion
@@ -84,7 +84,7 @@ def stamp(figure, data, seeds, tier=None):
     """
     tier = tier or os.environ.get("FLATLAB_TIER", "smoke")
     scatter = {0: "nothing random", 1: "1 seed, no interval"}.get(seeds, f"{seeds} seeds, 95 % intervals")
-    figure.supxlabel(f"{tier} tier · {NAMES.get(data, data)} · {scatter}", x=0.01, ha="left", fontsize=8.5, color=TEXT)
+    figure.supxlabel(f"{tier} tier · {named(data)} · {scatter}", x=0.01, ha="left", fontsize=8.5, color=TEXT)
 
 
 def colours(batches):

@@ -14,6 +14,12 @@ NAMES = {"mnist1d": "MNIST-1D", "digits": "digits", "mnist": "MNIST", "fashion-m
          "cifar100": "CIFAR-100", "spoken-digits": "spoken digits", "timit": "TIMIT"}
 
 
+def named(data):
+    """A data set's name as one writes it, also in "1000 rows of cifar10"."""
+    rows, of, name = data.rpartition(" rows of ")
+    return rows + of + NAMES.get(name, name)
+
+
 def published(experiment, net, column):
     """What the paper has for a column of an experiment: a `paper.Value`, a batch size, words, or None."""
     if (experiment, column) == ("distances", "ratio"):
@@ -55,7 +61,7 @@ def _rows(experiment, net, result):
         yield f"**{net}**", dict.fromkeys(columns, "not recorded")
     elif columns:
         count = len(next(iter(columns.values())))
-        data = NAMES.get(result.data[net], result.data[net])
+        data = named(result.data[net])
         yield f"**{net}** on {data}, {result.tier} tier, {count} seed{'s' * (count > 1)}", {c: plus_minus(v) for c, v in columns.items()}
     if theirs:
         yield "the paper", {column: str(value) for column, value in theirs.items()}

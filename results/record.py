@@ -27,7 +27,8 @@ def stages(tier, names):
     for count in range(1, len(nets) + 1):
         yield from ((name, nets[:count]) for name in FIRST)
     done = FIRST if nets else ()
-    yield from ((name, None) for name in dict.fromkeys((*FIRST, *THEN, *EXPERIMENTS)) if name not in done)
+    rest = [name for name in dict.fromkeys((*FIRST, *THEN, *EXPERIMENTS)) if name not in done]
+    yield from ((name, None) for name in rest if tier in EXPERIMENTS[name].settings)
 
 
 def record(tier, names, store, out, workers):

@@ -67,7 +67,7 @@ def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
     nets = {"smoke": ("mlp", "F1"), "colab": ("F1", "C1"), "paper": ("F1",)}
 
     def recorded(experiment, tier):
-        if experiment != "table2":
+        if experiment != "table2" or tier not in nets:
             raise FileNotFoundError
         values = {net: {f"{part} {label}": [1.0, 2.0] for part in ("train", "test") for label in ("SB", "LB")} for net in nets[tier]}
         return Result(experiment, tier, dict.fromkeys(nets[tier], "data"), (), {}, values, {})

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import flatlab
-from flatlab import experiments, figures, plan, setting
+from flatlab import experiments, figures, plan, setting, tables
 from flatlab.claims import CLAIMS, judge
 from flatlab.experiments import EXPERIMENTS
 from flatlab.plan import Job, carry_out, carry_out_all, cost, updates
@@ -72,6 +72,15 @@ def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch)
         for tier in EXPERIMENTS[name].settings:
             for job in experiments.plan(name, tier):
                 assert job.recipe.epochs >= 0 and (job.start is None or job.start[1] in job.start[0].keep), (name, tier)
+
+
+def test_part_of_a_data_set_goes_by_the_name_it_is_marked_with():
+    part, whole = plan.loaded("50 rows of digits"), flatlab.load("digits")
+    for rows, of in ((part.train, whole.train), (part.test, whole.test)):
+        assert len(rows) == 50 and (torch.cdist(rows.x.flatten(1), of.x.flatten(1)).min(1).values == 0).all()
+    assert part.classes == whole.classes and tables.named("50 rows of cifar10") == "50 rows of CIFAR-10"
+    job = Job("mlp", "50 rows of digits", 0, Recipe(batch_size=25, epochs=2))
+    assert plan.updates(job) == 4 and "50 rows of digits" in str(job)
 
 
 def test_two_engines_give_the_same_bits(few_rows, tmp_path, monkeypatch):

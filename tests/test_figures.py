@@ -92,7 +92,7 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
     tiers = {"paper": ["F1"], "colab": ["F1", "C1"], "smoke": ["mlp"]}
 
     def recorded(experiment, tier):
-        if experiment != "table2":
+        if experiment != "table2" or tier not in tiers:
             raise FileNotFoundError
         return Result(experiment, tier, {}, (), {}, {net: {} for net in tiers[tier]}, {})
 
