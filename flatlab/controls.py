@@ -11,7 +11,6 @@ from flatlab.sharpness import sharpness
 from flatlab.spectrum import density, eigenvalues, trace
 from flatlab.train import Recipe
 
-THREE = {**FEW, "smoke": {"seeds": (0, 1, 2)}}
 NOISES = ("noisy_gradient", "noisy_iterate", "noisy_inputs", "noisy_labels")
 RATE = Recipe().lr
 FACTORS = (1, 4, 16)                                          # of the learning rate, over which it is tuned
@@ -140,19 +139,19 @@ def performance(case):
     return columns
 
 
-# A tenth of the training set is what the paper calls large; there as many updates as the small batch's are within reach.
-TENTH = base(smoke={"large": 0.10, "seeds": (0, 1, 2), "epochs": 30}, colab={"seeds": (0,), "epochs": 10})
+# The large batch for as many updates takes as many times the epochs as it is larger.
+SHORT = base(smoke={**FEW["smoke"], "epochs": 30}, colab={**FEW["colab"], "epochs": 10})
 
 CONTROLS = {
-    "equal-updates": Experiment("as many updates instead of as many epochs", TENTH, equal_updates, outcome),
+    "equal-updates": Experiment("as many updates instead of as many epochs", SHORT, equal_updates, outcome),
     "learning-rate": Experiment("the learning rate scaled by rules, and tuned", base(**FEW), learning_rates, learning_rate),
     "ghost": Experiment("BatchNorm's statistics over ghost batches", base(**FEW), with_update("ghost"), outcome),
-    "batch-norm": Experiment("BatchNorm's policy while measuring", base(**THREE), pair, batch_norm),
-    "maximiser": Experiment("the inner maximiser", base(**THREE), pair, maximiser),
+    "batch-norm": Experiment("BatchNorm's policy while measuring", base(**FEW), pair, batch_norm),
+    "maximiser": Experiment("the inner maximiser", base(**FEW), pair, maximiser),
     "robust": Experiment("adversarial and stability training", base(**FEW), with_update("adversarial", "stability"), outcome),
     "noise": Experiment("noise put into large-batch steps", base(**FEW), with_update(*NOISES), outcome),
     "sam": Experiment("sharpness-aware steps", base(**FEW), with_update("sam"), outcome),
-    "dynamic": Experiment("a batch that grows", base(**THREE), growing, growing_outcome),
-    "spectrum": Experiment("few large against many small eigenvalues", base(**THREE), pair, spectrum),
+    "dynamic": Experiment("a batch that grows", base(**FEW), growing, growing_outcome),
+    "spectrum": Experiment("few large against many small eigenvalues", base(**FEW), pair, spectrum),
     "performance": Experiment("appendix C with measured times", BASE, pair, performance),
 }

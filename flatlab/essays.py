@@ -6,15 +6,14 @@ import time
 import numpy as np
 import torch
 
-from flatlab.controls import THREE, large_rates
+from flatlab.controls import large_rates
 from flatlab.paths import line
-from flatlab.reproductions import phi
+from flatlab.reproductions import FEW, PART, phi
 from flatlab.setting import Experiment, Setting, base
 from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
 
-HALF = {**THREE, "smoke": {**THREE["smoke"], "epochs": 50}}
-TWO = {"smoke": {"seeds": (0, 1)}, "colab": {"seeds": (0, 1)}}
+HALF = {**FEW, "smoke": {**FEW["smoke"], "epochs": 50}}
 
 
 def times(case):
@@ -265,12 +264,12 @@ def small(setting, seed):
 
 FEATURES = {tier: tuple(Setting(name, f"{features} normal features", 1000, 1_000_000, 3, seeds) for name, (features, _) in REGRESSIONS.items())
             for tier, seeds in (("smoke", (0, 1, 2)), ("colab", (0, 1, 2)), ("paper", (0, 1, 2, 3, 4)))}
-LENET = {"smoke": (Setting("mlp", "mnist1d", 2, 2000, 15, (0, 1, 2)),), "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
+LENET = {"smoke": (Setting("mlp", PART, 2, 500, 15, (0, 1, 2)),), "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
          "paper": (Setting("lenet", "mnist", 1, 60_000, 200, (0, 1, 2)),)}
-PLAIN = {"smoke": (Setting("plain-mlp", "mnist1d", 32, 2000, 40, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
+PLAIN = {"smoke": (Setting("plain-mlp", PART, 32, 500, 40, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
          "paper": (Setting("plain-mlp", "mnist", 32, 6000, 100, (0, 1, 2)),)}
-BOTH = {tier: base(nets=("mlp", "F1"), smoke={"seeds": (0, 1, 2), "epochs": 40}, colab={"seeds": (0,)})[tier] + PLAIN[tier] for tier in PLAIN}
-FULLY = base(nets=("mlp", "F1"), **TWO)
+BOTH = {tier: base(nets=("mlp", "F1"), smoke={**FEW["smoke"], "epochs": 40}, colab=FEW["colab"])[tier] + PLAIN[tier] for tier in PLAIN}
+FULLY = base(nets=("mlp", "F1"), smoke=FEW["smoke"], colab={"seeds": (0, 1)})
 EITHER = {tier: FULLY[tier] + PLAIN[tier] for tier in PLAIN}     # with BatchNorm and without
 
 ESSAYS = {
@@ -282,7 +281,7 @@ ESSAYS = {
     "stable-step": Experiment("the largest stable step against the curvature", FULLY, small, stable_step),
     "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch", base(nets=("mlp", "F1"), **HALF), optimizers, accuracies),
     "online": Experiment("batch 1 with a constant and a decaying rate", PLAIN, online, accuracies),
-    "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **THREE), starts, many_starts),
+    "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **FEW), starts, many_starts),
     "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **HALF), by_data, best_by_data),
     "regularisers": Experiment("decay, L1, momentum and normalisation against flatness", BOTH, regularised, flatness),
     "throughput": Experiment("rows a second against the batch size", FULLY, small, throughput),

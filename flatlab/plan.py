@@ -9,7 +9,7 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 
 import torch
 
@@ -107,7 +107,9 @@ def _one_by_one(jobs, store):
 
 def _side_by_side(jobs, store, workers):
     """The jobs as they finish, each on one of `workers` processes."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload(["flatlab.plan", "torch._dynamo"])             # once, not in each worker of each pool
+    pool = ProcessPoolExecutor(workers, mp_context=context)
     try:
         for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
             done.result()

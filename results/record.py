@@ -11,9 +11,10 @@ from pathlib import Path
 import flatlab
 from flatlab.experiments import EXPERIMENTS
 
-# First what all the rest is compared with, net by net; then what asks for runs of its own.
+# First what all the rest is compared with, net by net; then what asks for runs of its own, runs of which more
+# is kept before the same runs of which less is.
 FIRST = ("table2", "table3", "table4", "fig3", "fig7", "fig2", "distances")
-THEN = ("fig4", "fig5", "fig6", "table6", "table7")
+THEN = ("fig6", "fig5", "fig4", "table6", "table7")
 NETS = ("C1", "F1", "C3", "C2", "C4", "F2")
 
 

@@ -29,7 +29,7 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def few_rows(monkeypatch):
     """Every data set shrunk to 200 rows."""
-    small = {name: flatlab.load(name, device="cpu").subset(200) for name in ("mnist1d", "digits")}
+    small = {name: plan.loaded(name).subset(200) for name in ("mnist1d", "1000 rows of mnist1d", "digits")}
     for module in (plan, setting):
         monkeypatch.setattr(module, "loaded", small.__getitem__)
 
