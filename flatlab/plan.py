@@ -76,22 +76,55 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
     """
     if engine not in ("local", "ray"):
         raise ValueError(f"engine is {engine!r}: choose local or ray.")
-    jobs = list(dict.fromkeys(jobs))
+    jobs = _merged(jobs)
     first = [job for job in jobs if job.start is None]
     then = [job for job in jobs if job.start is not None]
     with _bar(jobs, progress) as bar:
         for wave in (first, then):                                # a warm start reads a run of the first wave
-            wave = sorted(wave, key=lambda job: -updates(job))    # the longest first, so that no core waits at the end
+            missing = [job for job in wave if not _finished(job, store)]
+            bar.update(sum(job.recipe.epochs for job in wave if job not in missing))
+            missing.sort(key=lambda job: -updates(job))           # the longest first, so that no core waits at the end
+            if not missing:
+                continue
             if engine == "ray":
                 from flatlab.cluster import carry_out_on_ray      # an extra
-                finished = carry_out_on_ray(wave, store, address)
+                finished = carry_out_on_ray(missing, store, address)
             elif (workers := workers or _workers()) == 1:
-                finished = _one_by_one(wave, store)
+                finished = _one_by_one(missing, store)
             else:
-                finished = _side_by_side(wave, store, workers)
+                finished = _side_by_side(missing, store, workers)
             for job in finished:
                 bar.update(job.recipe.epochs)
                 bar.set_postfix_str(str(job))
+
+
+def _merged(jobs):
+    """The jobs without repetition: of those that differ in what they keep alone, one that keeps it all."""
+    kept = {}
+    for job in jobs:
+        kept.setdefault(replace(job, keep=()), set()).update(job.keep)
+    return [replace(job, keep=tuple(sorted(epochs))) for job, epochs in kept.items()]
+
+
+class _Unfinished(Exception):
+    pass
+
+
+class _Finished(Store):
+    """The finished runs of a store alone: raises _Unfinished for any other."""
+
+    def get(self, key, partial=False, device="cpu"):
+        if partial:                                               # asked for last, when no finished run will do
+            raise _Unfinished
+        return super().get(key, partial, device)
+
+
+def _finished(job, store):
+    try:
+        carry_out(job, _Finished(store.root))
+    except _Unfinished:
+        return False
+    return True
 
 
 def _workers():

@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 import flatlab
-from flatlab.experiments import EXPERIMENTS
+from flatlab.experiments import EXPERIMENTS, plan
+from flatlab.plan import carry_out_all
+from flatlab.store import Store
 
-# First what all the rest is compared with, net by net; then what asks for runs of its own, runs of which more
-# is kept before the same runs of which less is.
+# First what all the rest is compared with, net by net; then what asks for runs of its own.
 FIRST = ("table2", "table3", "table4", "fig3", "fig7", "fig2", "distances")
-THEN = ("fig6", "fig5", "fig4", "table6", "table7")
+THEN = ("fig4", "fig5", "fig6", "table6", "table7")
 NETS = ("C1", "F1", "C3", "C2", "C4", "F2")
 
 
@@ -33,7 +34,9 @@ def stages(tier, names):
 
 
 def record(tier, names, store, out, workers):
-    """Record stage after stage."""
+    """Record stage after stage. What is small enough to be wanted whole is trained at once, so that no process waits for another."""
+    if tier == "smoke":
+        carry_out_all([job for name in names or EXPERIMENTS for job in plan(name, tier)], Store(store), workers=workers)
     for name, nets in stages(tier, names):
         began = time.perf_counter()
         flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(out / f"{name}-{tier}.json")

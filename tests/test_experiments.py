@@ -93,6 +93,20 @@ def test_two_engines_give_the_same_bits(few_rows, tmp_path, monkeypatch):
         assert torch.equal(*(carry_out(job, flatlab.Store(tmp_path / engine)).x for engine in ("one", "two")))
 
 
+def test_what_is_stored_is_not_handed_out_again(few_rows, tmp_path, monkeypatch):
+    store = flatlab.Store(tmp_path)
+    plain = Job("plain-mlp", "digits", 0, Recipe(batch_size=50, epochs=2))
+    keeping = dataclasses.replace(plain, keep=(1,))
+    warm = dataclasses.replace(plain, start=(keeping, 1))
+    handed_out = []
+    monkeypatch.setattr(plan, "_one_by_one", lambda jobs, store: (handed_out.append(job) or carry_out(job, store) and job for job in jobs))
+    for jobs, expected in (([plain], [plain]), ([plain], []), ([plain, keeping, warm], [keeping, warm]), ([warm, keeping, plain], [])):
+        carry_out_all(jobs, store, workers=1, progress=False)
+        assert handed_out == expected
+        handed_out.clear()
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_a_warm_start_begins_where_the_other_run_was(few_rows, tmp_path):
     first = Job("mlp", "mnist1d", 0, Recipe(batch_size=50, epochs=3), keep=(1,))
     then = Job("mlp", "mnist1d", 0, Recipe(batch_size=100, epochs=1), start=(first, 1))
