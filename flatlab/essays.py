@@ -13,8 +13,6 @@ from flatlab.setting import Experiment, Setting, base
 from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
 
-HALF = {**FEW, "smoke": {**FEW["smoke"], "epochs": 50}}
-
 
 def times(case):
     """Seconds an epoch, epochs to the least test loss, seconds to it, and that loss: the study notes' table, with three rules.
@@ -266,9 +264,9 @@ FEATURES = {tier: tuple(Setting(name, f"{features} normal features", 1000, 1_000
             for tier, seeds in (("smoke", (0, 1, 2)), ("colab", (0, 1, 2)), ("paper", (0, 1, 2, 3, 4)))}
 LENET = {"smoke": (Setting("mlp", PART, 2, 500, 15, (0, 1, 2)),), "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
          "paper": (Setting("lenet", "mnist", 1, 60_000, 200, (0, 1, 2)),)}
-PLAIN = {"smoke": (Setting("plain-mlp", PART, 32, 500, 40, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
+PLAIN = {"smoke": (Setting("plain-mlp", PART, 32, 500, 50, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
          "paper": (Setting("plain-mlp", "mnist", 32, 6000, 100, (0, 1, 2)),)}
-BOTH = {tier: base(nets=("mlp", "F1"), smoke={**FEW["smoke"], "epochs": 40}, colab=FEW["colab"])[tier] + PLAIN[tier] for tier in PLAIN}
+BOTH = {tier: base(nets=("mlp", "F1"), **FEW)[tier] + PLAIN[tier] for tier in PLAIN}
 FULLY = base(nets=("mlp", "F1"), smoke=FEW["smoke"], colab={"seeds": (0, 1)})
 EITHER = {tier: FULLY[tier] + PLAIN[tier] for tier in PLAIN}     # with BatchNorm and without
 
@@ -279,10 +277,10 @@ ESSAYS = {
     "gradient-error": Experiment("error of a batch's gradient against its cost", EITHER, small, gradient_error),
     "part-of-the-data": Experiment("the gradient of a part, and on fresh data", FULLY, small, parts_of_the_data),
     "stable-step": Experiment("the largest stable step against the curvature", FULLY, small, stable_step),
-    "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch", base(nets=("mlp", "F1"), **HALF), optimizers, accuracies),
+    "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch", base(nets=("mlp", "F1"), **FEW), optimizers, accuracies),
     "online": Experiment("batch 1 with a constant and a decaying rate", PLAIN, online, accuracies),
     "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **FEW), starts, many_starts),
-    "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **HALF), by_data, best_by_data),
+    "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **FEW), by_data, best_by_data),
     "regularisers": Experiment("decay, L1, momentum and normalisation against flatness", BOTH, regularised, flatness),
     "throughput": Experiment("rows a second against the batch size", FULLY, small, throughput),
 }
