@@ -8,11 +8,13 @@ import torch
 
 from flatlab.controls import large_rates
 from flatlab.paths import line
-from flatlab.reproductions import FEW, PART, phi
+from flatlab.reproductions import FEW, phi
 from flatlab.setting import Experiment, Setting, base
 from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
 
+PART = "1000 rows of mnist1d"
+LESS = {**FEW, "smoke": {**FEW["smoke"], "data": PART, "large": 500}}
 
 def times(case):
     """Seconds an epoch, epochs to the least test loss, seconds to it, and that loss: the study notes' table, with three rules.
@@ -179,7 +181,7 @@ def accuracies(case):
 
 def online(setting, seed):
     """Batch 1 with a constant and a decaying rate, and batch 32, by plain gradient descent; no BatchNorm, which needs two rows."""
-    epochs = max(1, setting.epochs // 20)
+    epochs = max(1, setting.epochs // 15)
     return {"1 constant": setting.job(1, seed, optimizer="sgd", lr=0.01, epochs=epochs),
             "1 decaying": setting.job(1, seed, optimizer="sgd", lr=0.01, decay=1.0, epochs=epochs),
             "32 constant": setting.job(32, seed, optimizer="sgd", lr=0.01, epochs=epochs)}
@@ -264,23 +266,25 @@ FEATURES = {tier: tuple(Setting(name, f"{features} normal features", 1000, 1_000
             for tier, seeds in (("smoke", (0, 1, 2)), ("colab", (0, 1, 2)), ("paper", (0, 1, 2, 3, 4)))}
 LENET = {"smoke": (Setting("mlp", PART, 2, 500, 15, (0, 1, 2)),), "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
          "paper": (Setting("lenet", "mnist", 1, 60_000, 200, (0, 1, 2)),)}
-PLAIN = {"smoke": (Setting("plain-mlp", PART, 32, 500, 50, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
+PLAIN = {"smoke": (Setting("plain-mlp", PART, 32, 500, 30, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
          "paper": (Setting("plain-mlp", "mnist", 32, 6000, 100, (0, 1, 2)),)}
-BOTH = {tier: base(nets=("mlp", "F1"), **FEW)[tier] + PLAIN[tier] for tier in PLAIN}
-FULLY = base(nets=("mlp", "F1"), smoke=FEW["smoke"], colab={"seeds": (0, 1)})
+BOTH = {tier: base(nets=("mlp", "F1"), **LESS)[tier] + PLAIN[tier] for tier in PLAIN}
+FULLY = base(nets=("mlp", "F1"), smoke=LESS["smoke"], colab={"seeds": (0, 1)})
 EITHER = {tier: FULLY[tier] + PLAIN[tier] for tier in PLAIN}     # with BatchNorm and without
 
 ESSAYS = {
-    "batch-table": Experiment("time, epochs and loss by batch size and learning rate (study notes)", FULLY, large_rates, times),
+    "batch-table": Experiment("time, epochs and loss by batch size and learning rate (study notes)",
+                              base(nets=("mlp", "F1"), smoke=FEW["smoke"], colab={"seeds": (0, 1)}), large_rates, times),
     "lenet-sweep": Experiment("batch size from one row to all", LENET, sweep_sizes, sweep),
     "regression": Experiment("a million rows of few features: batch 1,000 against all", FEATURES, no_jobs, regression),
     "gradient-error": Experiment("error of a batch's gradient against its cost", EITHER, small, gradient_error),
     "part-of-the-data": Experiment("the gradient of a part, and on fresh data", FULLY, small, parts_of_the_data),
     "stable-step": Experiment("the largest stable step against the curvature", FULLY, small, stable_step),
-    "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch", base(nets=("mlp", "F1"), **FEW), optimizers, accuracies),
+    "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch",
+                             base(nets=("mlp", "F1"), smoke={**LESS["smoke"], "epochs": 50}, colab=LESS["colab"]), optimizers, accuracies),
     "online": Experiment("batch 1 with a constant and a decaying rate", PLAIN, online, accuracies),
-    "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **FEW), starts, many_starts),
-    "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **FEW), by_data, best_by_data),
+    "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **LESS), starts, many_starts),
+    "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **LESS), by_data, best_by_data),
     "regularisers": Experiment("decay, L1, momentum and normalisation against flatness", BOTH, regularised, flatness),
     "throughput": Experiment("rows a second against the batch size", FULLY, small, throughput),
 }

@@ -49,10 +49,10 @@ class Job:
 
 @functools.lru_cache(maxsize=4)
 def loaded(name):
-    """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split."""
+    """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of it."""
     rows, _, name = name.rpartition(" rows of ")
     data = load(name)
-    return replace(data.subset(int(rows)), test=data.test.subset(int(rows))) if rows else data
+    return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test)))) if rows else data
 
 
 def carry_out(job, store, progress=False):

@@ -29,7 +29,7 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def few_rows(monkeypatch):
     """Every data set shrunk to 200 rows."""
-    small = {name: plan.loaded(name).subset(200) for name in ("mnist1d", "1000 rows of mnist1d", "digits")}
+    small = {name: plan.loaded(name).subset(200) for name in ("mnist1d", "1000 rows of mnist1d", "2000 rows of mnist1d", "digits")}
     for module in (plan, setting):
         monkeypatch.setattr(module, "loaded", small.__getitem__)
 
@@ -79,6 +79,7 @@ def test_part_of_a_data_set_goes_by_the_name_it_is_marked_with():
     for rows, of in ((part.train, whole.train), (part.test, whole.test)):
         assert len(rows) == 50 and (torch.cdist(rows.x.flatten(1), of.x.flatten(1)).min(1).values == 0).all()
     assert part.classes == whole.classes and tables.named("50 rows of cifar10") == "50 rows of CIFAR-10"
+    assert len(plan.loaded("400 rows of digits").test) == len(whole.test)
     job = Job("mlp", "50 rows of digits", 0, Recipe(batch_size=25, epochs=2))
     assert plan.updates(job) == 4 and "50 rows of digits" in str(job)
 
