@@ -5,7 +5,7 @@ import torch
 from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.problem import load_point
-from flatlab.reproductions import FEW, pair, phi
+from flatlab.reproductions import FEW, SHORT, pair, phi
 from flatlab.setting import BASE, Experiment, base
 from flatlab.sharpness import sharpness
 from flatlab.spectrum import density, eigenvalues, trace
@@ -140,7 +140,7 @@ def performance(case):
 
 
 # A tenth of the training set is what the paper calls large; there as many updates as the small batch's are within reach.
-TENTH = base(smoke={**FEW["smoke"], "large": 0.10}, colab={**FEW["colab"], "epochs": 10})
+TENTH = base(smoke={**FEW["smoke"], "large": 0.10}, colab=SHORT["colab"])
 
 CONTROLS = {
     "equal-updates": Experiment("as many updates instead of as many epochs", TENTH, equal_updates, outcome),

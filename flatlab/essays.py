@@ -14,7 +14,8 @@ from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
 
 PART = "1000 rows of mnist1d"
-LESS = {**FEW, "smoke": {**FEW["smoke"], "data": PART, "large": 500}}
+LESS = {**FEW["smoke"], "data": PART, "large": 500}
+
 
 def times(case):
     """Seconds an epoch, epochs to the least test loss, seconds to it, and that loss: the study notes' table, with three rules.
@@ -268,23 +269,31 @@ LENET = {"smoke": (Setting("mlp", PART, 2, 500, 15, (0, 1, 2)),), "colab": (Sett
          "paper": (Setting("lenet", "mnist", 1, 60_000, 200, (0, 1, 2)),)}
 PLAIN = {"smoke": (Setting("plain-mlp", PART, 32, 500, 30, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
          "paper": (Setting("plain-mlp", "mnist", 32, 6000, 100, (0, 1, 2)),)}
-BOTH = {tier: base(nets=("mlp", "F1"), **LESS)[tier] + PLAIN[tier] for tier in PLAIN}
-FULLY = base(nets=("mlp", "F1"), smoke=LESS["smoke"], colab={"seeds": (0, 1)})
+
+
+def fully_connected(smoke=LESS, colab=FEW["colab"]):
+    """The fully connected nets with BatchNorm, at other sizes."""
+    return base(nets=("mlp", "F1"), smoke=smoke, colab=colab)
+
+
+TWO = {"seeds": (0, 1)}
+FULLY = fully_connected(colab=TWO)
+BOTH = {tier: fully_connected()[tier] + PLAIN[tier] for tier in PLAIN}
 EITHER = {tier: FULLY[tier] + PLAIN[tier] for tier in PLAIN}     # with BatchNorm and without
 
 ESSAYS = {
     "batch-table": Experiment("time, epochs and loss by batch size and learning rate (study notes)",
-                              base(nets=("mlp", "F1"), smoke=FEW["smoke"], colab={"seeds": (0, 1)}), large_rates, times),
+                              fully_connected(FEW["smoke"], TWO), large_rates, times),
     "lenet-sweep": Experiment("batch size from one row to all", LENET, sweep_sizes, sweep),
     "regression": Experiment("a million rows of few features: batch 1,000 against all", FEATURES, no_jobs, regression),
     "gradient-error": Experiment("error of a batch's gradient against its cost", EITHER, small, gradient_error),
     "part-of-the-data": Experiment("the gradient of a part, and on fresh data", FULLY, small, parts_of_the_data),
     "stable-step": Experiment("the largest stable step against the curvature", FULLY, small, stable_step),
     "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch",
-                             base(nets=("mlp", "F1"), smoke={**LESS["smoke"], "epochs": 50}, colab=LESS["colab"]), optimizers, accuracies),
+                             fully_connected({**LESS, "epochs": 50}), optimizers, accuracies),
     "online": Experiment("batch 1 with a constant and a decaying rate", PLAIN, online, accuracies),
-    "many-starts": Experiment("full batch and mini-batches from two starts", base(nets=("mlp", "F1"), **LESS), starts, many_starts),
-    "data-growth": Experiment("does the best batch grow with the data", base(nets=("mlp", "F1"), **LESS), by_data, best_by_data),
+    "many-starts": Experiment("full batch and mini-batches from two starts", fully_connected(), starts, many_starts),
+    "data-growth": Experiment("does the best batch grow with the data", fully_connected(), by_data, best_by_data),
     "regularisers": Experiment("decay, L1, momentum and normalisation against flatness", BOTH, regularised, flatness),
     "throughput": Experiment("rows a second against the batch size", FULLY, small, throughput),
 }

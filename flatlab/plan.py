@@ -50,9 +50,11 @@ class Job:
 @functools.lru_cache(maxsize=4)
 def loaded(name):
     """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of it."""
-    rows, _, name = name.rpartition(" rows of ")
-    data = load(name)
-    return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test)))) if rows else data
+    rows, part, whole = name.partition(" rows of ")
+    if not part:
+        return load(name)
+    data = loaded(whole)
+    return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test))))
 
 
 def carry_out(job, store, progress=False):
@@ -82,7 +84,7 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
     with _bar(jobs, progress) as bar:
         for wave in (first, then):                                # a warm start reads a run of the first wave
             missing = [job for job in wave if not _finished(job, store)]
-            bar.update(sum(job.recipe.epochs for job in wave if job not in missing))
+            bar.update(_epochs(wave) - _epochs(missing))
             missing.sort(key=lambda job: -updates(job))           # the longest first, so that no core waits at the end
             if not missing:
                 continue
@@ -141,7 +143,7 @@ def _one_by_one(jobs, store):
 def _side_by_side(jobs, store, workers):
     """The jobs as they finish, each on one of `workers` processes."""
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload(["flatlab.plan", "torch._dynamo"])             # once, not in each worker of each pool
+    context.set_forkserver_preload(["flatlab.plan", "torch._dynamo"])    # imported once, not in each worker of each pool
     pool = ProcessPoolExecutor(workers, mp_context=context)
     try:
         for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
@@ -157,9 +159,13 @@ def carry_out_alone(job, store):
     carry_out(job, store)
 
 
+def _epochs(jobs):
+    return sum(job.recipe.epochs for job in jobs)
+
+
 def _bar(jobs, show):
     from tqdm.auto import tqdm
-    return tqdm(total=sum(job.recipe.epochs for job in jobs), desc=f"{len(jobs)} runs", unit="epoch", leave=False,
+    return tqdm(total=_epochs(jobs), desc=f"{len(jobs)} runs", unit="epoch", leave=False,
                 **({} if show else {"disable": True}))
 
 

@@ -16,8 +16,8 @@ NAMES = {"mnist1d": "MNIST-1D", "digits": "digits", "mnist": "MNIST", "fashion-m
 
 def named(data):
     """A data set's name as one writes it, also in "1000 rows of cifar10"."""
-    rows, of, name = data.rpartition(" rows of ")
-    return rows + of + NAMES.get(name, name)
+    rows, part, whole = data.partition(" rows of ")
+    return f"{rows}{part}{named(whole)}" if part else NAMES.get(data, data)
 
 
 def published(experiment, net, column):
