@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from flatlab import paper
 from flatlab.controls import CONTROLS
 from flatlab.essays import ESSAYS
 from flatlab.plan import carry_out, carry_out_all, cost
@@ -74,16 +75,16 @@ def recorded(experiment, tier):
 
 
 def largest(experiment):
-    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has."""
+    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has, "small-C2" if no C2."""
     found, seen = [], set()
     for tier in reversed(TIERS):
         try:
             result = recorded(experiment, tier)
         except FileNotFoundError:
             continue
-        if values := {net: columns for net, columns in result.values.items() if net not in seen}:
+        if values := {net: columns for net, columns in result.values.items() if paper.original(net) not in seen}:
             found.append(dataclasses.replace(result, values=values))
-        seen.update(values)
+        seen.update(map(paper.original, values))
     return found
 
 

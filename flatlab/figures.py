@@ -117,8 +117,9 @@ def draw(result):
     Raises KeyError for an experiment that is a table.
     """
     drawing = DRAWINGS[result.experiment]
-    rows = [(net, columns, net if net in drawing.paper else None) for net, columns in result.values.items()]
-    if drawing.paper and not any(theirs for *_, theirs in rows):
+    known = {net: paper.original(net) for net in result.values if paper.original(net) in drawing.paper}
+    rows = [(net, columns, known.get(net)) for net, columns in result.values.items()]
+    if drawing.paper and not known:
         rows.append((None, None, drawing.paper[0]))
     across = min(2, len(drawing.panels))
     down = len(drawing.panels) // across
@@ -147,8 +148,9 @@ def _title(net, data, theirs):
     if not theirs:
         return ours
     published_on = paper.NETWORKS[theirs].data
-    return f"{ours}, grey: the paper's" + (f", on {published_on}" if published_on != named(data) else "") if net else \
-        f"grey: the paper's {theirs} on {published_on}"
+    if net == theirs:
+        return f"{ours}, grey: the paper's" + (f", on {published_on}" if published_on != named(data) else "")
+    return f"{ours}, grey: the paper's {theirs} on {published_on}".removeprefix(", ")
 
 
 def _ours(axes, drawing, panel, columns, data, net):

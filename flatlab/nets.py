@@ -10,14 +10,14 @@ import math
 import torch
 from torch import nn
 
-NAMES = ("F1", "F2", "C1", "C2", "C3", "C4", "lenet", "mlp", "plain-mlp")
+NAMES = ("F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp")
 
 
 def build(name, data, *, seed=0, running_averages=False):
     """The network `name`, sized for `data` and initialised glorot-uniform with zero biases from `seed`.
 
-    name    "F1" (5 x 512), "F2" (7 x 512), "C1", "C3" (AlexNet-like), "C2", "C4" (VGG-like), "lenet", "mlp" (4 x 256),
-            "plain-mlp", the same without BatchNorm
+    name    "F1" (5 x 512), "F2" (7 x 512), "C1", "C3" (AlexNet-like), "C2", "C4" (VGG-like), "small-C2", "small-C4", the same at a
+            quarter of the width and without dropout, "lenet", "mlp" (4 x 256), "plain-mlp", the same without BatchNorm
     data    a `Data`, or a `Split` whose largest label tells the number of classes
     running_averages    False: BatchNorm has batch statistics only, as the paper's code; True: torch's running averages
 
@@ -58,7 +58,10 @@ def _architecture(name, shape, classes, running_averages):
         return _lenet(channels, height, width, classes)
     if name in ("C1", "C3"):
         return _shallow(channels, height, width, classes, running_averages)
-    return _deep(channels, height, width, classes, running_averages)
+    if name in ("C2", "C4"):
+        return _deep(channels, height, width, classes, running_averages)
+    slim = _deep(channels, height, width, classes, running_averages, slimmer=4)
+    return nn.Sequential(*(layer for layer in slim if not isinstance(layer, nn.Dropout)))
 
 
 def _fully_connected(inputs, widths, classes, running_averages):
@@ -90,19 +93,20 @@ def _shallow(channels, height, width, classes, running_averages):
         nn.Linear(192, classes))
 
 
-def _deep(channels, height, width, classes, running_averages):
-    """C2 and C4: the code's `deepnet`, VGG-16 with BatchNorm; no dropout stands right before a pool."""
+def _deep(channels, height, width, classes, running_averages, slimmer=1):
+    """C2 and C4: the code's `deepnet`, VGG-16 with BatchNorm; no dropout stands right before a pool. Every width is divided by `slimmer`."""
     if height < 32 or width < 32:
         raise ValueError(f"the nets C2 and C4 halve an image five times and need 32 x 32 pixels, but these are "
                          f"{height} x {width}: choose C1 or lenet.")
     layers = []
     for outputs, depth, dropout in ((64, 2, 0.3), (128, 2, 0.4), (256, 3, 0.4), (512, 3, 0.4), (512, 3, 0.4)):
+        outputs //= slimmer
         for place in range(depth):
             layers += _convolution(channels, outputs, 3, running_averages)
             layers += [nn.Dropout(dropout)] if place < depth - 1 else [nn.MaxPool2d(2)]
             channels = outputs
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.5),
-                         *_dense(512 * (height // 32) * (width // 32), 512, running_averages), nn.Linear(512, classes))
+                         *_dense(channels * (height // 32) * (width // 32), channels, running_averages), nn.Linear(channels, classes))
 
 
 def _lenet(channels, height, width, classes):

@@ -141,6 +141,11 @@ TABLE7 = _table("test SB, test LB, LB 1e-3, LB 5e-4", """
 """)
 
 
+def original(net):
+    """The network of the paper that a net stands for: "C2" for "small-C2"; itself for any other."""
+    return net.removeprefix("small-")
+
+
 def gap(net):
     """Table 2's generalization gap as the paper means it: test accuracy of SB minus LB's, in percent."""
     row = TABLE2[_one_of(net, TABLE2, "the paper's networks are")]

@@ -17,7 +17,7 @@ from flatlab.data import load
 from flatlab.nets import build
 from flatlab.problem import Problem, batch_sizes
 from flatlab.store import Store
-from flatlab.train import Recipe, train
+from flatlab.train import Recipe, epoch_bar, train
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
     jobs = _merged(jobs)
     first = [job for job in jobs if job.start is None]
     then = [job for job in jobs if job.start is not None]
-    with _bar(jobs, progress) as bar:
+    with epoch_bar(_epochs(jobs), f"{len(jobs)} runs", progress) as bar:
         for wave in (first, then):                                # a warm start reads a run of the first wave
             missing = [job for job in wave if not _finished(job, store)]
             bar.update(_epochs(wave) - _epochs(missing))
@@ -161,12 +161,6 @@ def carry_out_alone(job, store):
 
 def _epochs(jobs):
     return sum(job.recipe.epochs for job in jobs)
-
-
-def _bar(jobs, show):
-    from tqdm.auto import tqdm
-    return tqdm(total=_epochs(jobs), desc=f"{len(jobs)} runs", unit="epoch", leave=False,
-                **({} if show else {"disable": True}))
 
 
 def updates(job):

@@ -80,6 +80,14 @@ def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
     assert shown("robust", "test SB") == [["600"]]
 
 
+def test_a_small_network_stands_in_the_row_of_the_papers():
+    result = Result("table3", "reduced", {"small-C2": "1000 rows of cifar10"}, (0,), {}, {"small-C2": {"SB 1e-3": [5.0]}}, {})
+    rows = cells(table("table3", [result], whole=True))[1:]
+    assert [row[0] for row in rows[6:9]] == ["small-C2 on 1000 rows of CIFAR-10, reduced tier, 1 seed", "the paper", "C3"]
+    assert rows[7][1:] == [str(value) for value in (paper.TABLE3["C2"]["SB 1e-3"],)] + [""] * 3
+    assert "difference" not in [row[0] for row in rows]
+
+
 @pytest.mark.parametrize("values, words", [
     ([1, 2, 3, 4, 5], "3.00 ± 1.96"),                                # 2.7764 sqrt(2.5 / 5)
     ([1001, 1002, 1003, 1004, 1005], "1,003.0 ± 2.0"), ([7.25], "7.25"), ([12500, 12500], "12,500 ± 0"), ([12500], "12,500"),
@@ -89,7 +97,7 @@ def test_a_mean_and_its_interval_in_words(values, words):
 
 
 def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
-    tiers = {"paper": ["F1"], "colab": ["F1", "C1"], "smoke": ["mlp"]}
+    tiers = {"paper": ["F1", "C4"], "colab": ["F1", "C1"], "reduced": ["small-C2", "small-C4"], "smoke": ["mlp"]}
 
     def recorded(experiment, tier):
         if experiment != "table2" or tier not in tiers:
@@ -97,7 +105,8 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
         return Result(experiment, tier, {}, (), {}, {net: {} for net in tiers[tier]}, {})
 
     monkeypatch.setattr(experiments, "recorded", recorded)
-    assert [(result.tier, list(result.values)) for result in experiments.largest("table2")] == [("paper", ["F1"]), ("colab", ["C1"]), ("smoke", ["mlp"])]
+    assert [(result.tier, list(result.values)) for result in experiments.largest("table2")] == [
+        ("paper", ["F1", "C4"]), ("colab", ["C1"]), ("reduced", ["small-C2"]), ("smoke", ["mlp"])]
     assert experiments.largest("table3") == []
 
 
@@ -165,6 +174,8 @@ def test_the_papers_figure_stands_beside_where_it_is_of_none_of_our_networks():
     figure = draw(synthetic("fig3"))
     assert len(figure.axes) == 4 and "grey: the paper's F1 on MNIST" in [axes.get_title(loc="left") for axes in figure.axes]
     assert not any(line.get_color() == figures.PAPER for axes in figure.axes[:2] for line in axes.lines)
+    small = draw(synthetic("fig3", "small-C2"))
+    assert len(small.axes) == 2 and small.axes[0].get_title(loc="left").endswith("grey: the paper's C2 on CIFAR-10")
     assert len(draw(synthetic("throughput")).axes) == 1
 
 

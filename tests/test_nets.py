@@ -41,6 +41,15 @@ def test_no_dropout_stands_right_before_a_pool_and_the_rates_are_the_codes():
     assert [m.p for m in layers if isinstance(m, nn.Dropout)] == [0.3, 0.4] + [0.4, 0.4] * 3 + [0.5, 0.5]
 
 
+@pytest.mark.parametrize("name", ["C2", "C4"])
+def test_the_small_one_is_a_quarter_as_wide_and_has_no_dropout(name):
+    whole = [layer for layer in flatlab.build(name, DATA[name]) if not isinstance(layer, nn.Dropout)]
+    small = list(flatlab.build(f"small-{name}", DATA[name]))
+    assert list(map(type, small)) == list(map(type, whole))
+    widths = [[len(layer.bias) for layer in layers if hasattr(layer, "bias")] for layers in (whole, small)]
+    assert widths[1] == [width // 4 for width in widths[0][:-1]] + [DATA[name].classes]
+
+
 def test_weights_are_glorot_uniform_and_biases_zero():
     net = flatlab.build("F1", DATA["F1"])
     layer = net[1]                                                # 784 -> 512
