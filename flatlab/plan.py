@@ -6,10 +6,11 @@ experiments share what they have in common. No result depends on the engine: a j
 
 import functools
 import os
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
 
 import torch
 
@@ -144,13 +145,21 @@ def _side_by_side(jobs, store, workers):
     """The jobs as they finish, each on one of `workers` processes."""
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     context.set_forkserver_preload(["flatlab.plan", "torch._dynamo"])    # imported once, not in each worker of each pool
-    pool = ProcessPoolExecutor(workers, mp_context=context)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
     try:
         for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
             done.result()
             yield job
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent():
+    """Let a worker end when the sweep is killed; it would train on, and then wait for ever with all that it has loaded."""
+    def watch():
+        parent_process().join()
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def carry_out_alone(job, store):

@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 
+import psutil
 import pytest
 
 from flatlab import cli
@@ -83,6 +85,32 @@ def test_a_hundred_kills_change_no_bit(tmp_path, record_property):
     record_property("kills", done.stdout.strip())
     kills, sweeps = map(int, re.match(r"(\d+) kills over (\d+) sweeps", done.stdout).groups())
     assert kills == 100 and sweeps > 1
+
+
+SIDE_BY_SIDE = textwrap.dedent('''
+    import sys
+    from flatlab.plan import Job, carry_out_all
+    from flatlab.store import Store
+    from flatlab.train import Recipe
+
+    jobs = [Job("mlp", "digits", seed, Recipe(batch_size=10, epochs=100000)) for seed in range(2)]
+    carry_out_all(jobs, Store(sys.argv[1]), workers=2, progress=False)
+''')
+
+
+def test_a_killed_sweep_leaves_no_process_behind(tmp_path):
+    sweep = subprocess.Popen([sys.executable, "-c", SIDE_BY_SIDE, str(tmp_path)])
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("*.partial"))) < 2:                  # both workers are training
+        assert time.monotonic() < deadline and sweep.poll() is None
+        time.sleep(0.1)
+    workers = psutil.Process(sweep.pid).children(recursive=True)
+    sweep.kill()
+    sweep.wait()
+    _, left = psutil.wait_procs(workers, timeout=60)
+    for process in left:
+        process.kill()
+    assert not left
 
 
 COMMAND = [sys.executable, "-m", "flatlab", "train", "mlp", "digits", "--batch-size", "200", "--epochs", "3"]
