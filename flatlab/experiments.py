@@ -23,7 +23,7 @@ from flatlab.plan import carry_out, carry_out_all, cost
 from flatlab.reproductions import REPRODUCTIONS
 from flatlab.setting import Case
 from flatlab.store import MEASURING, Store, content_key, write_whole
-from flatlab.train import provenance
+from flatlab.train import epoch_bar, provenance
 
 EXPERIMENTS = REPRODUCTIONS | CONTROLS | ESSAYS
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -105,14 +105,17 @@ def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local"
     store = store if isinstance(store, Store) else Store(store)
     began, values, recipes, data = time.perf_counter(), {}, {}, {}
     carry_out_all(plan(experiment, tier, nets), store, engine=engine, workers=workers, address=address, progress=progress)
-    for setting in settings:
-        data[setting.net], recipes[setting.net], columns = setting.data, {}, {}
-        for seed in setting.seeds:
-            jobs = chosen.jobs(setting, seed)
-            recipes[setting.net] = {label: dataclasses.asdict(job.recipe) for label, job in jobs.items()}
-            for column, value in _measured(experiment, chosen, setting, seed, jobs, store).items():
-                columns.setdefault(column, []).append(value)
-        values[setting.net] = columns
+    with epoch_bar(sum(len(setting.seeds) for setting in settings), f"measuring {experiment}", progress) as bar:
+        bar.unit = "seed"
+        for setting in settings:
+            data[setting.net], recipes[setting.net], columns = setting.data, {}, {}
+            for seed in setting.seeds:
+                jobs = chosen.jobs(setting, seed)
+                recipes[setting.net] = {label: dataclasses.asdict(job.recipe) for label, job in jobs.items()}
+                for column, value in _measured(experiment, chosen, setting, seed, jobs, store).items():
+                    columns.setdefault(column, []).append(value)
+                bar.update()
+            values[setting.net] = columns
     facts = origin("cuda" if torch.cuda.is_available() else "cpu", began)
     return Result(experiment, tier, data, settings[0].seeds, recipes, values, facts)
 

@@ -1,6 +1,7 @@
 """Every experiment at a size of seconds: it runs, it resumes, it writes what it measured; engines change nothing."""
 
 import dataclasses
+import io
 import json
 import math
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import tqdm.auto
 
 import flatlab
 from flatlab import experiments, figures, plan, setting, tables
@@ -82,6 +84,21 @@ def test_part_of_a_data_set_goes_by_the_name_it_is_marked_with():
     assert len(plan.loaded("400 rows of digits").test) == len(whole.test)
     job = Job("mlp", "50 rows of digits", 0, Recipe(batch_size=25, epochs=2))
     assert plan.updates(job) == 4 and "50 rows of digits" in str(job)
+
+
+def test_a_bar_counts_the_epochs_of_a_plan_and_another_what_is_measured(few_rows, tmp_path, monkeypatch):
+    tiny("table2", monkeypatch)
+    bars = []
+
+    class Bar(tqdm.auto.tqdm):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **{**options, "disable": False, "file": io.StringIO()})
+            bars.append(self)
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    flatlab.reproduce("table2", store=tmp_path, workers=1)
+    shown = [(bar.desc.strip(": "), bar.n, bar.total, bar.unit) for bar in bars if "batch" not in bar.desc]
+    assert shown == [("4 runs", 16, 16, "epoch"), ("measuring table2", 2, 2, "seed")]
 
 
 def test_two_engines_give_the_same_bits(few_rows, tmp_path, monkeypatch):
