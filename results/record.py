@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import flatlab
+from flatlab import paper
 from flatlab.experiments import EXPERIMENTS, plan
 from flatlab.plan import carry_out_all
 from flatlab.store import Store
@@ -24,8 +25,8 @@ def stages(tier, names):
     if names:
         yield from ((name, None) for name in names)
         return
-    here = {setting.net for setting in EXPERIMENTS["table2"].settings[tier]}
-    nets = [net for net in NETS if net in here]
+    here = {paper.original(setting.net): setting.net for setting in EXPERIMENTS["table2"].settings[tier]}
+    nets = [here[net] for net in NETS if net in here]
     for count in range(1, len(nets) + 1):
         yield from ((name, nets[:count]) for name in FIRST)
     done = FIRST if nets else ()

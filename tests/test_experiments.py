@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import math
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,15 @@ def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch)
         for tier in EXPERIMENTS[name].settings:
             for job in experiments.plan(name, tier):
                 assert job.recipe.epochs >= 0 and (job.start is None or job.start[1] in job.start[0].keep), (name, tier)
+
+
+@pytest.mark.parametrize("tier", experiments.TIERS)
+def test_recording_a_tier_misses_no_experiment_and_no_network(tier, root):
+    stages = runpy.run_path(root / "results" / "record.py")["stages"]
+    recorded = dict(stages(tier, []))                             # the last stage of each experiment
+    for name, experiment in EXPERIMENTS.items():
+        nets = [setting.net for setting in experiment.settings.get(tier, ())]
+        assert not nets and name not in recorded or recorded[name] is None or sorted(recorded[name]) == sorted(nets), name
 
 
 def test_part_of_a_data_set_goes_by_the_name_it_is_marked_with():
