@@ -138,8 +138,8 @@ def draw(result):
     handles = {line.get_label(): line for axes in figure.axes for line in axes.lines if not line.get_label().startswith("_")}
     if handles:
         figure.legend(handles=handles.values(), loc="outside upper left", ncols=2 * across, fontsize=9, labelcolor="linecolor", handlelength=1.6)
-    names = dict.fromkeys(named(name) for name in result.data.values())
-    plots.stamp(figure, ", ".join(names), len(result.seeds), result.tier)
+    names = {named(result.data[net]) for net in result.values}
+    plots.stamp(figure, names.pop() if len(names) == 1 else "each row its own data", len(result.seeds), result.tier)
     return figure
 
 

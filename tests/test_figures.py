@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.text import Text
+
 from flatlab import experiments, figures, paper
 from flatlab.experiments import EXPERIMENTS, Result
 from flatlab.figures import DRAWINGS, draw, write
@@ -123,7 +125,10 @@ def test_a_recorded_result_is_drawn_if_it_has_curves_and_else_a_table(path):
     curves = any(isinstance(values[0], list) for columns in result.values.values() for values in columns.values())
     assert curves == (result.experiment in DRAWINGS), "name it in figures.DRAWINGS, or take it out"
     if curves:
-        assert set(draw(result).data["network"]) == set(result.values)
+        figure = draw(result)
+        assert set(figure.data["network"]) == set(result.values)
+        (stamp,) = [text for text in figure.findobj(Text) if text.get_text() == figure.get_supxlabel()]
+        assert stamp.get_window_extent().x1 < figure.bbox.x1, "what the figure says of itself runs out of it"
     else:
         assert len(cells(table(result.experiment, [result]))) > 1
 
