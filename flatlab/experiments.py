@@ -23,7 +23,7 @@ from flatlab.plan import carry_out, carry_out_all, cost
 from flatlab.reproductions import REPRODUCTIONS
 from flatlab.setting import Case
 from flatlab.store import MEASURING, Store, content_key, write_whole
-from flatlab.train import epoch_bar, provenance
+from flatlab.train import progress_bar, provenance
 
 EXPERIMENTS = REPRODUCTIONS | CONTROLS | ESSAYS
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -105,8 +105,7 @@ def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local"
     store = store if isinstance(store, Store) else Store(store)
     began, values, recipes, data = time.perf_counter(), {}, {}, {}
     carry_out_all(plan(experiment, tier, nets), store, engine=engine, workers=workers, address=address, progress=progress)
-    with epoch_bar(sum(len(setting.seeds) for setting in settings), f"measuring {experiment}", progress) as bar:
-        bar.unit = "seed"
+    with progress_bar(sum(len(setting.seeds) for setting in settings), "seed", f"measuring {experiment}", progress) as bar:
         for setting in settings:
             data[setting.net], recipes[setting.net], columns = setting.data, {}, {}
             for seed in setting.seeds:

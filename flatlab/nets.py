@@ -48,8 +48,7 @@ def _architecture(name, shape, classes, running_averages):
         widths = {"F1": [512] * 5, "F2": [512] * 7, "mlp": [256] * 4}[name]
         return _fully_connected(math.prod(shape), widths, classes, running_averages)
     if name == "plain-mlp":
-        batch_normed = _fully_connected(math.prod(shape), [256] * 4, classes, running_averages)
-        return nn.Sequential(*(layer for layer in batch_normed if not isinstance(layer, nn.BatchNorm1d)))
+        return _without(nn.BatchNorm1d, _fully_connected(math.prod(shape), [256] * 4, classes, running_averages))
     if len(shape) != 3:
         raise ValueError(f"the net {name} needs images (channels x height x width), but each input here has shape "
                          f"{shape}: choose F1, F2 or mlp.")
@@ -60,8 +59,11 @@ def _architecture(name, shape, classes, running_averages):
         return _shallow(channels, height, width, classes, running_averages)
     if name in ("C2", "C4"):
         return _deep(channels, height, width, classes, running_averages)
-    slim = _deep(channels, height, width, classes, running_averages, slimmer=4)
-    return nn.Sequential(*(layer for layer in slim if not isinstance(layer, nn.Dropout)))
+    return _without(nn.Dropout, _deep(channels, height, width, classes, running_averages, slimmer=4))
+
+
+def _without(kind, layers):
+    return nn.Sequential(*(layer for layer in layers if not isinstance(layer, kind)))
 
 
 def _fully_connected(inputs, widths, classes, running_averages):

@@ -18,7 +18,7 @@ from flatlab.data import load
 from flatlab.nets import build
 from flatlab.problem import Problem, batch_sizes
 from flatlab.store import Store
-from flatlab.train import Recipe, epoch_bar, train
+from flatlab.train import Recipe, progress_bar, train
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
     jobs = _merged(jobs)
     first = [job for job in jobs if job.start is None]
     then = [job for job in jobs if job.start is not None]
-    with epoch_bar(_epochs(jobs), f"{len(jobs)} runs", progress) as bar:
+    with progress_bar(_epochs(jobs), "epoch", f"{len(jobs)} runs", progress) as bar:
         for wave in (first, then):                                # a warm start reads a run of the first wave
             missing = [job for job in wave if not _finished(job, store)]
             bar.update(_epochs(wave) - _epochs(missing))

@@ -186,7 +186,7 @@ def train(net, data, recipe=None, *, seed=0, x0=None, keep=(), store=None, progr
 
     if 0 in keep:
         points[0] = start.clone()                                 # a file holds no tensor twice
-    with (epoch_bar(recipe.epochs, f"{name} {data.name} batch {rows}", progress, len(history["epoch"])) as bar,
+    with (progress_bar(recipe.epochs, "epoch", f"{name} {data.name} batch {rows}", progress, len(history["epoch"])) as bar,
           torch.random.fork_rng(devices=[start.device] if start.is_cuda else []), _arithmetic(recipe.precision)):
         began = time.perf_counter() - (history["seconds"][-1] if history["seconds"] else 0.0)
         for epoch in range(len(history["epoch"]) + 1, recipe.epochs + 1):
@@ -205,7 +205,7 @@ def train(net, data, recipe=None, *, seed=0, x0=None, keep=(), store=None, progr
             bar.update()
             bar.set_postfix_str(f"train {accuracy:.1f} % test {test_accuracy:.1f} %")
             if store is not None and epoch < recipe.epochs and problem.rank == 0:
-                store.put(key, {"x0": start, **_named(points), **problem.state()}, {"history": history, "facts": facts}, partial=True)
+                store.put(key, {**_named(points), **problem.state()}, {"history": history, "facts": facts}, partial=True)
 
     x, buffers = problem.point.detach().clone(), {k: v.clone() for k, v in model.named_buffers()}
     if store is not None and problem.rank == 0:
@@ -262,8 +262,8 @@ def _arithmetic(precision):
             backend.allow_tf32 = allowed
 
 
-def epoch_bar(total, label, show, done=0):
-    """A progress bar over epochs, with an estimate of the time left."""
+def progress_bar(total, unit, label, show, done=0):
+    """A progress bar with an estimate of the time left."""
     from tqdm.auto import tqdm                                 # here: it looks for a notebook, which takes time at import
     options = {} if show else {"disable": True}                # else left to tqdm, which obeys TQDM_DISABLE
-    return tqdm(total=total, initial=done, desc=label, unit="epoch", leave=False, **options)
+    return tqdm(total=total, initial=done, desc=label, unit=unit, leave=False, **options)
