@@ -82,8 +82,9 @@ def regression(case, passes=3):
     scales = torch.logspace(0, -0.5 * np.log10(condition), features)
     x = torch.randn(rows, features, generator=generator) * scales
     y = x @ torch.randn(features, generator=generator) + torch.randn(rows, generator=generator)
-    best = torch.linalg.lstsq(x, y[:, None]).solution[:, 0]
-    moment = x.T @ x / rows
+    exact = x.double()                # a million rows times float32's rounding are a tenth: lstsq would drop weak features as noise
+    moment = exact.T @ exact / rows
+    best = torch.linalg.solve(moment, exact.T @ y.double() / rows)
 
     def descend(batch, rate):
         w, seconds, excess = torch.zeros(features), [0.0], [(best @ moment @ best).item()]

@@ -17,8 +17,9 @@ from flatlab import experiments, figures, plan, setting, tables
 from flatlab.claims import CLAIMS, judge
 from flatlab.experiments import EXPERIMENTS
 from flatlab.plan import Job, carry_out, carry_out_all, cost, updates
+from flatlab.essays import RATES, regression
 from flatlab.reproductions import threshold
-from flatlab.setting import Setting
+from flatlab.setting import Case, Setting
 from flatlab.train import Recipe
 
 TINY = Setting("mlp", "mnist1d", 40, 0.5, 4, (0, 1))
@@ -164,6 +165,19 @@ def test_the_threshold_is_the_break_of_a_level_and_a_line():
     for place in range(1, 6):
         accuracy = [80 - 3 * max(0, math.log(size / sizes[place])) for size in sizes]
         assert threshold(sizes, accuracy) == sizes[place]
+
+
+def test_descent_on_a_million_rows_has_its_closed_form():
+    """Each full step takes w - w* to (I - 2 rate M)(w - w*); with so many rows M is the features' variances and w* the true weights."""
+    chosen = dataclasses.replace(EXPERIMENTS["regression"].settings["smoke"][2], small=100_000)
+    columns = regression(Case(chosen, 0, {}))
+    generator = torch.Generator().manual_seed(0)
+    torch.randn(chosen.large, 64, generator=generator)
+    weights, variances = torch.randn(64, generator=generator).double(), torch.logspace(0, -2, 64, dtype=torch.float64)
+    left = {rate: (variances * (1 - 2 * rate * variances) ** 6 * weights ** 2).sum().item() for rate in RATES}
+    assert columns["all excess"][0] == pytest.approx((variances * weights ** 2).sum().item(), rel=0.01)
+    assert columns["all rate"] == min(left, key=left.get)
+    assert columns["all excess"][-1] == columns["all equal updates"] == pytest.approx(min(left.values()), rel=0.02)
 
 
 @pytest.mark.parametrize("arguments, sentence", [
