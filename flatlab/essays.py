@@ -8,13 +8,10 @@ import torch
 
 from flatlab.controls import large_rates
 from flatlab.paths import line
-from flatlab.reproductions import FEW, phi
+from flatlab.reproductions import FEW, LESS, PART, phi
 from flatlab.setting import Experiment, Setting, base
 from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
-
-PART = "1000 rows of mnist1d"
-LESS = {**FEW["smoke"], "data": PART, "large": 500}
 
 
 def times(case):
@@ -87,14 +84,16 @@ def regression(case, passes=3):
     best = torch.linalg.solve(moment, exact.T @ y.double() / rows)
 
     def descend(batch, rate):
-        w, seconds, excess = torch.zeros(features), [0.0], [(best @ moment @ best).item()]
+        w, seconds = torch.zeros(features), [0.0]
+        path = [w]
         for start in range(0, passes * rows, batch):
             began = time.perf_counter()
             a, b = x[start % rows:start % rows + batch], y[start % rows:start % rows + batch]
             w = w - rate * 2 / batch * (a.T @ (a @ w - b))
             seconds.append(seconds[-1] + time.perf_counter() - began)
-            excess.append(((w - best) @ moment @ (w - best)).item())
-        return np.array(seconds), np.array(excess)
+            path.append(w)
+        away = torch.stack(path) - best
+        return np.array(seconds), (away @ moment * away).sum(1).numpy()
 
     runs = {label: {rate: descend(batch, rate) for rate in RATES} for label, batch in (("few", case.setting.small), ("all", rows))}
     until = min(seconds[-1] for grid in runs.values() for seconds, _ in grid.values())
