@@ -5,7 +5,7 @@ import torch
 from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.problem import load_point
-from flatlab.reproductions import FEW, LESS, SHORT, pair, phi
+from flatlab.reproductions import FEW, SHORT, pair, phi
 from flatlab.setting import BASE, Experiment, base
 from flatlab.sharpness import sharpness
 from flatlab.spectrum import density, eigenvalues, trace
@@ -152,6 +152,6 @@ CONTROLS = {
     "noise": Experiment("noise put into large-batch steps", base(**FEW), with_update(*NOISES), outcome),
     "sam": Experiment("sharpness-aware steps", base(**FEW), with_update("sam"), outcome),
     "dynamic": Experiment("a batch that grows", base(**FEW), growing, growing_outcome),
-    "spectrum": Experiment("few large against many small eigenvalues", base(**{**FEW, "smoke": LESS}), pair, spectrum),
+    "spectrum": Experiment("few large against many small eigenvalues", base(**FEW), pair, spectrum),
     "performance": Experiment("appendix C with measured times", BASE, pair, performance),
 }

@@ -8,10 +8,13 @@ import torch
 
 from flatlab.controls import large_rates
 from flatlab.paths import line
-from flatlab.reproductions import FEW, LESS, PART, phi
+from flatlab.reproductions import FEW, phi
 from flatlab.setting import Experiment, Setting, base
 from flatlab.sharpness import adaptive_sharpness
 from flatlab.spectrum import eigenvalues
+
+PART = "1000 rows of mnist1d"
+LESS = {**FEW["smoke"], "data": PART, "large": 500}
 
 
 def times(case):

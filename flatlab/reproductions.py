@@ -11,8 +11,6 @@ EPSILONS = ("1e-3", "5e-4")
 # For what asks for runs of its own: on two cores half of the data and as many epochs as the large batch needs to fit them, on a small
 # GPU one seed, so that all of the smoke tier, and each experiment of the colab tier, take a quarter of an hour.
 FEW = {"smoke": {"data": "2000 rows of mnist1d", "large": 1000, "epochs": 30, "seeds": (0, 1, 2)}, "colab": {"seeds": (0,)}}
-PART = "1000 rows of mnist1d"
-LESS = {**FEW["smoke"], "data": PART, "large": 500}           # a quarter of the data, for what takes longest
 SHORT = {**FEW, "colab": {"seeds": (0,), "epochs": 10}}
 HALF = {**FEW, "colab": {"seeds": (0,), "data": "25000 rows of cifar10"}}    # measuring 32 sharpnesses is most of fig6
 
