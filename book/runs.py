@@ -59,7 +59,9 @@ def tables(batch_size, seed):
 
 
 def main():
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    from flatlab.plan import end_with_parent
+
+    with ProcessPoolExecutor(os.cpu_count(), initializer=end_with_parent) as pool:
         for done in [pool.submit(run, **arguments) for arguments in plan()]:
             done.result()
         for done in [pool.submit(tables, batch, seed) for batch in (32, 128, 400, 2000) for seed in SEEDS]:

@@ -145,7 +145,7 @@ def _side_by_side(jobs, store, workers):
     """The jobs as they finish, each on one of `workers` processes."""
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     context.set_forkserver_preload(["flatlab.plan", "torch._dynamo"])    # imported once, not in each worker of each pool
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
     try:
         for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
             done.result()
@@ -154,7 +154,7 @@ def _side_by_side(jobs, store, workers):
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent():
+def end_with_parent():
     """Let a worker end when the sweep is killed; it would train on, and then wait for ever with all that it has loaded."""
     def watch():
         parent_process().join()

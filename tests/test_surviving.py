@@ -1,5 +1,6 @@
 """A sweep that is killed, doubled, or finds its store broken: nothing finished is lost, and the bits are those of an undisturbed one."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 
 import psutil
 import pytest
+from conftest import ROOT
 
 from flatlab import cli
 
@@ -88,20 +90,20 @@ def test_a_hundred_kills_change_no_bit(tmp_path, record_property):
 
 
 SIDE_BY_SIDE = textwrap.dedent('''
-    import sys
     from flatlab.plan import Job, carry_out_all
     from flatlab.store import Store
     from flatlab.train import Recipe
 
     jobs = [Job("mlp", "digits", seed, Recipe(batch_size=10, epochs=100000)) for seed in range(2)]
-    carry_out_all(jobs, Store(sys.argv[1]), workers=2, progress=False)
+    carry_out_all(jobs, Store(), workers=2, progress=False)
 ''')
 
 
-def test_a_killed_sweep_leaves_no_process_behind(tmp_path):
-    sweep = subprocess.Popen([sys.executable, "-c", SIDE_BY_SIDE, str(tmp_path)])
+@pytest.mark.parametrize("command", [["-c", SIDE_BY_SIDE], [str(ROOT / "book" / "runs.py")]], ids=["a plan", "the book's runs"])
+def test_a_killed_sweep_leaves_no_process_behind(command, tmp_path):
+    sweep = subprocess.Popen([sys.executable, *command], env={**os.environ, "FLATLAB_STORE": str(tmp_path)})
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("*.partial"))) < 2:                  # both workers are training
+    while len(list(tmp_path.glob("*.partial"))) < min(2, os.cpu_count()):        # the workers are training
         assert time.monotonic() < deadline and sweep.poll() is None
         time.sleep(0.1)
     workers = psutil.Process(sweep.pid).children(recursive=True)
