@@ -93,7 +93,7 @@ def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local"
 
     experiment  a name in EXPERIMENTS, e.g. "table2"; `flatlab reproduce --help` lists them
     tier        "smoke" (two cores, minutes), "reduced" (the paper's larger networks, the largest made smaller, on a part of their
-                data, two cores, two hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds)
+                data, two cores, hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds)
     nets        only these of the tier's nets
     store       a `Store` or a directory for the runs; default: the standard one
     engine, workers, address    see `flatlab.plan.carry_out_all`
