@@ -155,7 +155,7 @@ def _side_by_side(jobs, store, workers):
 
 
 def end_with_parent():
-    """Let a worker end when the sweep is killed; it would train on, and then wait for ever with all that it has loaded."""
+    """Let a worker end when the process that started it is killed; it would train on, and then wait for ever with all that it has loaded."""
     def watch():
         parent_process().join()
         os._exit(1)

@@ -15,9 +15,9 @@ import tqdm.auto
 import flatlab
 from flatlab import experiments, figures, plan, setting, tables
 from flatlab.claims import CLAIMS, judge
+from flatlab.essays import RATES, regression
 from flatlab.experiments import EXPERIMENTS
 from flatlab.plan import Job, carry_out, carry_out_all, cost, updates
-from flatlab.essays import RATES, regression
 from flatlab.reproductions import threshold
 from flatlab.setting import Case, Setting
 from flatlab.train import Recipe
