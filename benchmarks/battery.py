@@ -16,8 +16,8 @@ from torch.nn.functional import mse_loss
 
 import flatlab
 from flatlab.data import Data, Split, load
-from flatlab.experiments import REPOSITORY, origin
-from flatlab.store import write_whole
+from flatlab.files import write_whole
+from flatlab.study.recorded import REPOSITORY, origin
 
 METHODS = {"lbfgs": 10, "scipy": 10, "scipy-scaled": 10, "apgd": 20, "vertex": 10, "best": 10}      # method -> steps
 RIVALS = ("scipy", "scipy-scaled", "apgd")                   # that the default may not fall short of by more than 3 %

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from benchmarks import eigenvalue, epoch, growth, plane, products, sharpness, spectrum
-from flatlab.experiments import REPOSITORY, origin
-from flatlab.store import write_whole
+from flatlab.files import write_whole
+from flatlab.study.recorded import REPOSITORY, origin
 
 CASES = {"sharpness": sharpness, "products": products, "eigenvalue": eigenvalue, "spectrum": spectrum, "plane": plane,
          "epoch": epoch, "growth": growth}

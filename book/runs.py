@@ -46,8 +46,8 @@ def tables(batch_size, seed):
     import torch
 
     import flatlab
-    from flatlab import paper
-    from flatlab.kept import kept_sharpness
+    from flatlab.study import paper
+    from flatlab.study.memory import kept_sharpness
 
     torch.set_num_threads(1)
     store, data = flatlab.Store(), flatlab.load("mnist1d")
@@ -59,7 +59,7 @@ def tables(batch_size, seed):
 
 
 def main():
-    from flatlab.plan import end_with_parent
+    from flatlab.study.engines import end_with_parent
 
     with ProcessPoolExecutor(os.cpu_count(), initializer=end_with_parent) as pool:
         for done in [pool.submit(run, **arguments) for arguments in plan()]:

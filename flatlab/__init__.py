@@ -9,17 +9,63 @@
 """
 
 from flatlab.data import Data, Split, load
+from flatlab.measure.estimate import Estimate
+from flatlab.measure.maximise import Maximum, maximise
+from flatlab.measure.noise import gradient_variance, hessian_noise_scale, noise_scale, signal_to_noise
+from flatlab.measure.paths import Path, Surface, Triangle, arc, connect, directions, line, plane, triangle
+from flatlab.measure.region import Region, box
+from flatlab.measure.sharpness import (
+    AdaptiveSharpness,
+    Sharpness,
+    adaptive_sharpness,
+    average_sharpness,
+    sharpness,
+)
+from flatlab.measure.spectrum import Density, Eigen, density, eigenvalues, trace
 from flatlab.nets import build
-from flatlab.estimate import Estimate
-from flatlab.experiments import Result, recorded, reproduce
-from flatlab.maximise import Maximum, maximise
-from flatlab.noise import gradient_variance, hessian_noise_scale, noise_scale, signal_to_noise
 from flatlab.objective import Objective
-from flatlab.paths import Path, Surface, Triangle, arc, connect, directions, line, plane, triangle
-from flatlab.region import Region, box
-from flatlab.sharpness import AdaptiveSharpness, Sharpness, adaptive_sharpness, average_sharpness, sharpness
-from flatlab.spectrum import Density, Eigen, density, eigenvalues, trace
-from flatlab.store import Store
-from flatlab.train import Recipe, Run, train
+from flatlab.study.experiments import reproduce
+from flatlab.study.recorded import Result, recorded
+from flatlab.training.store import Store
+from flatlab.training.train import Recipe, Run, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "(",
+    "Data",
+    "Density",
+    "Eigen",
+    "Estimate",
+    "Maximum",
+    "Objective",
+    "Path",
+    "Recipe",
+    "Region",
+    "Result",
+    "Run",
+    "Split",
+    "Store",
+    "Surface",
+    "Triangle",
+    "arc",
+    "box",
+    "build",
+    "connect",
+    "density",
+    "directions",
+    "eigenvalues",
+    "gradient_variance",
+    "hessian_noise_scale",
+    "line",
+    "load",
+    "maximise",
+    "noise_scale",
+    "plane",
+    "recorded",
+    "reproduce",
+    "signal_to_noise",
+    "trace",
+    "train",
+    "triangle",
+]

@@ -10,9 +10,12 @@ import sys
 import torch
 
 import flatlab
-from flatlab import data as datasets, experiments, nets, store as stores
-from flatlab.tables import published
-from flatlab.train import Recipe
+from flatlab import data as datasets
+from flatlab import files, nets
+from flatlab.plots.tables import published
+from flatlab.study import experiments, recorded
+from flatlab.training import store as stores
+from flatlab.training.train import Recipe
 
 DESCRIPTION = "Why do large batches generalise worse? Train, measure sharpness, and redo Keskar et al. 2017."
 
@@ -64,7 +67,7 @@ def parser():
 
     p = command("reproduce", _reproduce, "Redo one of the paper's tables or figures; write its result file and, beside it, its figure or table.")
     p.add_argument("experiment", help=f"of {', '.join(experiments.EXPERIMENTS)}")
-    p.add_argument("--tier", default="smoke", help=f"of {', '.join(experiments.TIERS)}")
+    p.add_argument("--tier", default="smoke", help=f"of {', '.join(recorded.TIERS)}")
     p.add_argument("--nets", nargs="+", help="only these of the tier's nets")
     p.add_argument("--store", help="directory of runs; default: $FLATLAB_STORE or the platform's cache")
     p.add_argument("--engine", default="local", help="local: processes on this machine; ray: a Ray cluster")
@@ -74,7 +77,7 @@ def parser():
 
     p = command("plan", _plan, "What a tier takes to train: runs, floating-point operations, time on this device.")
     p.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
-    p.add_argument("--tier", default="smoke", help=f"of {', '.join(experiments.TIERS)}")
+    p.add_argument("--tier", default="smoke", help=f"of {', '.join(recorded.TIERS)}")
 
     p = command("runs", _runs, "List, show or prune the runs of a store.")
     p.add_argument("action", choices=("list", "show", "prune"))
@@ -116,7 +119,7 @@ def _trained(options, data, **changes):
 
 def _data(options):
     if not options.names:
-        return {"names": datasets.NAMES, "root": str(datasets.cache_directory())}, "\n".join(datasets.NAMES)
+        return {"names": datasets.NAMES, "root": str(files.cache_directory())}, "\n".join(datasets.NAMES)
     found = [flatlab.load(name) for name in options.names]
     answer = {d.name: {"train": len(d.train), "test": len(d.test), "shape": list(d.train.x.shape[1:]), "classes": d.classes}
               for d in found}
@@ -155,7 +158,7 @@ def _reproduce(options):
     path = options.out or f"{options.experiment}-{options.tier}.json"
     result.save(path)
     try:
-        from flatlab import figures
+        from flatlab.plots import results as figures
         shown = figures.write(result, path.removesuffix(".json"))
     except ImportError as error:                                     # the result is whole; what draws it is an extra
         shown, words = None, f"{path}; no figure or table beside it ({error}): pip install 'flatlab[book]'"

@@ -14,7 +14,6 @@ import io
 import os
 import random
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from flatlab import speech
+from flatlab.files import cache_directory
 
 NAMES = ("mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit")
 
@@ -149,17 +149,6 @@ def _split(x, y, device):
         # Divided on the CPU: CUDA multiplies by 1/255 instead, and the last bit and the digest would differ.
         x = x.float() / 255
     return Split(x.float().to(device), torch.tensor(y).long().to(device))
-
-
-def cache_directory():
-    """Where flatlab keeps data and runs: $FLATLAB_DATA, else the platform's cache directory."""
-    if os.environ.get("FLATLAB_DATA"):
-        return Path(os.environ["FLATLAB_DATA"]).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "flatlab"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "flatlab"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flatlab"
 
 
 # Generated and packaged data

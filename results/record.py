@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import flatlab
-from flatlab import paper
-from flatlab.experiments import EXPERIMENTS, plan
-from flatlab.plan import carry_out_all
-from flatlab.store import Store
+from flatlab.study import paper
+from flatlab.study.engines import carry_out_all
+from flatlab.study.experiments import EXPERIMENTS, plan
+from flatlab.training.store import Store
 
 # First what all the rest is compared with, net by net; then what asks for runs of its own.
 FIRST = ("table2", "table3", "table4", "fig3", "fig7", "fig2", "distances")

@@ -87,7 +87,7 @@ def test_the_fingerprint_follows_package_results_pins_and_data(driver, book, tmp
     seen = [driver.fingerprint(book)]
     for file in (
         book / "flatlab" / "deep" / "new.py",
-        book / "flatlab" / "paper_figures" / "curve.csv",
+        book / "flatlab" / "study" / "paper_figures" / "curve.csv",
         book / "results" / "table.json",
         book / "requirements.txt",
         tmp_path / "mnist.npz",

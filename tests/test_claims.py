@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 
 import flatlab
-from flatlab import claims, experiments, paper
-from flatlab.claims import CLAIMS, Claim, bounds, judge, ledger
-from flatlab.experiments import EXPERIMENTS, Result
+from flatlab.study import claims, paper
+from flatlab.study import recorded as recording
+from flatlab.study.claims import CLAIMS, Claim, bounds, judge, ledger
+from flatlab.study.experiments import EXPERIMENTS
+from flatlab.study.recorded import Result
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -77,7 +79,7 @@ def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
         values = {net: {f"{part} {label}": [1.0, 2.0] for part in ("train", "test") for label in ("SB", "LB")} for net in nets[tier]}
         return Result(experiment, tier, dict.fromkeys(nets[tier], "data"), (), {}, values, {})
 
-    monkeypatch.setattr(experiments, "recorded", recorded)
+    monkeypatch.setattr(recording, "recorded", recorded)
     for claim, verdicts in ledger():
         tiers = {verdict.net: verdict.tier for verdict in verdicts}
         assert tiers == ({"F1": "paper", "C1": "colab", "mlp": "smoke"} if claim.experiment == "table2" else {})

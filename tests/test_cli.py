@@ -7,9 +7,10 @@ import sys
 import pytest
 
 import flatlab
-from flatlab import cli, experiments
-from flatlab.experiments import Result
-from flatlab.setting import Setting
+from flatlab import cli
+from flatlab.study import experiments
+from flatlab.study.design import Setting
+from flatlab.study.recorded import Result
 
 RUN = ["mlp", "mnist1d", "--batch-size", "0.5", "--epochs", "1"]
 
@@ -112,8 +113,8 @@ def test_reproduce_writes_a_figure_beside_the_result(capsys, tmp_path, done):
 
 
 def test_without_matplotlib_the_result_is_written_and_it_says_what_is_missing(capsys, tmp_path, done, monkeypatch):
-    monkeypatch.delattr(flatlab, "figures", raising=False)
-    monkeypatch.setitem(sys.modules, "flatlab.figures", None)
+    monkeypatch.delattr(flatlab.plots, "results", raising=False)
+    monkeypatch.setitem(sys.modules, "flatlab.plots.results", None)
     assert cli.main(["reproduce", "throughput", "--out", str(tmp_path / "a.json")]) == 0
     assert "pip install 'flatlab[book]'" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.json"]

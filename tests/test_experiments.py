@@ -13,14 +13,19 @@ import torch
 import tqdm.auto
 
 import flatlab
-from flatlab import experiments, figures, plan, setting, tables
-from flatlab.claims import CLAIMS, judge
-from flatlab.essays import RATES, regression
-from flatlab.experiments import EXPERIMENTS
-from flatlab.plan import Job, carry_out, carry_out_all, cost, updates
-from flatlab.reproductions import threshold
-from flatlab.setting import Case, Setting
-from flatlab.train import Recipe
+from flatlab.plots import results as figures
+from flatlab.plots import tables
+from flatlab.study import cost as costs
+from flatlab.study import design, engines, experiments, jobs, recorded
+from flatlab.study.claims import CLAIMS, judge
+from flatlab.study.cost import cost
+from flatlab.study.design import Case, Setting
+from flatlab.study.engines import carry_out_all
+from flatlab.study.essays import RATES, regression
+from flatlab.study.experiments import EXPERIMENTS
+from flatlab.study.jobs import Job, carry_out, updates
+from flatlab.study.reproductions import threshold
+from flatlab.training.train import Recipe
 
 TINY = Setting("mlp", "mnist1d", 40, 0.5, 4, (0, 1))
 
@@ -33,8 +38,8 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def few_rows(monkeypatch):
     """Every data set shrunk to 200 rows."""
-    small = {name: plan.loaded(name).subset(200) for name in ("mnist1d", "1000 rows of mnist1d", "2000 rows of mnist1d", "digits")}
-    for module in (plan, setting):
+    small = {name: jobs.loaded(name).subset(200) for name in ("mnist1d", "1000 rows of mnist1d", "2000 rows of mnist1d", "digits")}
+    for module in (jobs, costs, design):
         monkeypatch.setattr(module, "loaded", small.__getitem__)
 
 
@@ -47,7 +52,7 @@ def tiny(name, monkeypatch, **changes):
 
 def sizes_only(monkeypatch):
     """Every data set is MNIST-1D's: a plan needs the data's size alone."""
-    for module in (plan, setting):
+    for module in (jobs, costs, design):
         monkeypatch.setattr(module, "loaded", lambda name: flatlab.load("mnist1d"))
 
 
@@ -78,7 +83,7 @@ def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch)
                 assert job.recipe.epochs >= 0 and (job.start is None or job.start[1] in job.start[0].keep), (name, tier)
 
 
-@pytest.mark.parametrize("tier", experiments.TIERS)
+@pytest.mark.parametrize("tier", recorded.TIERS)
 def test_recording_a_tier_misses_no_experiment_and_no_network(tier, root):
     stages = runpy.run_path(root / "results" / "record.py")["stages"]
     recorded = dict(stages(tier, []))                             # the last stage of each experiment
@@ -88,13 +93,13 @@ def test_recording_a_tier_misses_no_experiment_and_no_network(tier, root):
 
 
 def test_part_of_a_data_set_goes_by_the_name_it_is_marked_with():
-    part, whole = plan.loaded("50 rows of digits"), flatlab.load("digits")
+    part, whole = jobs.loaded("50 rows of digits"), flatlab.load("digits")
     for rows, of in ((part.train, whole.train), (part.test, whole.test)):
         assert len(rows) == 50 and (torch.cdist(rows.x.flatten(1), of.x.flatten(1)).min(1).values == 0).all()
     assert part.classes == whole.classes and tables.named("50 rows of cifar10") == "50 rows of CIFAR-10"
-    assert len(plan.loaded("400 rows of digits").test) == len(whole.test)
+    assert len(jobs.loaded("400 rows of digits").test) == len(whole.test)
     job = Job("mlp", "50 rows of digits", 0, Recipe(batch_size=25, epochs=2))
-    assert plan.updates(job) == 4 and "50 rows of digits" in str(job)
+    assert jobs.updates(job) == 4 and "50 rows of digits" in str(job)
 
 
 def test_a_bar_counts_the_epochs_of_a_plan_and_another_what_is_measured(few_rows, tmp_path, monkeypatch):
@@ -128,9 +133,9 @@ def test_what_is_stored_is_not_handed_out_again(few_rows, tmp_path, monkeypatch)
     keeping = dataclasses.replace(plain, keep=(1,))
     warm = dataclasses.replace(plain, start=(keeping, 1))
     handed_out = []
-    monkeypatch.setattr(plan, "_one_by_one", lambda jobs, store: (handed_out.append(job) or carry_out(job, store) and job for job in jobs))
-    for jobs, expected in (([plain], [plain]), ([plain], []), ([plain, keeping, warm], [keeping, warm]), ([warm, keeping, plain], [])):
-        carry_out_all(jobs, store, workers=1, progress=False)
+    monkeypatch.setattr(engines, "_one_by_one", lambda jobs, store: (handed_out.append(job) or carry_out(job, store) and job for job in jobs))
+    for wanted, expected in (([plain], [plain]), ([plain], []), ([plain, keeping, warm], [keeping, warm]), ([warm, keeping, plain], [])):
+        carry_out_all(wanted, store, workers=1, progress=False)
         assert handed_out == expected
         handed_out.clear()
     assert not list(tmp_path.glob("*.partial"))
@@ -150,14 +155,15 @@ def test_the_cost_of_a_plan_is_counted(monkeypatch):
     """The MLP's matrices have 40 x 256 + 3 x 256^2 + 256 x 10 entries; two operations each forward, three times that in all. Every
     batch size takes as many operations an epoch, also those beyond the rows that are timed."""
     data = flatlab.load("mnist1d", device="cpu").subset(1200)
-    monkeypatch.setattr(plan, "loaded", lambda name: data)
+    for module in (jobs, costs):
+        monkeypatch.setattr(module, "loaded", lambda name: data)
     matrices = 40 * 256 + 3 * 256 ** 2 + 256 * 10
     for batches in ([50], [300], [600, 50, 300]):
-        jobs = [Job("mlp", "mnist1d", 0, Recipe(batch_size=batch, epochs=5)) for batch in batches]
-        found = cost([*jobs, *jobs])
+        wanted = [Job("mlp", "mnist1d", 0, Recipe(batch_size=batch, epochs=5)) for batch in batches]
+        found = cost([*wanted, *wanted])
         assert found["runs"] == len(batches) and found["seconds"] > 0
         assert found["flops"] == 6 * matrices * 1200 * 5 * len(batches)
-    assert updates(jobs[0]) == 10
+    assert updates(wanted[0]) == 10
 
 
 def test_the_threshold_is_the_break_of_a_level_and_a_line():

@@ -11,10 +11,13 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.text import Text
 
-from flatlab import experiments, figures, paper
-from flatlab.experiments import EXPERIMENTS, Result
-from flatlab.figures import DRAWINGS, draw, write
-from flatlab.tables import plus_minus, table
+from flatlab.plots import results as figures
+from flatlab.plots.results import DRAWINGS, draw, write
+from flatlab.plots.tables import plus_minus, table
+from flatlab.study import paper
+from flatlab.study import recorded as recording
+from flatlab.study.experiments import EXPERIMENTS
+from flatlab.study.recorded import Result
 
 RECORDED = [path for path in sorted((Path(__file__).resolve().parent.parent / "results").glob("*.json")) if "experiment" in json.loads(path.read_text())]
 LEVELS = ("goal", "cosine fresh start", "cosine fresh end")
@@ -106,10 +109,10 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
             raise FileNotFoundError
         return Result(experiment, tier, {}, (), {}, {net: {} for net in tiers[tier]}, {})
 
-    monkeypatch.setattr(experiments, "recorded", recorded)
-    assert [(result.tier, list(result.values)) for result in experiments.largest("table2")] == [
+    monkeypatch.setattr(recording, "recorded", recorded)
+    assert [(result.tier, list(result.values)) for result in recording.largest("table2")] == [
         ("paper", ["F1", "C4"]), ("colab", ["C1"]), ("reduced", ["small-C2"]), ("smoke", ["mlp"])]
-    assert experiments.largest("table3") == []
+    assert recording.largest("table3") == []
 
 
 # Figures

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import flatlab
-from flatlab import kept
-from flatlab.kept import kept_sharpness
+from flatlab.study import memory as kept
+from flatlab.study.memory import kept_sharpness
 
 X = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(30) % 3

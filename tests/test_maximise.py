@@ -1,21 +1,21 @@
 """The inner maximum against closed forms; the sharpness's properties: scale, sign, region. Against scipy: test_battery.py."""
 
 import math
-import sys
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import flatlab
-from flatlab import region as regions
-from flatlab.maximise import METHODS
-from flatlab.region import Region
+from flatlab.measure import maximise
+from flatlab.measure import region as regions
+from flatlab.measure.maximise import METHODS
+from flatlab.measure.region import Region
 
-maximising = sys.modules["flatlab.maximise"]                      # flatlab.maximise is the function
 BALL = [method for method in METHODS if "scipy" not in method]
 
 
@@ -100,12 +100,12 @@ def test_each_step_aims_by_the_last(norm):
     b, a = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64), torch.tensor([2.0, 5.0, 1.0, 1.0], dtype=torch.float64)
     region = Region(torch.zeros_like(b), torch.ones_like(b), norm=norm)
     new = b.sign()
-    target, growth = maximising._aim(region, 0 * b, b, new, b - a * new)
+    target, growth = maximise._aim(region, 0 * b, b, new, b - a * new)
     assert growth == pytest.approx(-9 / 6.5)                      # s.y / |s.g|
     torch.testing.assert_close(target, torch.tensor([0.5, -0.4, 0.5, 1]).double() if norm == math.inf else region.steepest(b - a * new))
     for share in (0.1, 10):                                       # the gradient of the last coordinate shrinks, and turns if followed
         bent = torch.tensor([share * 6.5 + 2, 0, 0, -2.0], dtype=torch.float64)
-        target, growth = maximising._aim(region, 0 * b, b, new, b + bent * new)
+        target, growth = maximise._aim(region, 0 * b, b, new, b + bent * new)
         assert growth == pytest.approx(share)
         torch.testing.assert_close(target, region.steepest(b + (1 + min(share, 2)) * bent * new))
 
@@ -114,9 +114,9 @@ def test_quasi_newton_steps_meet_the_secant_equation():
     """The direction for g = y_k is s_k, the last step; for a g that is orthogonal to the one pair there is, g s.y / y.y."""
     s = torch.randn(3, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = torch.linspace(1, 4, 8, dtype=torch.float64) * s
-    torch.testing.assert_close(maximising._two_loop(y[2], list(zip(s, y))), s[2])
+    torch.testing.assert_close(maximise._two_loop(y[2], list(zip(s, y))), s[2])
     basis = torch.linalg.qr(torch.stack([s[0], y[0], s[1]], 1))[0]
-    torch.testing.assert_close(maximising._two_loop(basis[:, 2], [(s[0], y[0])]), basis[:, 2] * (s[0] @ y[0]) / (y[0] @ y[0]))
+    torch.testing.assert_close(maximise._two_loop(basis[:, 2], [(s[0], y[0])]), basis[:, 2] * (s[0] @ y[0]) / (y[0] @ y[0]))
 
 
 def test_a_coordinate_moves_unless_f_wants_it_out_of_the_box():

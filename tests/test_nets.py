@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import flatlab
-from flatlab import paper
 from flatlab.nets import NAMES
+from flatlab.study import paper
 
 
 def images(channels, side, classes, rows=4):

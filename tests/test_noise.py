@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import flatlab
-from flatlab import gradient_variance, hessian_noise_scale, noise, noise_scale, signal_to_noise
+from flatlab import gradient_variance, hessian_noise_scale, noise_scale, signal_to_noise
+from flatlab.measure import noise
 
 
 def objective(x, y, **options):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flatlab import paper
+from flatlab.study import paper
 
 FIGURES = {"fig2": ["C1", "F2"], "fig3": list(paper.NETWORKS), "fig4": ["C1", "F2"], "fig5": ["C1", "F2"],
            "fig6": ["C1", "F2"], "fig7": list(paper.NETWORKS)}

@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import flatlab
-from flatlab import paper
-from flatlab.paths import ALPHAS, CURVE, PLANE
+from flatlab.measure.paths import ALPHAS, CURVE, PLANE
+from flatlab.study import paper
 
 
 class Named:

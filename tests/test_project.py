@@ -71,7 +71,7 @@ def test_importing_flatlab_reports_what_it_adds_to_importing_torch(record_proper
 def test_the_package_carries_the_papers_curves():
     import flatlab
 
-    assert list((Path(flatlab.__file__).parent / "paper_figures").glob("fig3_*.csv"))
+    assert list((Path(flatlab.__file__).parent / "study" / "paper_figures").glob("fig3_*.csv"))
 
 
 def test_the_version_is_the_same_everywhere():

@@ -58,7 +58,7 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
     whole = launch(tmp_path, 2, "plain-mlp")
     script = tmp_path / "dying.py"
     script.write_text(WORKER.replace("data = flatlab.load", textwrap.dedent('''\
-        from flatlab.problem import Problem
+        from flatlab.training.trainer import Problem
         real, epochs = Problem.epoch, []
         def epoch(self, *arguments):
             epochs.append(1)
@@ -87,9 +87,10 @@ CLUSTER = textwrap.dedent('''
     import sys, threading, time, torch
     import ray
     from ray.cluster_utils import Cluster
-    from flatlab.plan import Job, carry_out, carry_out_all
-    from flatlab.store import Store
-    from flatlab.train import Recipe
+    from flatlab.study.engines import carry_out_all
+    from flatlab.study.jobs import Job, carry_out
+    from flatlab.training.store import Store
+    from flatlab.training.train import Recipe
 
     root = sys.argv[1]
     jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=30)) for seed in range(4)]

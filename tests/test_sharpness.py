@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import flatlab
-from flatlab.region import Region
+from flatlab.measure.region import Region
 
 
 class Quadratic:

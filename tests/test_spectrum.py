@@ -6,11 +6,12 @@ import math
 import numpy
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import flatlab
-from flatlab.spectrum import Lanczos
+from flatlab.measure.spectrum import Lanczos
 from tests.test_hessian import data, dense, tanh_net
 
 

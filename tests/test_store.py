@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import flatlab
-from flatlab.store import Store, content_key, write_whole
+from flatlab.files import write_whole
+from flatlab.training.store import Store, content_key
 
 TENSORS = {"x": torch.arange(6.0)}
 

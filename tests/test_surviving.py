@@ -20,9 +20,10 @@ SWEEP = textwrap.dedent('''
     import torch
     import torch._dynamo                                         # which the first optimizer of a process imports for two seconds
     torch.set_num_threads(1)
-    from flatlab.plan import Job, carry_out, carry_out_all, loaded
-    from flatlab.store import Store
-    from flatlab.train import Recipe
+    from flatlab.study.engines import carry_out_all
+    from flatlab.study.jobs import Job, carry_out, loaded
+    from flatlab.training.store import Store
+    from flatlab.training.train import Recipe
 
     root, kills = Path(sys.argv[1]), int(sys.argv[2])
     jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=15), rows=100, keep=(2, 10)) for seed in range(3)]
@@ -90,9 +91,10 @@ def test_a_hundred_kills_change_no_bit(tmp_path, record_property):
 
 
 SIDE_BY_SIDE = textwrap.dedent('''
-    from flatlab.plan import Job, carry_out_all
-    from flatlab.store import Store
-    from flatlab.train import Recipe
+    from flatlab.study.engines import carry_out_all
+    from flatlab.study.jobs import Job
+    from flatlab.training.store import Store
+    from flatlab.training.train import Recipe
 
     jobs = [Job("mlp", "digits", seed, Recipe(batch_size=10, epochs=100000)) for seed in range(2)]
     carry_out_all(jobs, Store(), workers=2, progress=False)

@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import flatlab
-from flatlab.problem import Problem, batch_sizes
-from flatlab.train import HISTORY, _epoch_seed
+from flatlab.training.train import HISTORY, _epoch_seed
+from flatlab.training.trainer import Problem, batch_sizes
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, kl_div
 
 import flatlab
-from flatlab.problem import Problem, augmented
-from flatlab.updates import STRENGTHS, UPDATES
+from flatlab.training.trainer import Problem, augmented
+from flatlab.training.updates import STRENGTHS, UPDATES
 
 LR = 0.1
 

@@ -270,7 +270,7 @@ def _scipy_scaled(search, u, steps):
 
 def _lbfgs_b(search, u, first, unit, base, scale, **options):
     """Minimise -(h - base) / scale by scipy's L-BFGS-B in the variables unit * u; `first` is h and its gradient at u."""
-    from scipy.optimize import Bounds, minimize                 # an extra: the default path does without scipy
+    from scipy.optimize import Bounds, minimize  # an extra: the default path does without scipy
     begin, bound = (unit * u.double()).cpu().numpy(), (unit * torch.ones_like(u, dtype=torch.float64)).cpu().numpy()
 
     def negative(v):

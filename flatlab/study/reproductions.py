@@ -1,11 +1,11 @@
-"""The paper's tables and figures. Each column is named as in `flatlab.paper`, so that ours stands beside the paper's own."""
+"""The paper's tables and figures. Each column is named as in `flatlab.study.paper`, so that ours stands beside the paper's own."""
 
 import numpy as np
 
-from flatlab import paper
-from flatlab.paths import arc, line, triangle
-from flatlab.setting import BASE, Experiment, Setting, base
-from flatlab.sharpness import sharpness
+from flatlab.measure.paths import arc, line, triangle
+from flatlab.measure.sharpness import sharpness
+from flatlab.study import paper
+from flatlab.study.design import BASE, Experiment, Setting, base
 
 EPSILONS = ("1e-3", "5e-4")
 # For what asks for runs of its own: on two cores half of the data and as many epochs as the large batch needs to fit them, on a small

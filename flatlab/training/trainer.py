@@ -12,7 +12,7 @@ from torch import distributed, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 from flatlab.objective import Objective
-from flatlab.updates import STRENGTHS, UPDATES
+from flatlab.training.updates import STRENGTHS, UPDATES
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad,
               "rmsprop": torch.optim.RMSprop, "rprop": torch.optim.Rprop}

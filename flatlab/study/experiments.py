@@ -6,86 +6,24 @@ repeat are recorded in `results/`.
 """
 
 import dataclasses
-import datetime
 import difflib
 import json
-import subprocess
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
-from flatlab import paper
-from flatlab.controls import CONTROLS
-from flatlab.essays import ESSAYS
-from flatlab.plan import carry_out, carry_out_all, cost
-from flatlab.reproductions import REPRODUCTIONS
-from flatlab.setting import Case
-from flatlab.store import MEASURING, Store, content_key, write_whole
-from flatlab.train import progress_bar, provenance
+from flatlab.study.controls import CONTROLS
+from flatlab.study.cost import cost
+from flatlab.study.design import Case
+from flatlab.study.engines import carry_out_all
+from flatlab.study.essays import ESSAYS
+from flatlab.study.jobs import carry_out
+from flatlab.study.recorded import TIERS, Result, origin
+from flatlab.study.reproductions import REPRODUCTIONS
+from flatlab.training.store import MEASURING, Store, content_key
+from flatlab.training.train import progress_bar
 
 EXPERIMENTS = REPRODUCTIONS | CONTROLS | ESSAYS
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-TIERS = ("smoke", "reduced", "colab", "paper")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an experiment found.
-
-    .values         net -> column -> one value a seed (a number, or a list along a curve); columns are named as in `flatlab.paper`
-    .tier, .seeds   at which size
-    .recipes        net -> label, e.g. "SB" and "LB" -> the recipe's fields
-    .provenance     versions, commit, device, data, wall time, date
-    """
-
-    experiment: str
-    tier: str
-    data: dict                                                   # net -> data set
-    seeds: tuple
-    recipes: dict
-    values: dict = field(repr=False)
-    provenance: dict = field(repr=False)
-
-    def save(self, path):
-        """Write the result as JSON, whole or not at all."""
-        write_whole(path, json.dumps(dataclasses.asdict(self), indent=1).encode())
-
-    @staticmethod
-    def read(path):
-        """The result in a file. Raises OSError when there is none or it is not one of ours."""
-        try:
-            return Result(**json.loads(Path(path).read_text()))
-        except (ValueError, TypeError) as error:
-            raise OSError(f"{path} is not a flatlab result ({error}): record it again with `flatlab reproduce`.") from error
-
-
-def recorded(experiment, tier):
-    """The recorded result of an experiment at a tier, from `results/`.
-
-    Raises FileNotFoundError when it was not recorded.
-    """
-    path = REPOSITORY / "results" / f"{experiment}-{tier}.json"
-    if not path.exists():
-        raise FileNotFoundError(f"{experiment} is not recorded at the {tier} tier: run `flatlab reproduce {experiment} --tier {tier}`.")
-    return Result.read(path)
-
-
-def largest(experiment):
-    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has, "small-C2" if no C2."""
-    found, seen = [], set()
-    for tier in reversed(TIERS):
-        try:
-            result = recorded(experiment, tier)
-        except FileNotFoundError:
-            continue
-        if values := {net: columns for net, columns in result.values.items() if paper.original(net) not in seen}:
-            found.append(dataclasses.replace(result, values=values))
-        seen.update(map(paper.original, values))
-    return found
 
 
 def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local", workers=None, address=None, progress=True):
@@ -96,7 +34,7 @@ def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local"
                 data, two cores, hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds)
     nets        only these of the tier's nets
     store       a `Store` or a directory for the runs; default: the standard one
-    engine, workers, address    see `flatlab.plan.carry_out_all`
+    engine, workers, address    see `flatlab.study.engines.carry_out_all`
 
     Whatever stops it, the same call goes on: finished runs and measurements are read from the store.
     Raises ValueError for an unknown experiment or tier.
@@ -117,12 +55,6 @@ def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local"
             values[setting.net] = columns
     facts = origin("cuda" if torch.cuda.is_available() else "cpu", began)
     return Result(experiment, tier, data, settings[0].seeds, recipes, values, facts)
-
-
-def origin(device, began):
-    """The provenance of a result file written now: `train.provenance`, the commit, seconds since `began`, the date."""
-    return {**provenance(device), "commit": _commit(), "seconds": round(time.perf_counter() - began, 1),
-            "date": datetime.date.today().isoformat()}
 
 
 def plan(experiment, tier, nets=None):
@@ -163,14 +95,3 @@ def _measured(name, experiment, setting, seed, jobs, store):
     values = json.loads(json.dumps(experiment.measure(Case(setting, seed, runs))))
     store.put(key, {}, {"values": values, "experiment": name})
     return values
-
-
-def _commit():
-    """The commit of the checkout the package lies in, with + when it was changed; None outside a checkout."""
-    try:
-        git = ["git", "-C", str(REPOSITORY)]
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "flatlab"], capture_output=True).returncode
-        return commit + "+" * bool(changed)
-    except (OSError, subprocess.CalledProcessError):
-        return None

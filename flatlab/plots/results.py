@@ -1,7 +1,7 @@
 """A `Result` drawn: what an experiment found along a curve, the paper's own curve thin and grey behind it.
 
 Where the paper has a figure, but not of one of the result's networks, its figure stands beside ours in a row of its own. What is
-not in DRAWINGS is single numbers: a table (`flatlab.tables`).
+not in DRAWINGS is single numbers: a table (`flatlab.plots.tables`).
 """
 
 import io
@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from flatlab import paper, plots
-from flatlab.plots import BETWEEN, LARGE, PAPER, SMALL, TEXT
-from flatlab.store import write_whole
-from flatlab.tables import NOTE, named, published, table
+from flatlab.files import write_whole
+from flatlab.plots.style import BETWEEN, LARGE, PAPER, SMALL, TEXT, band, canvas, spread, stamp
+from flatlab.plots.tables import NOTE, named, published, table
+from flatlab.study import paper
 
 
 class Curve(NamedTuple):
@@ -123,7 +123,7 @@ def draw(result):
         rows.append((None, None, drawing.paper[0]))
     across = min(2, len(drawing.panels))
     down = len(drawing.panels) // across
-    figure, grid = plots.canvas((5.6, 6.8)[across - 1], 2.7 * down * len(rows) + 0.5, down * len(rows), across, squeeze=False)
+    figure, grid = canvas((5.6, 6.8)[across - 1], 2.7 * down * len(rows) + 0.5, down * len(rows), across, squeeze=False)
     figure.data = {name: [] for name in ("network", "curve", "x", "low", "mean", "high")}
     for (net, columns, theirs), panels in zip(rows, grid.reshape(len(rows), -1)):
         panels[0].set_title(_title(net, result.data.get(net), theirs))
@@ -139,7 +139,7 @@ def draw(result):
     if handles:
         figure.legend(handles=handles.values(), loc="outside upper left", ncols=2 * across, fontsize=9, labelcolor="linecolor", handlelength=1.6)
     names = {named(result.data[net]) for net in result.values}
-    plots.stamp(figure, names.pop() if len(names) == 1 else "each row its own data", len(result.seeds), result.tier)
+    stamp(figure, names.pop() if len(names) == 1 else "each row its own data", len(result.seeds), result.tier)
     return figure
 
 
@@ -164,9 +164,9 @@ def _ours(axes, drawing, panel, columns, data, net):
         values[~np.isfinite(values) | (panel.log & (values <= 0))] = math.nan
         x, level = _x(drawing, curve, columns, values), values.ndim == 1
         values = np.repeat(values[:, None], len(x), 1) if level else values
-        plots.band(axes, x, values, curve.colour, log=panel.log, linestyle=curve.style, label=curve.words or None,
+        band(axes, x, values, curve.colour, log=panel.log, linestyle=curve.style, label=curve.words or None,
                    marker="" if level or len(x) > 12 else "o", markersize=4)
-        for column, cells in zip(data.values(), ([net] * len(x), [curve.column] * len(x), x, *plots.spread(values, panel.log))):
+        for column, cells in zip(data.values(), ([net] * len(x), [curve.column] * len(x), x, *spread(values, panel.log))):
             column.extend(list(cells))
         drawn.append(values)
     return drawn

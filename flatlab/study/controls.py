@@ -2,14 +2,14 @@
 
 import torch
 
+from flatlab.measure.sharpness import sharpness
+from flatlab.measure.spectrum import density, eigenvalues, trace
 from flatlab.nets import build
 from flatlab.objective import Objective
-from flatlab.problem import load_point
-from flatlab.reproductions import FEW, SHORT, pair, phi
-from flatlab.setting import BASE, Experiment, base
-from flatlab.sharpness import sharpness
-from flatlab.spectrum import density, eigenvalues, trace
-from flatlab.train import Recipe
+from flatlab.study.design import BASE, Experiment, base
+from flatlab.study.reproductions import FEW, SHORT, pair, phi
+from flatlab.training.train import Recipe
+from flatlab.training.trainer import load_point
 
 NOISES = ("noisy_gradient", "noisy_iterate", "noisy_inputs", "noisy_labels")
 RATE = Recipe().lr

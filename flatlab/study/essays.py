@@ -6,12 +6,12 @@ import time
 import numpy as np
 import torch
 
-from flatlab.controls import large_rates
-from flatlab.paths import line
-from flatlab.reproductions import FEW, phi
-from flatlab.setting import Experiment, Setting, base
-from flatlab.sharpness import adaptive_sharpness
-from flatlab.spectrum import eigenvalues
+from flatlab.measure.paths import line
+from flatlab.measure.sharpness import adaptive_sharpness
+from flatlab.measure.spectrum import eigenvalues
+from flatlab.study.controls import large_rates
+from flatlab.study.design import Experiment, Setting, base
+from flatlab.study.reproductions import FEW, phi
 
 PART = "1000 rows of mnist1d"
 LESS = {**FEW["smoke"], "data": PART, "large": 500}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from flatlab.estimate import Estimate
+from flatlab.measure.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatlab.estimate import interval
-from flatlab.experiments import largest
+from flatlab.measure.estimate import interval
+from flatlab.study.recorded import largest
 
 
 @dataclass(frozen=True)

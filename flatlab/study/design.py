@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from flatlab import paper
 from flatlab.objective import Objective
-from flatlab.plan import Job, loaded
-from flatlab.train import Recipe
+from flatlab.study import paper
+from flatlab.study.jobs import Job, loaded
+from flatlab.training.train import Recipe
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from flatlab.estimate import Estimate
-from flatlab.maximise import Maximum, maximise
-from flatlab.region import Region, box
+from flatlab.measure.estimate import Estimate
+from flatlab.measure.maximise import Maximum, maximise
+from flatlab.measure.region import Region, box
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ def conservative(problem, inputs, targets):
 
     The paper does not say whether the optimizer's state is kept from one batch to the next: here it is.
     """
-    anchor = problem.point.detach().clone()
-    for step in range(3):
+    anchor, first = problem.point.detach().clone(), None
+    for _ in range(3):
         found = problem.gradient(inputs, targets)
-        first = found if step == 0 else first
+        first = first or found
         problem.point.grad.add_(problem.point.detach() - anchor, alpha=problem.strength)
         problem.optimizer.step()
     return first

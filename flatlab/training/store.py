@@ -10,24 +10,24 @@ import hashlib
 import io
 import json
 import os
-import secrets
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from flatlab.data import cache_directory
+from flatlab.files import cache_directory, write_whole
 
 
 def _hash(*modules):
-    sources = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in modules)
+    package = Path(__file__).parent.parent
+    sources = ((package / f"{name}.py").read_bytes() for name in modules)
     return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
 
 
 # What a run comes out as is decided by the source of these modules, hashed as they are loaded; and what is measured, by those.
-SEMANTICS = _hash("data", "nets", "problem", "updates", "train")
-MEASURING = _hash("objective", "formulas", "hessian", "spectrum", "estimate", "region", "maximise", "sharpness", "paths", "setting",
-                  "reproductions", "controls", "essays")
+SEMANTICS = _hash("data", "nets", "training/trainer", "training/updates", "training/train")
+MEASURING = _hash("objective", "formulas", "hessian", *(f"measure/{name}" for name in ("spectrum", "estimate", "region", "maximise", "sharpness", "paths")),
+                  *(f"study/{name}" for name in ("design", "reproductions", "controls", "essays")))
 
 # What reading a file that is not ours can raise.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
@@ -100,25 +100,3 @@ def _facts(file):
 def content_key(identity):
     """The first 24 hex digits of the SHA-256 of an identity (anything JSON can hold)."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def write_whole(path, content):
-    """Write bytes to a path so that it holds all of them or is left as it was.
-
-    Raises OSError with one sentence when it cannot.
-    """
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written ({error.strerror or error}): free some space or choose another "
-                      "directory; nothing was changed.") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()

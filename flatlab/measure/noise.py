@@ -18,7 +18,7 @@ from torch import nn
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from flatlab.estimate import Estimate
+from flatlab.measure.estimate import Estimate
 
 HELD = 2**24                         # most numbers in the per-example gradients held at once
 

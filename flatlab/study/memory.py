@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from flatlab.maximise import Maximum
-from flatlab.sharpness import Sharpness, sharpness
-from flatlab.store import MEASURING, Store, content_key
+from flatlab.measure.maximise import Maximum
+from flatlab.measure.sharpness import Sharpness, sharpness
+from flatlab.training.store import MEASURING, Store, content_key
 
 # Layers whose printed form says all that decides what they compute, beside their parameters and buffers.
 PLAIN = (nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.MaxPool2d, nn.Dropout, nn.ReLU)

@@ -167,7 +167,7 @@ def curve(figure, net, series=None):
     there (64.31 against 63.73), and C2's lies far above its row.
     Raises ValueError for a figure, network or series that is not there.
     """
-    folder = resources.files("flatlab") / "paper_figures"
+    folder = resources.files("flatlab.study") / "paper_figures"
     # A file is called figure_net.csv or figure_net_series.csv.
     names = [file.name.removesuffix(".csv").split("_", 2) for file in folder.iterdir()]
     _one_of(figure, {name[0] for name in names}, "the digitised figures are")

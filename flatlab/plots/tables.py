@@ -2,8 +2,8 @@
 
 import math
 
-from flatlab import paper
-from flatlab.estimate import interval
+from flatlab.measure.estimate import interval
+from flatlab.study import paper
 
 NOTE = ("Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five runs; the difference, "
         "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; "

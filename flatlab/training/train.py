@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from flatlab import store as stores
 from flatlab.nets import build
-from flatlab.problem import OPTIMIZERS, Problem, batch_sizes, load_point, part_of
-from flatlab.updates import UPDATES
+from flatlab.training import store as stores
+from flatlab.training.trainer import OPTIMIZERS, Problem, batch_sizes, load_point, part_of
+from flatlab.training.updates import UPDATES
 
 PRECISIONS = ("float32", "tf32", "bf16")
 HISTORY = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "distance", "seconds", "updates")
@@ -31,7 +31,7 @@ class Recipe:
 
     batch_size      an int is a number of rows, a float a fraction of the training set (0.10 is the paper's large batch)
     optimizer       "adam", "sgd", "adagrad", "rmsprop", "rprop"; momentum is for "sgd" only
-    update          how a batch becomes a step, a name in `flatlab.updates`; strength is its one number, None its default there
+    update          how a batch becomes a step, a name in `flatlab.training.updates`; strength is its one number, None its default there
     growth          the batch grows by this factor every epoch, up to the whole training set (dynamic sampling)
     decay           the learning rate of epoch k is lr / (1 + decay (k - 1))
     l1              adds l1 ||x||_1 to the loss; weight_decay w adds w/2 ||x||^2
@@ -264,6 +264,6 @@ def _arithmetic(precision):
 
 def progress_bar(total, unit, label, show, done=0):
     """A progress bar with an estimate of the time left."""
-    from tqdm.auto import tqdm                                 # here: it looks for a notebook, which takes time at import
+    from tqdm.auto import tqdm  # here: it looks for a notebook, which takes time at import
     options = {} if show else {"disable": True}                # else left to tqdm, which obeys TQDM_DISABLE
     return tqdm(total=total, initial=done, desc=label, unit=unit, leave=False, **options)

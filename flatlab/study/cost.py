@@ -1,0 +1,51 @@
+"""What a plan costs on the device at hand: floating-point operations, counted, and seconds, timed on a few updates."""
+
+import functools
+import time
+
+import torch
+
+from flatlab.nets import build
+from flatlab.study.jobs import loaded, updates
+from flatlab.training.train import Recipe
+from flatlab.training.trainer import Problem
+
+
+def cost(jobs):
+    """What a plan costs on the device at hand: runs, floating-point operations, seconds.
+
+    The operations are counted on one batch forward, times three for the backward pass; the seconds are a few timed updates of each
+    kind of job times its updates, one job after another. Updates that take several gradients are timed as they are. Batches beyond
+    256 rows are timed on 256 and multiplied, so that a plan for a large device can be costed on a small one.
+    """
+    flops, seconds = 0, 0.0
+    for job in dict.fromkeys(jobs):
+        rows = job.recipe.rows(len(job.load().train.y))
+        each, step = cost_of_a_row(job.net, job.data, min(rows, 256), job.recipe.update, job.recipe.optimizer)
+        flops, seconds = flops + each * rows * updates(job), seconds + step * rows * updates(job)
+    return {"runs": len(set(jobs)), "flops": flops, "seconds": seconds}
+
+
+@functools.cache
+def cost_of_a_row(net, name, rows, update, optimizer):
+    """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
+    from torch.utils.flop_counter import FlopCounterMode
+    data = loaded(name)
+    problem = Problem(build(net, data), data, Recipe(batch_size=rows, update=update, optimizer=optimizer))
+    batch = torch.arange(rows, device=problem.point.device)
+    with torch.random.fork_rng():
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            problem.model(data.train.x[batch])
+        step = _seconds(problem, batch)
+    return 3 * counter.get_total_flops() // rows, step / rows
+
+
+def _seconds(problem, batch):
+    """The least time of up to five updates, as many as begin within a second."""
+    times = []
+    while len(times) < 5 and sum(times) < 1:
+        began = time.perf_counter()
+        problem.step(batch)
+        problem.loss.item()                                       # waits for the device
+        times.append(time.perf_counter() - began)
+    return min(times)

@@ -1,0 +1,134 @@
+"""Engines carry out a list of jobs through a store, so that a job that is done is read and one under way is resumed."""
+
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_all_start_methods, get_context, parent_process
+
+import torch
+
+from flatlab.study.jobs import carry_out, merged, updates
+from flatlab.training.store import Store
+from flatlab.training.train import progress_bar
+
+
+def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, progress=True):
+    """Carry out a plan; afterwards the store holds every run of it.
+
+    engine      "local": `workers` processes side by side (default: one a core without a GPU, one with), one thread each
+                "ray":   the tasks of a Ray cluster at `address`, which must see the store's directory
+    progress    a bar over the whole plan's epochs with an estimate of the time left
+
+    Raises ValueError for another engine, and what the first failing job raises, after the others under way were stopped; what is
+    finished stays in the store.
+    """
+    if engine not in ("local", "ray"):
+        raise ValueError(f"engine is {engine!r}: choose local or ray.")
+    jobs = merged(jobs)
+    first = [job for job in jobs if job.start is None]
+    then = [job for job in jobs if job.start is not None]
+    with progress_bar(_epochs(jobs), "epoch", f"{len(jobs)} runs", progress) as bar:
+        for wave in (first, then):                                # a warm start reads a run of the first wave
+            missing = [job for job in wave if not _finished(job, store)]
+            bar.update(_epochs(wave) - _epochs(missing))
+            missing.sort(key=lambda job: -updates(job))           # the longest first, so that no core waits at the end
+            if not missing:
+                continue
+            if engine == "ray":
+                finished = _on_ray(missing, store, address)
+            elif (workers := workers or _workers()) == 1:
+                finished = _one_by_one(missing, store)
+            else:
+                finished = _side_by_side(missing, store, workers)
+            for job in finished:
+                bar.update(job.recipe.epochs)
+                bar.set_postfix_str(str(job))
+
+
+class _Unfinished(Exception):
+    pass
+
+
+class _Finished(Store):
+    """The finished runs of a store alone: raises _Unfinished for any other."""
+
+    def get(self, key, partial=False, device="cpu"):
+        if partial:                                               # asked for last, when no finished run will do
+            raise _Unfinished
+        return super().get(key, partial, device)
+
+
+def _finished(job, store):
+    try:
+        carry_out(job, _Finished(store.root))
+    except _Unfinished:
+        return False
+    return True
+
+
+def _workers():
+    return 1 if torch.cuda.is_available() else os.cpu_count()
+
+
+def _one_by_one(jobs, store):
+    """The jobs as they finish, in this process."""
+    for job in jobs:
+        carry_out(job, store)
+        yield job
+
+
+def _side_by_side(jobs, store, workers):
+    """The jobs as they finish, each on one of `workers` processes."""
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload(["flatlab.study.engines", "torch._dynamo"])    # imported once, not in each worker of each pool
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
+    try:
+        for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
+            done.result()
+            yield job
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent():
+    """Let a worker end when the process that started it is killed; it would train on, and then wait for ever with all that it has loaded."""
+    def watch():
+        parent_process().join()
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def carry_out_alone(job, store):
+    """A job in a process of its own, on one thread: others run beside it. The run stays in the store."""
+    torch.set_num_threads(1)
+    carry_out(job, store)
+
+
+def _epochs(jobs):
+    return sum(job.recipe.epochs for job in jobs)
+
+
+def _on_ray(jobs, store, address=None):
+    """The jobs as the cluster finishes them, each a task of one processor, or of a quarter of a GPU where the nodes have one.
+
+    A task whose node dies is tried again elsewhere and goes on from the store, which every node must see under the same path.
+    Raises ImportError without ray, and what a job raises.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("engine='ray' needs Ray: pip install 'flatlab[cluster]'.") from error
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False)
+    share = {"num_gpus": 0.25} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
+    task = ray.remote(max_retries=5, **share)(carry_out_alone)
+    waiting = {task.remote(job, store): job for job in jobs}
+    try:
+        while waiting:
+            done, _ = ray.wait(list(waiting))
+            ray.get(done)
+            for finished in done:
+                yield waiting.pop(finished)
+    finally:
+        for unfinished in waiting:
+            ray.cancel(unfinished)

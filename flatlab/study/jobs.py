@@ -1,0 +1,72 @@
+"""What an experiment needs before it can measure: runs, named, each known by all that decides it.
+
+No result depends on the engine that carries a job out: a job's bits depend on the job alone.
+"""
+
+import functools
+from dataclasses import dataclass, replace
+
+from flatlab.data import load
+from flatlab.training.train import Recipe, train
+from flatlab.training.trainer import batch_sizes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a net on a data set by a recipe from a seed.
+
+    start   (job, epoch): begin at the point where another job was after an epoch, which it keeps
+    keep    epochs whose points the experiment wants
+    rows    use a random part of the training set of that size
+    """
+
+    net: str
+    data: str
+    seed: int
+    recipe: Recipe
+    keep: tuple = ()
+    start: tuple | None = None
+    rows: int | None = None
+
+    def __str__(self):
+        change = "" if self.recipe.update == "plain" else f" {self.recipe.update}"
+        return f"{self.net} on {self.data}, batch {self.recipe.batch_size}{change}, {self.recipe.epochs} epochs, seed {self.seed}"
+
+    def load(self):
+        """The job's `Data`."""
+        data = loaded(self.data)
+        return data if self.rows is None else data.subset(self.rows, seed=self.seed)
+
+
+@functools.lru_cache(maxsize=4)
+def loaded(name):
+    """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of it."""
+    rows, part, whole = name.partition(" rows of ")
+    if not part:
+        return load(name)
+    data = loaded(whole)
+    return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test))))
+
+
+def carry_out(job, store, progress=False):
+    """The job's `Run`, read from the store or trained through it."""
+    x0 = None
+    if job.start:
+        before, epoch = job.start
+        x0 = carry_out(before, store, progress).points[epoch]
+    return train(job.net, job.load(), job.recipe, seed=job.seed, x0=x0, keep=job.keep, store=store, progress=progress)
+
+
+def merged(jobs):
+    """The jobs without repetition: of those that differ in what they keep alone, one that keeps it all."""
+    kept = {}
+    for job in jobs:
+        kept.setdefault(replace(job, keep=()), set()).update(job.keep)
+    return [replace(job, keep=tuple(sorted(epochs))) for job, epochs in kept.items()]
+
+
+def updates(job):
+    """The number of updates of a job."""
+    count = len(job.load().train.y)
+    rows = job.recipe.rows(count)
+    return sum(len(batch_sizes(count, min(count, round(rows * job.recipe.growth ** epoch)))) for epoch in range(job.recipe.epochs))

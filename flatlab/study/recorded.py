@@ -1,0 +1,89 @@
+"""Results: every value of every seed with its provenance. Those that cost too much to repeat are recorded in `results/`."""
+
+import dataclasses
+import datetime
+import json
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flatlab.files import write_whole
+from flatlab.study import paper
+from flatlab.training.train import provenance
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+TIERS = ("smoke", "reduced", "colab", "paper")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an experiment found.
+
+    .values         net -> column -> one value a seed (a number, or a list along a curve); columns are named as in `flatlab.study.paper`
+    .tier, .seeds   at which size
+    .recipes        net -> label, e.g. "SB" and "LB" -> the recipe's fields
+    .provenance     versions, commit, device, data, wall time, date
+    """
+
+    experiment: str
+    tier: str
+    data: dict                                                   # net -> data set
+    seeds: tuple
+    recipes: dict
+    values: dict = field(repr=False)
+    provenance: dict = field(repr=False)
+
+    def save(self, path):
+        """Write the result as JSON, whole or not at all."""
+        write_whole(path, json.dumps(dataclasses.asdict(self), indent=1).encode())
+
+    @staticmethod
+    def read(path):
+        """The result in a file. Raises OSError when there is none or it is not one of ours."""
+        try:
+            return Result(**json.loads(Path(path).read_text()))
+        except (ValueError, TypeError) as error:
+            raise OSError(f"{path} is not a flatlab result ({error}): record it again with `flatlab reproduce`.") from error
+
+
+def recorded(experiment, tier):
+    """The recorded result of an experiment at a tier, from `results/`.
+
+    Raises FileNotFoundError when it was not recorded.
+    """
+    path = REPOSITORY / "results" / f"{experiment}-{tier}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{experiment} is not recorded at the {tier} tier: run `flatlab reproduce {experiment} --tier {tier}`.")
+    return Result.read(path)
+
+
+def largest(experiment):
+    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has, "small-C2" if no C2."""
+    found, seen = [], set()
+    for tier in reversed(TIERS):
+        try:
+            result = recorded(experiment, tier)
+        except FileNotFoundError:
+            continue
+        if values := {net: columns for net, columns in result.values.items() if paper.original(net) not in seen}:
+            found.append(dataclasses.replace(result, values=values))
+        seen.update(map(paper.original, values))
+    return found
+
+
+def origin(device, began):
+    """The provenance of a result file written now: `train.provenance`, the commit, seconds since `began`, the date."""
+    return {**provenance(device), "commit": _commit(), "seconds": round(time.perf_counter() - began, 1),
+            "date": datetime.date.today().isoformat()}
+
+
+def _commit():
+    """The commit of the checkout the package lies in, with + when it was changed; None outside a checkout."""
+    try:
+        git = ["git", "-C", str(REPOSITORY)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "flatlab"], capture_output=True).returncode
+        return commit + "+" * bool(changed)
+    except (OSError, subprocess.CalledProcessError):
+        return None

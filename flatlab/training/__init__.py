@@ -1,0 +1,1 @@
+"""From a recipe to a point: training, its updates, and the store that keeps runs."""
