@@ -50,12 +50,17 @@ def measure(widths=F1_SHORT, rows=1000, rounds=3, epochs=10, device="cpu"):
     timed = interleave(ways, rounds)
     found = {}
     for name, way in timed.items():
-        found[name] = {"setting": _words(chosen.get(name, {"tol": "1e-3 (default)"})),
-                       "products": max(products for _, products in way.results),
-                       "largest relative error": max(error(value) for value, _ in way.results),
-                       "seconds": spread(way.seconds)["median"]}
+        found[name] = {
+            "setting": _words(chosen.get(name, {"tol": "1e-3 (default)"})),
+            "products": max(products for _, products in way.results),
+            "largest relative error": max(error(value) for value, _ in way.results),
+            "seconds": spread(way.seconds)["median"],
+        }
     for name, worst in never.items():
-        found[name] = {"setting": f"{_words(PEERS[name][0][-1])}: 1e-4 is never reached", "largest relative error": worst}
+        found[name] = {
+            "setting": f"{_words(PEERS[name][0][-1])}: 1e-4 is never reached",
+            "largest relative error": worst,
+        }
     return {
         "title": TITLE,
         "setting": f"n = {exact.size:,}, {rows:,} rows, loss {exact.value(exact.x):.2g}, eigenvalue {reference:.6g}",
@@ -68,9 +73,11 @@ def measure(widths=F1_SHORT, rows=1000, rounds=3, epochs=10, device="cpu"):
 def promises(case):
     ours = case["found"]["flatlab"]
     best = max((value["median"] for value in case["ratios"].values()), default=0.0)
-    return [("The largest eigenvalue is right to 1e-4", ours["largest relative error"], ERROR),
-            ("The largest eigenvalue takes at most 17 products", ours["products"], 17),
-            ("The largest eigenvalue takes at most half the time of the best of three other libraries", best, 0.5)]
+    return [
+        ("The largest eigenvalue is right to 1e-4", ours["largest relative error"], ERROR),
+        ("The largest eigenvalue takes at most 17 products", ours["products"], 17),
+        ("The largest eigenvalue takes at most half the time of the best of three other libraries", best, 0.5),
+    ]
 
 
 def ours(net, x, y, seed):
@@ -98,7 +105,10 @@ def pyhessian(net, x, y, seed, tol):
 
 def eigenthings(net, x, y, seed, max_iter):
     from hessian_eigenthings import HessianOperator, lanczos
-    operator = HessianOperator(copy.deepcopy(net).eval(), [(x, y)], lambda model, batch: cross_entropy(model(batch[0]), batch[1]))
+
+    operator = HessianOperator(
+        copy.deepcopy(net).eval(), [(x, y)], lambda model, batch: cross_entropy(model(batch[0]), batch[1])
+    )
     found = lanczos(operator, k=1, max_iter=max_iter, which="LA", seed=seed)
     return found.eigenvalues[0].item(), found.iterations
 
@@ -107,9 +117,16 @@ def arpack(net, x, y, seed, ncv, tol):
     """Without curvlinops' check that the function repeats, which costs about ten evaluations."""
     from curvlinops import HessianLinearOperator
     from scipy.sparse.linalg import LinearOperator, eigsh
+
     model = copy.deepcopy(net).eval()
-    hessian = HessianLinearOperator(model, torch.nn.CrossEntropyLoss(), list(model.parameters()), [(x, y)],
-                                    check_deterministic=False, num_data=len(y))
+    hessian = HessianLinearOperator(
+        model,
+        torch.nn.CrossEntropyLoss(),
+        list(model.parameters()),
+        [(x, y)],
+        check_deterministic=False,
+        num_data=len(y),
+    )
     products = 0
     exported = hessian.to_scipy(dtype=np.float32)
 
@@ -128,7 +145,10 @@ def arpack(net, x, y, seed, ncv, tol):
 PEERS = {
     "PyHessian": ([{"tol": tol} for tol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)], pyhessian),
     "eigenthings": ([{"max_iter": steps} for steps in (8, 10, 12, 14, 16, 18, 20, 25, 30, 40)], eigenthings),
-    "curvlinops + ARPACK": ([{"ncv": ncv, "tol": 1e-2} for ncv in (6, 8, 10, 12, 14, 16, 20)] + [{"ncv": 20, "tol": 1e-4}], arpack),
+    "curvlinops + ARPACK": (
+        [{"ncv": ncv, "tol": 1e-2} for ncv in (6, 8, 10, 12, 14, 16, 20)] + [{"ncv": 20, "tol": 1e-4}],
+        arpack,
+    ),
 }
 
 

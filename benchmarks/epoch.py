@@ -26,15 +26,24 @@ def measure(nets=NETS, rounds=3, epochs=2, workers=(0, 2), device="cpu"):
             found[f"{label}: {name}"] = {"seconds an epoch": spread(each)["median"]}
             if name != "flatlab":
                 ratios[f"{label}: flatlab / {name}"] = ratio(timed["flatlab"].seconds, way.seconds)
-    return {"title": TITLE, "setting": "wall clock; " + "; ".join(f"{label}: {rows:,} rows" for label, (_, _, rows) in nets.items()),
-            "seconds": seconds, "ratios": ratios, "found": found}
+    return {
+        "title": TITLE,
+        "setting": "wall clock; " + "; ".join(f"{label}: {rows:,} rows" for label, (_, _, rows) in nets.items()),
+        "seconds": seconds,
+        "ratios": ratios,
+        "found": found,
+    }
 
 
 def _train(widths, batch, rows, rounds, epochs, workers, device):
     data = blobs(rows, device=device)
-    ways = {"flatlab": lambda round: flatlab.train(network(widths), data, batch_size=batch, epochs=epochs, progress=False)}
+    ways = {
+        "flatlab": lambda round: flatlab.train(network(widths), data, batch_size=batch, epochs=epochs, progress=False)
+    }
     for count in workers:
-        ways[f"DataLoader, {count} workers"] = lambda round, count=count: loop(network(widths), data, batch, epochs, count)
+        ways[f"DataLoader, {count} workers"] = lambda round, count=count: loop(
+            network(widths), data, batch, epochs, count
+        )
     return interleave(ways, rounds, wall=True)
 
 

@@ -28,8 +28,17 @@ WAYS = {
 }
 
 
-def measure(rows=(2000, 8000, 32000), width=256, widths=(256, 512, 1024), few=1000, chunk=1000, device="cpu",
-            ways=("loss", "sharpness, 3 steps", "Hessian product, reverse"), separate=True, rounds=3):
+def measure(
+    rows=(2000, 8000, 32000),
+    width=256,
+    widths=(256, 512, 1024),
+    few=1000,
+    chunk=1000,
+    device="cpu",
+    ways=("loss", "sharpness, 3 steps", "Hessian product, reverse"),
+    separate=True,
+    rounds=3,
+):
     """Time and memory of each way against N at one width, and against n at few rows."""
     seconds, ratios, found = {}, {}, {}
     for what in ways:
@@ -40,10 +49,19 @@ def measure(rows=(2000, 8000, 32000), width=256, widths=(256, 512, 1024), few=10
             seconds[label] = [run["seconds"] for run in runs]
             ratios[f"{label}: time's exponent"] = _exponent(measured, seconds[label])
             ratios[f"{label}: memory, largest / smallest"] = _one(runs[-1]["memory"] / runs[0]["memory"])
-            found[label] = {against: measured, "seconds": seconds[label], "memory, MB": [run["memory"] / 1e6 for run in runs]}
-    return {"title": TITLE, "setting": f"N = {_steps(rows)} at width {width}; widths {_steps(widths)} at N = {few:,}; chunks of "
-            f"{chunk:,} rows; the exponent of time in size is 1 where it is linear",
-            "seconds": seconds, "ratios": ratios, "found": found}
+            found[label] = {
+                against: measured,
+                "seconds": seconds[label],
+                "memory, MB": [run["memory"] / 1e6 for run in runs],
+            }
+    return {
+        "title": TITLE,
+        "setting": f"N = {_steps(rows)} at width {width}; widths {_steps(widths)} at N = {few:,}; chunks of "
+        f"{chunk:,} rows; the exponent of time in size is 1 where it is linear",
+        "seconds": seconds,
+        "ratios": ratios,
+        "found": found,
+    }
 
 
 def promises(case):
@@ -61,7 +79,9 @@ def alone(what, rows, width, chunk, device, rounds, separate=True):
     if not separate:
         return one(what, *sizes)
     command = [sys.executable, "-m", "benchmarks.growth", what, *map(str, sizes)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parent.parent)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parent.parent
+    )
     return json.loads(done.stdout)
 
 
@@ -72,7 +92,12 @@ def one(what, rows, width, chunk, device, rounds):
     f = flatlab.Objective(network((width,) * DEPTH).to(device), data.train, chunk=chunk)
     seconds = spread([clock(WAYS[what], f)[0] for _ in range(rounds)])["median"]
     peak = torch.cuda.max_memory_allocated() if f.x.is_cuda else _peak()
-    return {"rows": rows, "parameters": f.size, "seconds": seconds, "memory": max(1, peak - before)}   # so that ratios exist
+    return {
+        "rows": rows,
+        "parameters": f.size,
+        "seconds": seconds,
+        "memory": max(1, peak - before),
+    }  # so that ratios exist
 
 
 def _peak():
@@ -81,12 +106,15 @@ def _peak():
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss                # in bytes on macOS
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 def _exponent(sizes, seconds):
     """d log(time) / d log(size), between the ends, with the steps between them as the range."""
-    slopes = [math.log(seconds[j] / seconds[i]) / math.log(sizes[j] / sizes[i]) for i, j in zip(range(len(sizes)), range(1, len(sizes)))]
+    slopes = [
+        math.log(seconds[j] / seconds[i]) / math.log(sizes[j] / sizes[i])
+        for i, j in zip(range(len(sizes)), range(1, len(sizes)))
+    ]
     whole = math.log(seconds[-1] / seconds[0]) / math.log(sizes[-1] / sizes[0])
     return {"median": whole, "low": min(slopes), "high": max(slopes)}
 

@@ -22,15 +22,22 @@ def measure(widths=(128, 128), rows=2000, inputs=64, points=51, rounds=3, epochs
     def theirs(seed):
         import loss_landscapes
         from loss_landscapes.metrics import Loss
+
         torch.manual_seed(seed)
         metric = Loss(torch.nn.CrossEntropyLoss(), data.train.x, data.train.y)
-        return loss_landscapes.random_plane(net, metric, distance=1, steps=points, normalization="filter", deepcopy_model=True)
+        return loss_landscapes.random_plane(
+            net, metric, distance=1, steps=points, normalization="filter", deepcopy_model=True
+        )
 
     timed = interleave({"flatlab": ours, "loss-landscapes": theirs}, rounds)
     base, middle = f.value(f.x), points // 2
-    found = {name: {"seconds": spread(way.seconds)["median"],
-                    "loss in the middle / loss of the net": float(np.asarray(way.results[-1])[middle, middle]) / base}
-             for name, way in timed.items()}
+    found = {
+        name: {
+            "seconds": spread(way.seconds)["median"],
+            "loss in the middle / loss of the net": float(np.asarray(way.results[-1])[middle, middle]) / base,
+        }
+        for name, way in timed.items()
+    }
     return {
         "title": TITLE,
         "setting": f"{points} x {points} points, n = {f.size:,}, {rows:,} rows, loss {base:.3g}",

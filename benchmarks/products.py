@@ -11,7 +11,9 @@ from flatlab.hessian import METHODS
 TITLE = "Products with the Hessian"
 
 
-def measure(widths=F1_SHORT, rows=1000, rounds=5, epochs=10, device="cpu", memory=(2000, 8000), width=256, separate=True):
+def measure(
+    widths=F1_SHORT, rows=1000, rounds=5, epochs=10, device="cpu", memory=(2000, 8000), width=256, separate=True
+):
     """Time on one net; memory on a smaller one, with all rows in one chunk, each in a process of its own."""
     net, data = trained(widths, rows, epochs=epochs, device=device)
     bare = copy.deepcopy(net)
@@ -29,7 +31,10 @@ def measure(widths=F1_SHORT, rows=1000, rounds=5, epochs=10, device="cpu", memor
         "title": TITLE,
         "setting": f"time: n = {f.size:,}, {rows:,} rows; memory: n = {run['parameters']:,}, all rows in one chunk",
         "seconds": {"bare loss and gradient" if name == "bare" else name: way.seconds for name, way in timed.items()},
-        "ratios": {f"{method} / bare loss and gradient": ratio(timed[method].seconds, timed["bare"].seconds) for method in METHODS},
+        "ratios": {
+            f"{method} / bare loss and gradient": ratio(timed[method].seconds, timed["bare"].seconds)
+            for method in METHODS
+        },
         "found": found,
     }
 

@@ -20,8 +20,15 @@ from benchmarks import eigenvalue, epoch, growth, plane, products, sharpness, sp
 from flatlab.files import write_whole
 from flatlab.study.recorded import REPOSITORY, origin
 
-CASES = {"sharpness": sharpness, "products": products, "eigenvalue": eigenvalue, "spectrum": spectrum, "plane": plane,
-         "epoch": epoch, "growth": growth}
+CASES = {
+    "sharpness": sharpness,
+    "products": products,
+    "eigenvalue": eigenvalue,
+    "spectrum": spectrum,
+    "plane": plane,
+    "epoch": epoch,
+    "growth": growth,
+}
 PEERS = ("PyHessian", "hessian-eigenthings", "curvlinops-for-pytorch", "loss-landscapes", "scipy")
 RESULTS = REPOSITORY / "results" / "bench.json"
 
@@ -34,24 +41,37 @@ def run(names, **options):
         print(f"{CASES[name].TITLE} ...", end=" ", flush=True, file=sys.stderr)
         try:
             cases[name] = CASES[name].measure(**options)
-        except Exception as error:                             # a peer may be missing, or not run on this device
+        except Exception as error:  # noqa: BLE001 - a peer may be missing, or not run on this device
             traceback.print_exc()
-            cases[name] = {"title": CASES[name].TITLE, "failed": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+            cases[name] = {
+                "title": CASES[name].TITLE,
+                "failed": f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            }
         print(f"{time.perf_counter() - began:.0f} s", flush=True, file=sys.stderr)
     return {"cases": cases, "promises": promises(cases)}
 
 
 def promises(cases):
     """What each case promised, what it measured, and whether that holds."""
-    return [{"promise": text, "measured": measured, "limit": limit, "kept": measured <= limit}
-            for name, case in cases.items() if "failed" not in case for text, measured, limit in CASES[name].promises(case)]
+    return [
+        {"promise": text, "measured": measured, "limit": limit, "kept": measured <= limit}
+        for name, case in cases.items()
+        if "failed" not in case
+        for text, measured, limit in CASES[name].promises(case)
+    ]
 
 
 def facts(device, began, load):
     """Where the numbers come from."""
-    return {**origin(device, began), "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-            "load before": load, "load after": _load(),
-            "peers": {name: metadata.version(name) for name in PEERS}}
+    return {
+        **origin(device, began),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load before": load,
+        "load after": _load(),
+        "peers": {name: metadata.version(name) for name in PEERS},
+    }
 
 
 def table(results):
@@ -63,8 +83,10 @@ def table(results):
             lines.append(f"{value['median']:9.3g} {value['low']:8.3g}-{value['high']:<8.3g}  {what}")
     lines += ["", "Promises"]
     for promise in results["promises"]:
-        lines.append(f"{'kept' if promise['kept'] else 'NOT KEPT':>9}  {promise['promise']}: "
-                     f"{promise['measured']:.3g} (at most {promise['limit']:g})")
+        lines.append(
+            f"{'kept' if promise['kept'] else 'NOT KEPT':>9}  {promise['promise']}: "
+            f"{promise['measured']:.3g} (at most {promise['limit']:g})"
+        )
     return "\n".join(lines)
 
 

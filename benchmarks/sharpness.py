@@ -12,22 +12,28 @@ TITLE = "Sharpness"
 def measure(widths=F1, rows=2000, rounds=3, epochs=10, device="cpu"):
     net, data = trained(widths, rows, epochs=epochs, device=device)
     f = flatlab.Objective(net, data.train)
-    bare = copy.deepcopy(net)                                  # it normalises by the batch in either mode
-    timed = interleave({
-        "bare": lambda round: loss_and_gradient(bare, data.train),
-        "flatlab lbfgs": lambda round: flatlab.sharpness(f, eps=1e-3),
-        "flatlab apgd": lambda round: flatlab.sharpness(f, eps=1e-3, method="apgd"),
-        "scipy, scaled": lambda round: flatlab.sharpness(f, eps=1e-3, method="scipy-scaled"),
-        "scipy": lambda round: flatlab.sharpness(f, eps=1e-3, method="scipy"),
-    }, rounds)
+    bare = copy.deepcopy(net)  # it normalises by the batch in either mode
+    timed = interleave(
+        {
+            "bare": lambda round: loss_and_gradient(bare, data.train),
+            "flatlab lbfgs": lambda round: flatlab.sharpness(f, eps=1e-3),
+            "flatlab apgd": lambda round: flatlab.sharpness(f, eps=1e-3, method="apgd"),
+            "scipy, scaled": lambda round: flatlab.sharpness(f, eps=1e-3, method="scipy-scaled"),
+            "scipy": lambda round: flatlab.sharpness(f, eps=1e-3, method="scipy"),
+        },
+        rounds,
+    )
     once = timed.pop("bare").seconds
     over, found = {}, {}
     for name, way in timed.items():
         evaluations = way.results[0].maximum.evaluations
         over[name] = ratio(way.seconds, [evaluations * seconds for seconds in once])
-        found[name] = {"phi, %": way.results[0].percent, "evaluations": evaluations,
-                       "seconds": spread(way.seconds)["median"],
-                       "share not the network's own": max(0.0, 1 - 1 / over[name]["median"])}
+        found[name] = {
+            "phi, %": way.results[0].percent,
+            "evaluations": evaluations,
+            "seconds": spread(way.seconds)["median"],
+            "share not the network's own": max(0.0, 1 - 1 / over[name]["median"]),
+        }
     return {
         "title": TITLE,
         "setting": f"n = {f.size:,}, {rows:,} rows, loss {f.value(f.x):.2g}, eps = 1e-3",

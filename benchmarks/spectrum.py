@@ -13,30 +13,48 @@ from benchmarks.timing import interleave, ratio, spread
 from benchmarks.workload import F1_SHORT, trained
 
 TITLE = "Trace and density"
-SMALL = {"widths": (24, 24), "inputs": 40}                     # n = 1,930, small enough for its whole Hessian
+SMALL = {"widths": (24, 24), "inputs": 40}  # n = 1,930, small enough for its whole Hessian
 
 
-def measure(widths=F1_SHORT, small=SMALL, rows=1000, small_rows=500, rounds=3, probes=1, steps=32, products=30, seeds=10, epochs=10,
-            device="cpu"):
+def measure(
+    widths=F1_SHORT,
+    small=SMALL,
+    rows=1000,
+    small_rows=500,
+    rounds=3,
+    probes=1,
+    steps=32,
+    products=30,
+    seeds=10,
+    epochs=10,
+    device="cpu",
+):
     values, found = _errors(small, small_rows, seeds, products, steps, probes, epochs)
     net, data = trained(widths, rows, epochs=epochs, device=device, running_averages=True)
     pair = (data.train.x, data.train.y)
     low, high = _ends(ours(net, pair))
-    timed = interleave({
-        "flatlab trace": lambda seed: our_trace(ours(net, pair), products, seed),
-        "curvlinops trace": lambda seed: their_trace(theirs(net, pair), products, seed),
-        "flatlab density": lambda seed: our_density(ours(net, pair), steps, probes, seed),
-        "curvlinops density": lambda seed: their_density(theirs(net, pair), steps, probes, seed, (low, high)),
-    }, rounds)
+    timed = interleave(
+        {
+            "flatlab trace": lambda seed: our_trace(ours(net, pair), products, seed),
+            "curvlinops trace": lambda seed: their_trace(theirs(net, pair), products, seed),
+            "flatlab density": lambda seed: our_density(ours(net, pair), steps, probes, seed),
+            "curvlinops density": lambda seed: their_density(theirs(net, pair), steps, probes, seed, (low, high)),
+        },
+        rounds,
+    )
     for name, way in timed.items():
         found[name] |= {"seconds": spread(way.seconds)["median"]}
     return {
         "title": TITLE,
         "setting": f"time: n = {sum(p.numel() for p in net.parameters()):,}, {rows:,} rows; error: n = {len(values):,}, "
-                   f"root mean square over {seeds} seeds",
+        f"root mean square over {seeds} seeds",
         "seconds": {name: way.seconds for name, way in timed.items()},
-        "ratios": {f"flatlab / curvlinops, {what}": ratio(timed[f"flatlab {what}"].seconds, timed[f"curvlinops {what}"].seconds)
-                   for what in ("trace", "density")},
+        "ratios": {
+            f"flatlab / curvlinops, {what}": ratio(
+                timed[f"flatlab {what}"].seconds, timed[f"curvlinops {what}"].seconds
+            )
+            for what in ("trace", "density")
+        },
         "found": found,
     }
 
@@ -62,10 +80,14 @@ def _errors(small, rows, seeds, products, steps, probes, epochs):
         return math.sqrt(sum(error**2 for error in errors) / len(errors))
 
     total = values.sum().item()
-    traces = {"flatlab trace": lambda seed: our_trace(operator, products, seed),
-              "curvlinops trace": lambda seed: their_trace(theirs(net, pair), products, seed)}
-    densities = {"flatlab density": lambda seed: our_density(operator, steps, probes, seed, _width(*ends, steps)),
-                 "curvlinops density": lambda seed: their_density(theirs(net, pair), steps, probes, seed, ends)}
+    traces = {
+        "flatlab trace": lambda seed: our_trace(operator, products, seed),
+        "curvlinops trace": lambda seed: their_trace(theirs(net, pair), products, seed),
+    }
+    densities = {
+        "flatlab density": lambda seed: our_density(operator, steps, probes, seed, _width(*ends, steps)),
+        "curvlinops density": lambda seed: their_density(theirs(net, pair), steps, probes, seed, ends),
+    }
     found = {}
     for name, way in traces.items():
         found[name] = {"products": products, "error": size([(way(seed) - total) / total for seed in range(seeds)])}
@@ -73,7 +95,9 @@ def _errors(small, rows, seeds, products, steps, probes, epochs):
         errors = []
         for seed in range(seeds):
             grid, density = way(seed)
-            true = torch.distributions.Normal(values, _width(*ends, steps)).log_prob(grid.double()[:, None]).exp().mean(1)
+            true = (
+                torch.distributions.Normal(values, _width(*ends, steps)).log_prob(grid.double()[:, None]).exp().mean(1)
+            )
             errors.append(torch.trapezoid((density - true).abs(), grid.double()).item() / 2)
         found[name] = {"products": steps * probes, "error": size(errors)}
     return values, found
@@ -96,9 +120,16 @@ def ours(net, pair):
 def theirs(net, pair):
     """Without the check that the function repeats, which costs about ten evaluations."""
     from curvlinops import HessianLinearOperator
+
     model = copy.deepcopy(net).eval()
-    return HessianLinearOperator(model, torch.nn.CrossEntropyLoss(), list(model.parameters()), [pair],
-                                 check_deterministic=False, num_data=len(pair[1]))
+    return HessianLinearOperator(
+        model,
+        torch.nn.CrossEntropyLoss(),
+        list(model.parameters()),
+        [pair],
+        check_deterministic=False,
+        num_data=len(pair[1]),
+    )
 
 
 def our_trace(operator, products, seed):
@@ -107,6 +138,7 @@ def our_trace(operator, products, seed):
 
 def their_trace(operator, products, seed):
     from curvlinops import hutchpp_trace
+
     torch.manual_seed(seed)
     return hutchpp_trace(operator, products).item()
 
@@ -118,5 +150,6 @@ def our_density(operator, steps, probes, seed, sigma=None):
 
 def their_density(operator, steps, probes, seed, ends):
     from curvlinops import lanczos_approximate_spectrum
+
     torch.manual_seed(seed)
     return lanczos_approximate_spectrum(operator, steps, num_repeats=probes, boundaries=ends)

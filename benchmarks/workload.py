@@ -9,8 +9,8 @@ from torch.nn.functional import cross_entropy
 import flatlab
 from flatlab.data import Data, Split
 
-F1 = (512,) * 5                                    # 784-512-512-512-512-512-10 with BatchNorm: n = 1,462,794
-F1_SHORT = (512,) * 3                              # the same with three hidden layers: n = 935,434
+F1 = (512,) * 5  # 784-512-512-512-512-512-10 with BatchNorm: n = 1,462,794
+F1_SHORT = (512,) * 3  # the same with three hidden layers: n = 935,434
 
 
 def blobs(rows, inputs=784, classes=10, seed=0, device="cpu", test_rows=500):
@@ -21,7 +21,7 @@ def blobs(rows, inputs=784, classes=10, seed=0, device="cpu", test_rows=500):
     def split(count):
         y = torch.randint(classes, (count,), generator=generator)
         x = torch.empty(count, inputs)
-        for part, labels in zip(x.split(1000), y.split(1000)):          # by parts: no second array of this size
+        for part, labels in zip(x.split(1000), y.split(1000)):  # by parts: no second array of this size
             torch.randn(part.shape, generator=generator, out=part)
             part += means[labels]
         return Split(x, y).to(device)
@@ -45,7 +45,9 @@ def network(widths=F1, inputs=784, classes=10, running_averages=False, batch_nor
 def trained(widths=F1, rows=2000, inputs=784, epochs=10, device="cpu", **options):
     """(net, data), the net trained briefly: Adam, batch 256."""
     data = blobs(rows, inputs, device=device)
-    run = flatlab.train(network(widths, inputs, **options), data, batch_size=min(256, rows), epochs=epochs, progress=False)
+    run = flatlab.train(
+        network(widths, inputs, **options), data, batch_size=min(256, rows), epochs=epochs, progress=False
+    )
     return run.model(), data
 
 

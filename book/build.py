@@ -107,9 +107,7 @@ def build(source: Path) -> int:
 
     run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     options = ["-W", "--keep-going", "--config", str(config), "--path-output", str(source)]
-    done = subprocess.run(
-        [*run, "build", str(source), *options], env=environment(source), stdin=subprocess.DEVNULL
-    )
+    done = subprocess.run([*run, "build", str(source), *options], env=environment(source), stdin=subprocess.DEVNULL)
     return done.returncode
 
 
@@ -124,10 +122,7 @@ def main() -> int:
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     page = source / "_build" / "html" / "index.html"
     if status or not page.is_file():
-        print(
-            f"The book was not built ({minutes} min {seconds} s): the first error above says why.",
-            file=sys.stderr,
-        )
+        print(f"The book was not built ({minutes} min {seconds} s): the first error above says why.", file=sys.stderr)
         return status or 1
     (page.parent / ".complete").touch()  # last: `make test` takes a book without it for unfinished
     print(f"The book is at {page} (built in {minutes} min {seconds} s).")

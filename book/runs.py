@@ -19,7 +19,9 @@ def plan():
     for data, batch in shared:
         yield from ({"data": data, "batch_size": batch, "seed": seed} for seed in SEEDS)
     for batch in (128, 400):
-        yield from ({"data": "mnist1d", "batch_size": batch, "seed": seed, "running_averages": True} for seed in range(3))
+        yield from (
+            {"data": "mnist1d", "batch_size": batch, "seed": seed, "running_averages": True} for seed in range(3)
+        )
     yield from ({"data": "mnist1d", "batch_size": 2000, "seed": seed, "again": True} for seed in range(3))
 
 

@@ -29,7 +29,10 @@ def main(arguments=None):
         print(f"flatlab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("flatlab: interrupted; what was finished is in the store, and the same command goes on from there.", file=sys.stderr)
+        print(
+            "flatlab: interrupted; what was finished is in the store, and the same command goes on from there.",
+            file=sys.stderr,
+        )
         return 130
     print(json.dumps(answer) if options.json else text)
     return 0
@@ -42,7 +45,9 @@ def parser():
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name, run, text):
-        p = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        p = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
         p.set_defaults(run=run)
         p.add_argument("--json", action="store_true", help="print one JSON object")
         return p
@@ -65,7 +70,11 @@ def parser():
     p.add_argument("--large", type=_number, default=0.10, help="the large batch at alpha = 1")
     p.add_argument("--arc", action="store_true", help="follow the arc of Figure 7")
 
-    p = command("reproduce", _reproduce, "Redo one of the paper's tables or figures; write its result file and, beside it, its figure or table.")
+    p = command(
+        "reproduce",
+        _reproduce,
+        "Redo one of the paper's tables or figures; write its result file and, beside it, its figure or table.",
+    )
     p.add_argument("experiment", help=f"of {', '.join(experiments.EXPERIMENTS)}")
     p.add_argument("--tier", default="smoke", help=f"of {', '.join(recorded.TIERS)}")
     p.add_argument("--nets", nargs="+", help="only these of the tier's nets")
@@ -73,7 +82,9 @@ def parser():
     p.add_argument("--engine", default="local", help="local: processes on this machine; ray: a Ray cluster")
     p.add_argument("--workers", type=int, help="processes of the local engine; default: one a core, or one with a GPU")
     p.add_argument("--address", help="of the Ray cluster")
-    p.add_argument("--out", help="result file; default: EXPERIMENT-TIER.json here; its figure (.svg) or table (.md) lies beside it")
+    p.add_argument(
+        "--out", help="result file; default: EXPERIMENT-TIER.json here; its figure (.svg) or table (.md) lies beside it"
+    )
 
     p = command("plan", _plan, "What a tier takes to train: runs, floating-point operations, time on this device.")
     p.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
@@ -93,7 +104,11 @@ def _run_options(p):
     for name in ("epochs", "optimizer", "lr", "momentum", "weight_decay", "precision", "update"):
         default = getattr(Recipe(), name)
         p.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=" ")
-    p.add_argument("--sync-batch-norm", action="store_true", help="under torchrun: BatchNorm over all workers' rows, not each's own")
+    p.add_argument(
+        "--sync-batch-norm",
+        action="store_true",
+        help="under torchrun: BatchNorm over all workers' rows, not each's own",
+    )
     p.add_argument("--seed", type=int, default=0, help="of initialisation and batches")
     p.add_argument("--store", help="directory of runs; default: $FLATLAB_STORE or the platform's cache")
 
@@ -104,7 +119,7 @@ def _number(text):
 
 def _join_workers():
     """Become one of torchrun's workers, where there are several."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.distributed.is_initialized():
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.distributed.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -113,18 +128,29 @@ def _join_workers():
 def _trained(options, data, **changes):
     fields = {f.name for f in dataclasses.fields(Recipe)} & set(vars(options))
     recipe = Recipe(**{name: getattr(options, name) for name in fields})
-    return flatlab.train(options.net, data, recipe, seed=options.seed, store=stores.Store(options.store),
-                         progress=sys.stderr.isatty(), **changes)
+    return flatlab.train(
+        options.net,
+        data,
+        recipe,
+        seed=options.seed,
+        store=stores.Store(options.store),
+        progress=sys.stderr.isatty(),
+        **changes,
+    )
 
 
 def _data(options):
     if not options.names:
         return {"names": datasets.NAMES, "root": str(files.cache_directory())}, "\n".join(datasets.NAMES)
     found = [flatlab.load(name) for name in options.names]
-    answer = {d.name: {"train": len(d.train), "test": len(d.test), "shape": list(d.train.x.shape[1:]), "classes": d.classes}
-              for d in found}
-    return answer, "\n".join(f"{name}: {a['train']:,} + {a['test']:,} rows of {tuple(a['shape'])}, {a['classes']} classes"
-                             for name, a in answer.items())
+    answer = {
+        d.name: {"train": len(d.train), "test": len(d.test), "shape": list(d.train.x.shape[1:]), "classes": d.classes}
+        for d in found
+    }
+    return answer, "\n".join(
+        f"{name}: {a['train']:,} + {a['test']:,} rows of {tuple(a['shape'])}, {a['classes']} classes"
+        for name, a in answer.items()
+    )
 
 
 def _train(options):
@@ -136,10 +162,21 @@ def _train(options):
 def _sharpness(options):
     data = flatlab.load(options.data)
     run = _trained(options, data)
-    found = flatlab.sharpness(flatlab.Objective(options.net, data.train), run.x, options.eps, subspace=options.subspace,
-                              method=options.method, steps=options.steps, seed=options.seed)
-    answer = {name: getattr(found, name) for name in ("percent", "base", "peak", "eps", "subspace", "batch_norm", "seed")}
-    maximum = {name: getattr(found.maximum, name) for name in ("evaluations", "at_bound", "converged", "method", "history")}
+    found = flatlab.sharpness(
+        flatlab.Objective(options.net, data.train),
+        run.x,
+        options.eps,
+        subspace=options.subspace,
+        method=options.method,
+        steps=options.steps,
+        seed=options.seed,
+    )
+    answer = {
+        name: getattr(found, name) for name in ("percent", "base", "peak", "eps", "subspace", "batch_norm", "seed")
+    }
+    maximum = {
+        name: getattr(found.maximum, name) for name in ("evaluations", "at_bound", "converged", "method", "history")
+    }
     return {**answer, "maximum": maximum, "facts": run.facts}, f"{run}\n{found}"
 
 
@@ -147,20 +184,34 @@ def _line(options):
     data = flatlab.load(options.data)
     small, large = _trained(options, data), _trained(options, data, batch_size=options.large)
     path = (flatlab.arc if options.arc else flatlab.line)(flatlab.Objective(options.net, data.train), small.x, large.x)
-    rows = [f"{alpha:7.3f}  {loss:10.4f}  {accuracy:8.2f} %" for alpha, loss, accuracy in zip(path.alphas, path.loss, path.accuracy)]
-    return ({**dataclasses.asdict(path), "barrier": path.barrier()},
-            "\n".join(["  alpha        loss  accuracy", *rows, f"barrier {path.barrier():.4f}"]))
+    rows = [
+        f"{alpha:7.3f}  {loss:10.4f}  {accuracy:8.2f} %"
+        for alpha, loss, accuracy in zip(path.alphas, path.loss, path.accuracy)
+    ]
+    return (
+        {**dataclasses.asdict(path), "barrier": path.barrier()},
+        "\n".join(["  alpha        loss  accuracy", *rows, f"barrier {path.barrier():.4f}"]),
+    )
 
 
 def _reproduce(options):
-    result = flatlab.reproduce(options.experiment, options.tier, nets=options.nets, store=options.store, engine=options.engine,
-                               workers=options.workers, address=options.address, progress=sys.stderr.isatty())
+    result = flatlab.reproduce(
+        options.experiment,
+        options.tier,
+        nets=options.nets,
+        store=options.store,
+        engine=options.engine,
+        workers=options.workers,
+        address=options.address,
+        progress=sys.stderr.isatty(),
+    )
     path = options.out or f"{options.experiment}-{options.tier}.json"
     result.save(path)
     try:
         from flatlab.plots import results as figures
+
         shown = figures.write(result, path.removesuffix(".json"))
-    except ImportError as error:                                     # the result is whole; what draws it is an extra
+    except ImportError as error:  # the result is whole; what draws it is an extra
         shown, words = None, f"{path}; no figure or table beside it ({error}): pip install 'flatlab[book]'"
     else:
         words = f"{path} and {shown}"
@@ -169,7 +220,10 @@ def _reproduce(options):
 
 def _plan(options):
     found = experiments.estimate(options.tier, options.experiments)
-    rows = [f"{name:16} {c['runs']:5} runs {c['flops']:10.2e} operations {c['seconds'] / 60:10.1f} minutes" for name, c in found.items()]
+    rows = [
+        f"{name:16} {c['runs']:5} runs {c['flops']:10.2e} operations {c['seconds'] / 60:10.1f} minutes"
+        for name, c in found.items()
+    ]
     return found, "\n".join(rows)
 
 
@@ -184,7 +238,9 @@ def _summary(result):
                 continue
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             theirs = published(result.experiment, net, column)
-            lines.append(f"  {column:12} {statistics.mean(values):.2f} ± {spread:.2f}" + (f"   paper {theirs}" if theirs else ""))
+            lines.append(
+                f"  {column:12} {statistics.mean(values):.2f} ± {spread:.2f}" + (f"   paper {theirs}" if theirs else "")
+            )
     return "\n".join(lines)
 
 
@@ -199,7 +255,9 @@ def _runs(options):
             raise ValueError("say which run to show: a key, or its first digits, from `flatlab runs list`.")
         found = [run for run in found if run["key"].startswith(options.key)]
         if len(found) != 1:
-            raise ValueError(f"{len(found)} runs in {store.root} have a key that starts with {options.key!r}: give one of `flatlab runs list`.")
+            raise ValueError(
+                f"{len(found)} runs in {store.root} have a key that starts with {options.key!r}: give one of `flatlab runs list`."
+            )
         return found[0], json.dumps(found[0], indent=1)
     return {"root": str(store.root), "runs": found}, "\n".join(map(_run_line, found)) or f"no runs in {store.root}"
 
@@ -211,8 +269,10 @@ def _run_line(run):
         return f"{run['key']}  measured: {run['facts']['experiment']}"
     facts = run["facts"]["facts"]
     state = "half-finished" if run["partial"] else "finished"
-    return (f"{run['key']}  {facts['net']:6} {facts['data']:10} batch {facts['rows']:<6} seed {facts['seed']}  "
-            f"{len(run['facts']['history']['epoch'])} epochs, {state}")
+    return (
+        f"{run['key']}  {facts['net']:6} {facts['data']:10} batch {facts['rows']:<6} seed {facts['seed']}  "
+        f"{len(run['facts']['history']['epoch'])} epochs, {state}"
+    )
 
 
 if __name__ == "__main__":

@@ -36,9 +36,7 @@ _KEPT = {
     "cifar100": (50_000, 10_000, (32, 32, 3), 100),
     "spoken-digits": (112_911, 12_326, (360,), 180),
 }
-_TORCHVISION = {
-    "mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100",
-}
+_TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 _KEYS = ("train_x", "train_y", "test_x", "test_y")
 
 
@@ -158,8 +156,9 @@ def _need(module, name):
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{name} needs a package that is not there ({error}); "
-                          "run: pip install 'flatlab[book]'") from error
+        raise ImportError(
+            f"{name} needs a package that is not there ({error}); run: pip install 'flatlab[book]'"
+        ) from error
 
 
 @functools.cache
@@ -187,7 +186,8 @@ def _timit(path):
         raise FileNotFoundError(
             f"{path} is not there: TIMIT is licensed (https://catalog.ldc.upenn.edu/LDC93S1), so prepare it "
             "with Kaldi and save train_x (N x 360), train_y, test_x and test_y there with numpy.savez, "
-            "or use spoken-digits, an open stand-in")
+            "or use spoken-digits, an open stand-in"
+        )
     try:
         arrays = _read(path)
         for x, y in (arrays[:2], arrays[2:]):
@@ -196,7 +196,8 @@ def _timit(path):
     except ValueError as error:
         raise ValueError(
             f"{path} should hold train_x (N x 360), train_y (N class numbers from 0), test_x and test_y, "
-            f"but does not ({error}); it was left as it is") from error
+            f"but does not ({error}); it was left as it is"
+        ) from error
     return arrays, int(max(arrays[1].max(), arrays[3].max())) + 1
 
 
@@ -260,8 +261,7 @@ def _make(name, path):
             advice = "make room there or point FLATLAB_DATA at another folder"
         else:
             advice = "check the network and call again"
-        raise OSError(
-            f"could not make {path} ({_reason(error)}); nothing half-written was kept: {advice}") from error
+        raise OSError(f"could not make {path} ({_reason(error)}); nothing half-written was kept: {advice}") from error
 
 
 def _reason(error):

@@ -32,8 +32,10 @@ def write_whole(path, content):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise OSError(f"{path} could not be written ({error.strerror or error}): free some space or choose another "
-                      "directory; nothing was changed.") from error
+        raise OSError(
+            f"{path} could not be written ({error.strerror or error}): free some space or choose another "
+            "directory; nothing was changed."
+        ) from error
     finally:
         if temporary.exists():
             temporary.unlink()

@@ -32,7 +32,7 @@ class _Operator:
 
     def gradient(self):
         """grad f(x), of shape (size,). It lies mostly along the largest eigenvectors (Gur-Ari, Roberts & Dyer 2018)."""
-        with sdpa_kernel(SDPBackend.MATH):                         # the graph must be one that can be differentiated again
+        with sdpa_kernel(SDPBackend.MATH):  # the graph must be one that can be differentiated again
             gradient = self._full_gradient()
         return gradient if self.where is None else gradient[self.where]
 
@@ -62,8 +62,10 @@ class Hessian(_Operator):
         if self.method not in METHODS:
             raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}.")
         if self.method == "graph" and f.count > 1:
-            raise ValueError(f"method='graph' keeps the graph of all {f.rows:,} rows, and they come in {f.count} chunks: "
-                             "take 'reverse', or one larger chunk.")
+            raise ValueError(
+                f"method='graph' keeps the graph of all {f.rows:,} rows, and they come in {f.count} chunks: "
+                "take 'reverse', or one larger chunk."
+            )
 
     def _full_gradient(self):
         return self._graph()[1].detach() if self.method == "graph" else super()._full_gradient()
@@ -90,8 +92,10 @@ class Hessian(_Operator):
         try:
             return jvp(grad(lambda x: self.f.loss(self.f.outputs(x, inputs), targets)), (self.x,), (v,))[1]
         except RuntimeError as error:
-            raise RuntimeError("a layer or the loss has no forward derivative in this version of torch "
-                               f"({str(error).splitlines()[0]}): take method='reverse'.") from error
+            raise RuntimeError(
+                "a layer or the loss has no forward derivative in this version of torch "
+                f"({str(error).splitlines()[0]}): take method='reverse'."
+            ) from error
 
     def _gradient(self, inputs, targets, weight):
         """A point that can be differentiated by, and a chunk's share of the gradient there, with its graph."""
@@ -99,7 +103,7 @@ class Hessian(_Operator):
             x = self.x.clone().requires_grad_()
             value = weight * self.f.loss(self.f.outputs(x, inputs), targets)
             gradient = torch.autograd.grad(value, x, create_graph=True)[0]
-            return x, gradient if gradient.requires_grad else gradient + 0 * x      # a loss that is linear in x
+            return x, gradient if gradient.requires_grad else gradient + 0 * x  # a loss that is linear in x
 
 
 class GaussNewton(_Operator):
@@ -118,7 +122,7 @@ class GaussNewton(_Operator):
         product = torch.zeros_like(v)
         for inputs, targets, weight in self.f.chunks():
             outputs, moved = jvp(lambda x: self.f.outputs(x, inputs), (self.x,), (v,))
-            bent = vjp(grad(lambda o: self.f.loss(o, targets)), outputs)[1](moved)[0]       # symmetric: J^T v is J v
+            bent = vjp(grad(lambda o: self.f.loss(o, targets)), outputs)[1](moved)[0]  # symmetric: J^T v is J v
             product.add_(vjp(lambda x: self.f.outputs(x, inputs), self.x)[1](bent)[0], alpha=weight)
         return product
 

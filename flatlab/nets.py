@@ -28,8 +28,10 @@ def build(name, data, *, seed=0, running_averages=False):
     """
     if name not in NAMES:
         near = difflib.get_close_matches(str(name), NAMES, 1, 0.0)[0]
-        raise ValueError(f"there is no net {name!r}: choose one of {', '.join(NAMES)} (nearest: {near}), "
-                         "or pass an nn.Module of your own.")
+        raise ValueError(
+            f"there is no net {name!r}: choose one of {', '.join(NAMES)} (nearest: {near}), "
+            "or pass an nn.Module of your own."
+        )
     split = getattr(data, "train", data)
     classes = getattr(data, "classes", None) or int(split.y.max()) + 1
     shape = tuple(split.x.shape[1:])
@@ -50,8 +52,10 @@ def _architecture(name, shape, classes, running_averages):
     if name == "plain-mlp":
         return _without(nn.BatchNorm1d, _fully_connected(math.prod(shape), [256] * 4, classes, running_averages))
     if len(shape) != 3:
-        raise ValueError(f"the net {name} needs images (channels x height x width), but each input here has shape "
-                         f"{shape}: choose F1, F2 or mlp.")
+        raise ValueError(
+            f"the net {name} needs images (channels x height x width), but each input here has shape "
+            f"{shape}: choose F1, F2 or mlp."
+        )
     channels, height, width = shape
     if name == "lenet":
         return _lenet(channels, height, width, classes)
@@ -75,31 +79,44 @@ def _fully_connected(inputs, widths, classes, running_averages):
 
 
 def _convolution(inputs, outputs, kernel, running_averages):
-    return [nn.Conv2d(inputs, outputs, kernel, padding="same"),
-            nn.BatchNorm2d(outputs, track_running_stats=running_averages), nn.ReLU()]
+    return [
+        nn.Conv2d(inputs, outputs, kernel, padding="same"),
+        nn.BatchNorm2d(outputs, track_running_stats=running_averages),
+        nn.ReLU(),
+    ]
 
 
 def _dense(inputs, outputs, running_averages):
-    return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs, track_running_stats=running_averages), nn.ReLU(),
-            nn.Dropout(0.5)]
+    return [
+        nn.Linear(inputs, outputs),
+        nn.BatchNorm1d(outputs, track_running_stats=running_averages),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+    ]
 
 
 def _shallow(channels, height, width, classes, running_averages):
     """C1 and C3: the code's `shallownet`."""
-    halved = math.ceil(height / 4) * math.ceil(width / 4)                    # two 'same' pools of stride 2
+    halved = math.ceil(height / 4) * math.ceil(width / 4)  # two 'same' pools of stride 2
     return nn.Sequential(
-        *_convolution(channels, 64, 5, running_averages), nn.MaxPool2d(3, stride=2, padding=1),
-        *_convolution(64, 64, 5, running_averages), nn.MaxPool2d(3, stride=2, padding=1),
+        *_convolution(channels, 64, 5, running_averages),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        *_convolution(64, 64, 5, running_averages),
+        nn.MaxPool2d(3, stride=2, padding=1),
         nn.Flatten(),
-        *_dense(64 * halved, 384, running_averages), *_dense(384, 192, running_averages),
-        nn.Linear(192, classes))
+        *_dense(64 * halved, 384, running_averages),
+        *_dense(384, 192, running_averages),
+        nn.Linear(192, classes),
+    )
 
 
 def _deep(channels, height, width, classes, running_averages, slimmer=1):
     """C2 and C4: the code's `deepnet`, VGG-16 with BatchNorm; no dropout stands right before a pool. Every width is divided by `slimmer`."""
     if height < 32 or width < 32:
-        raise ValueError(f"the nets C2 and C4 halve an image five times and need 32 x 32 pixels, but these are "
-                         f"{height} x {width}: choose C1 or lenet.")
+        raise ValueError(
+            f"the nets C2 and C4 halve an image five times and need 32 x 32 pixels, but these are "
+            f"{height} x {width}: choose C1 or lenet."
+        )
     layers = []
     for outputs, depth, dropout in ((64, 2, 0.3), (128, 2, 0.4), (256, 3, 0.4), (512, 3, 0.4), (512, 3, 0.4)):
         outputs //= slimmer
@@ -107,16 +124,33 @@ def _deep(channels, height, width, classes, running_averages, slimmer=1):
             layers += _convolution(channels, outputs, 3, running_averages)
             layers += [nn.Dropout(dropout)] if place < depth - 1 else [nn.MaxPool2d(2)]
             channels = outputs
-    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.5),
-                         *_dense(channels * (height // 32) * (width // 32), channels, running_averages), nn.Linear(channels, classes))
+    return nn.Sequential(
+        *layers,
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        *_dense(channels * (height // 32) * (width // 32), channels, running_averages),
+        nn.Linear(channels, classes),
+    )
 
 
 def _lenet(channels, height, width, classes):
     """LeNet-5 with ReLU and max pooling, and no BatchNorm."""
     if height < 12 or width < 12:
-        raise ValueError(f"lenet needs images of 12 x 12 pixels or more, but these are {height} x {width}: choose F1 or mlp.")
+        raise ValueError(
+            f"lenet needs images of 12 x 12 pixels or more, but these are {height} x {width}: choose F1 or mlp."
+        )
     after = (height // 2 - 4) // 2 * ((width // 2 - 4) // 2)
     return nn.Sequential(
-        nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(16 * after, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, classes))
+        nn.Conv2d(channels, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * after, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, classes),
+    )

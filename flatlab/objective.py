@@ -47,7 +47,9 @@ class Objective:
         if batch_norm not in BATCH_NORM:
             raise ValueError(f"batch_norm is {batch_norm!r}: choose one of {', '.join(BATCH_NORM)}.")
         if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction is {reduction!r}: say whether the loss is the 'mean' or the 'sum' over the rows.")
+            raise ValueError(
+                f"reduction is {reduction!r}: say whether the loss is the 'mean' or the 'sum' over the rows."
+            )
         if int(chunk) < 1:
             raise ValueError(f"chunk is {chunk}: it is a number of rows, 1 or more.")
         self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, int(chunk)
@@ -58,13 +60,17 @@ class Objective:
             raise ValueError("the network has no parameter with requires_grad: there is no x to measure.")
         kinds = {p.dtype for p in trainable.values()}
         if not kinds <= {torch.float32, torch.float64}:
-            raise ValueError(f"the network has parameters of type {', '.join(sorted(map(str, kinds)))}: measure a copy of it in "
-                             "float32 or float64, as copy.deepcopy(net).float().")
+            raise ValueError(
+                f"the network has parameters of type {', '.join(sorted(map(str, kinds)))}: measure a copy of it in "
+                "float32 or float64, as copy.deepcopy(net).float()."
+            )
         by_formula(self.model)
         self.names, self.shapes = list(trainable), [p.shape for p in trainable.values()]
         self.sizes = [p.numel() for p in trainable.values()]
         self.size = sum(self.sizes)
-        self._shared = len(list(self.model.named_parameters(remove_duplicate=False))) > len(list(self.model.parameters()))
+        self._shared = len(list(self.model.named_parameters(remove_duplicate=False))) > len(
+            list(self.model.parameters())
+        )
         self.x = torch.cat([p.detach().flatten() for p in trainable.values()])
         self.model.requires_grad_(False)
         self.model.eval()
@@ -107,13 +113,15 @@ class Objective:
         gradient = torch.zeros_like(x)
         parts = self._named(x.detach())
         for name, share in self._named(gradient).items():
-            parts[name].requires_grad_().grad = share             # the backward passes add into the one flat vector
+            parts[name].requires_grad_().grad = share  # the backward passes add into the one flat vector
         with torch.enable_grad():
             for inputs, targets, weight in self.chunks():
                 value = self.loss(self._outputs(parts, inputs), targets)
                 if not value.requires_grad:
-                    raise ValueError("the loss has no gradient: somewhere between the parameters and it there is an argmax, a "
-                                     "detach() or a no_grad().")
+                    raise ValueError(
+                        "the loss has no gradient: somewhere between the parameters and it there is an argmax, a "
+                        "detach() or a no_grad()."
+                    )
                 loss += weight * value.detach().double()
                 (weight * value).backward(inputs=list(parts.values()))
         return loss.item(), gradient
@@ -129,7 +137,9 @@ class Objective:
     def subset(self, rows):
         """The same network's loss over some of the rows (their numbers), as another `Objective`. The network is shared."""
         if self._batches is not None:
-            raise ValueError("rows cannot be picked from a list of batches: pass the data as two tensors (inputs, targets).")
+            raise ValueError(
+                "rows cannot be picked from a list of batches: pass the data as two tensors (inputs, targets)."
+            )
         part = copy.copy(self)
         part.inputs, part.targets, part.rows = self.inputs[rows], self.targets[rows], len(rows)
         return part
@@ -156,8 +166,10 @@ class Objective:
     def prepare_gradient(self, x):
         """Refuse a vector that is no point of this objective, and statistics whose dependence on x spans several chunks."""
         if self.batch_norm == "recompute" and self._norms and self.count > 1:
-            raise ValueError("with batch_norm='recompute' the pooled statistics depend on x, and their gradient needs all "
-                             f"{self.rows:,} rows in one chunk: pass chunk={self.rows}, or another batch_norm.")
+            raise ValueError(
+                "with batch_norm='recompute' the pooled statistics depend on x, and their gradient needs all "
+                f"{self.rows:,} rows in one chunk: pass chunk={self.rows}, or another batch_norm."
+            )
         self._prepare(x)
 
     @property
@@ -174,14 +186,18 @@ class Objective:
             self.inputs, self.targets = split
             self.rows = len(self.targets)
             if len(self.inputs) != self.rows or not self.rows:
-                raise ValueError(f"the split has {len(self.inputs)} inputs and {self.rows} targets: "
-                                 "they must be as many, and at least one.")
+                raise ValueError(
+                    f"the split has {len(self.inputs)} inputs and {self.rows} targets: "
+                    "they must be as many, and at least one."
+                )
             return
         if not hasattr(split, "__iter__") or hasattr(split, "__next__"):
-            raise ValueError("the data must be two tensors (inputs, targets), or batches of them that can be read again and "
-                             "again: a list or a DataLoader, not an iterator, which is empty after one reading.")
+            raise ValueError(
+                "the data must be two tensors (inputs, targets), or batches of them that can be read again and "
+                "again: a list or a DataLoader, not an iterator, which is empty after one reading."
+            )
         self._batches = split
-        with torch.random.fork_rng(devices=[]):            # a shuffling loader draws an order: it is refused below
+        with torch.random.fork_rng(devices=[]):  # a shuffling loader draws an order: it is refused below
             self._sizes = [_count(batch) for batch in self._parts()]
         self.rows = sum(self._sizes)
         if not self.rows:
@@ -191,19 +207,21 @@ class Objective:
         if self._batches is None:
             yield from zip(self.inputs.tensor_split(self.count), self.targets.tensor_split(self.count))
             return
-        with torch.random.fork_rng(devices=[]):            # a DataLoader draws a seed when its reading begins
+        with torch.random.fork_rng(devices=[]):  # a DataLoader draws a seed when its reading begins
             batches = iter(self._batches)
         yield from batches
 
     def _check(self, x):
         if x.shape != self.x.shape or x.device != self.x.device or x.dtype != self.x.dtype:
-            raise ValueError(f"a point of this objective is a vector of {self.size:,} {self.x.dtype} on {self.x.device}, "
-                             f"but this one has shape {tuple(x.shape)}, {x.dtype}, on {x.device}.")
+            raise ValueError(
+                f"a point of this objective is a vector of {self.size:,} {self.x.dtype} on {self.x.device}, "
+                f"but this one has shape {tuple(x.shape)}, {x.dtype}, on {x.device}."
+            )
 
     def _prepare(self, x):
         self._check(x)
         if self.batch_norm == "recompute":
-            for norm in self._norms:                              # without averages torch takes the chunk's own statistics
+            for norm in self._norms:  # without averages torch takes the chunk's own statistics
                 norm.running_mean = norm.running_var = None
             if self._norms and self.count > 1:
                 self._pool_statistics(x)
@@ -211,9 +229,11 @@ class Objective:
     def _set_batch_norm(self):
         for norm in self._norms:
             if self.batch_norm == "frozen" and norm.running_mean is None:
-                raise ValueError("batch_norm='frozen' needs running averages, and this network has none: "
-                                 "build it with running_averages=True, or choose 'batch' or 'recompute'.")
-            if self.batch_norm != "frozen":                       # without averages torch uses the batch's own statistics
+                raise ValueError(
+                    "batch_norm='frozen' needs running averages, and this network has none: "
+                    "build it with running_averages=True, or choose 'batch' or 'recompute'."
+                )
+            if self.batch_norm != "frozen":  # without averages torch uses the batch's own statistics
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = norm.num_batches_tracked = None
 
@@ -249,25 +269,32 @@ class Objective:
         devices = [self.x.device] if self.x.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             first = self._first_rows()
-            torch.rand(())                                 # a generator that has gone on must make no difference
+            torch.rand(())  # a generator that has gone on must make no difference
             second = self._first_rows()
             inputs, targets = first
             losses = [self.loss(self.outputs(self.x, x), y) for x, y in (first, second)]
             doubled = self.loss(self.outputs(self.x, torch.cat([inputs, inputs])), torch.cat([targets, targets]))
         if losses[0].shape != ():
-            raise ValueError(f"the loss of a batch must be one number, its mean or sum over the rows, but it has shape "
-                             f"{tuple(losses[0].shape)}: use reduction='mean' or 'sum' in the loss, and say which.")
+            raise ValueError(
+                f"the loss of a batch must be one number, its mean or sum over the rows, but it has shape "
+                f"{tuple(losses[0].shape)}: use reduction='mean' or 'sum' in the loss, and say which."
+            )
         if not all(torch.equal(one, other) for one, other in zip(first, second)):
-            raise ValueError("the batches differ from one reading to the next: read the same rows in the same order "
-                             "(shuffle=False, no augmentation).")
+            raise ValueError(
+                "the batches differ from one reading to the next: read the same rows in the same order "
+                "(shuffle=False, no augmentation)."
+            )
         if not torch.allclose(*losses, equal_nan=True):
-            raise ValueError("the network gives two different losses for the same rows in evaluation mode: "
-                             "make it deterministic (dropout, noise or sampling is still on) before measuring it.")
-        ratio = (doubled / losses[0]).item()                      # of the rows taken twice: 1 for a mean, 2 for a sum
+            raise ValueError(
+                "the network gives two different losses for the same rows in evaluation mode: "
+                "make it deterministic (dropout, noise or sampling is still on) before measuring it."
+            )
+        ratio = (doubled / losses[0]).item()  # of the rows taken twice: 1 for a mean, 2 for a sum
         if abs(ratio - {"mean": 2, "sum": 1}[self.reduction]) < 1e-3:
             said = {"mean": "sum", "sum": "mean"}[self.reduction]
-            raise ValueError(f"the loss is a {said} over the rows, but reduction is {self.reduction!r}: "
-                             f"pass reduction={said!r}.")
+            raise ValueError(
+                f"the loss is a {said} over the rows, but reduction is {self.reduction!r}: pass reduction={said!r}."
+            )
 
     def _first_rows(self):
         """(inputs, targets) of the first rows."""
@@ -280,9 +307,11 @@ def _copy(net):
     try:
         return copy.deepcopy(net)
     except RuntimeError as error:
-        raise ValueError("the network cannot be copied, because it keeps a tensor that was computed from its parameters: let its "
-                         "forward and its hooks keep tensor.detach(), and take weight_norm from "
-                         "torch.nn.utils.parametrizations.") from error
+        raise ValueError(
+            "the network cannot be copied, because it keeps a tensor that was computed from its parameters: let its "
+            "forward and its hooks keep tensor.detach(), and take weight_norm from "
+            "torch.nn.utils.parametrizations."
+        ) from error
 
 
 def _count(batch):
@@ -291,5 +320,7 @@ def _count(batch):
         if len(batch[0]) == len(batch[1]):
             return len(batch[1])
         raise ValueError(f"a batch has {len(batch[0])} inputs and {len(batch[1])} targets: they must be as many.")
-    raise ValueError("the data must be two tensors (inputs, targets), or batches that are such pairs: turn arrays into tensors, and "
-                     "let the network or the loss take apart what is more than two.")
+    raise ValueError(
+        "the data must be two tensors (inputs, targets), or batches that are such pairs: turn arrays into tensors, and "
+        "let the network or the loss take apart what is more than two."
+    )

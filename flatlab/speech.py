@@ -55,8 +55,11 @@ def _download(archive):
     with urllib.request.urlopen(ARCHIVE, timeout=60) as source, open(archive, "wb") as file:
         shutil.copyfileobj(source, file)
     with tarfile.open(archive) as tar:  # in memory: no path that the archive names is written
-        return {Path(member.name).name: tar.extractfile(member).read() for member in tar
-                if member.isfile() and "/recordings/" in member.name and member.name.endswith(".wav")}
+        return {
+            Path(member.name).name: tar.extractfile(member).read()
+            for member in tar
+            if member.isfile() and "/recordings/" in member.name and member.name.endswith(".wav")
+        }
 
 
 def _samples(content):

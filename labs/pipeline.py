@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import copy
 import csv
+import itertools
 import json
 import multiprocessing
 import os
@@ -29,7 +30,7 @@ from nbformat import NotebookNode
 
 LABS = Path(__file__).resolve().parent
 ROOT = LABS.parent
-MINUTES = 20                                     # for one student; the time of one cell is in nbgrader_config.py
+MINUTES = 20  # for one student; the time of one cell is in nbgrader_config.py
 COLUMNS = ("student", "exercise", "points", "max", "status", "note")
 
 # nbgrader calls `alembic` by name: let it find the one of this environment, activated or not.
@@ -66,6 +67,7 @@ def _nbgrader(course):
     """nbgrader on a course directory. Imported here, since it takes seconds."""
     from nbgrader.apps import NbGraderAPI
     from traitlets.config import PyFileConfigLoader
+
     config = PyFileConfigLoader("nbgrader_config.py", path=str(LABS)).load_config()
     config.CourseDirectory.root = str(course)
     config.CourseDirectory.db_url = f"sqlite:///{course}/gradebook.db"
@@ -102,7 +104,7 @@ def preflight(path, original):
     if order != sorted(order):
         notes.append("cells were in another order: put back in the lab's order.")
 
-    own, last = {None: []}, None                  # the student's own cells, by the given cell that they follow
+    own, last = {None: []}, None  # the student's own cells, by the given cell that they follow
     for number, cell in enumerate(submitted.cells):
         if owners[number] is None:
             cell.id = f"own-{number}"
@@ -123,21 +125,29 @@ def _read(path):
     try:
         raw = json.loads(Path(path).read_bytes().decode("utf8"))
     except (ValueError, RecursionError):
-        raise Refused("it is not a notebook: the file is not JSON. Ask for File > Download > Download .ipynb.") from None
+        raise Refused(
+            "it is not a notebook: the file is not JSON. Ask for File > Download > Download .ipynb."
+        ) from None
     if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list) or raw.get("nbformat") != 4:
         raise Refused("it is not a notebook of format 4, the one that Colab and Jupyter save.")
     cells = []
     for cell in raw["cells"]:
         source = cell.get("source", "") if isinstance(cell, dict) else None
-        source = "".join(source) if isinstance(source, list) and all(isinstance(line, str) for line in source) else source
+        source = (
+            "".join(source) if isinstance(source, list) and all(isinstance(line, str) for line in source) else source
+        )
         if not isinstance(source, str) or cell.get("cell_type") not in ("code", "markdown", "raw"):
             raise Refused("it is not a whole notebook: one of its cells has no text or no type.")
         metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
-        names = {str(cell.get("id")), str(metadata.get("id"))}           # Jupyter's id, and Colab's
+        names = {str(cell.get("id")), str(metadata.get("id"))}  # Jupyter's id, and Colab's
         mark = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
-        new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell, "raw": nbformat.v4.new_raw_cell}
+        new = {
+            "code": nbformat.v4.new_code_cell,
+            "markdown": nbformat.v4.new_markdown_cell,
+            "raw": nbformat.v4.new_raw_cell,
+        }
         new = new[cell["cell_type"]](source)
-        new.names, new.grade_id = names, mark.get("grade_id")            # read by _recognise, which takes them away
+        new.names, new.grade_id = names, mark.get("grade_id")  # read by _recognise, which takes them away
         cells.append(new)
     return NotebookNode(cells=cells)
 
@@ -162,20 +172,28 @@ def _recognise(cells, given):
             continue
         if claim(cell, lambda one: cell.id in one.names) or claim(cell, lambda one: _same_content(one, cell)):
             lost.append(cell.metadata.nbgrader.grade_id)
-    for question, cell in zip(given, given[1:]):
-        if cell.metadata.nbgrader.solution and cell.cell_type == "markdown" and not any(owner is cell for owner in owners):
+    for question, cell in itertools.pairwise(given):
+        if (
+            cell.metadata.nbgrader.solution
+            and cell.cell_type == "markdown"
+            and not any(owner is cell for owner in owners)
+        ):
             places = [n for n, owner in enumerate(owners) if owner is question]
             if places and places[0] + 1 < len(cells) and owners[places[0] + 1] is None:
                 owners[places[0] + 1] = cell
                 lost.append(cell.metadata.nbgrader.grade_id)
     for cell in cells:
         del cell["names"], cell["grade_id"]
-    return owners, [f"the marks of {len(lost)} cells were lost on the way ({', '.join(lost)}): found again."] if lost else []
+    return owners, [
+        f"the marks of {len(lost)} cells were lost on the way ({', '.join(lost)}): found again."
+    ] if lost else []
 
 
 def _same_content(one, cell):
     if cell.metadata.nbgrader.solution:
-        return cell.cell_type == "code" and bool(_defines(cell.source)) and _defines(cell.source) <= _defines(one.source)
+        return (
+            cell.cell_type == "code" and bool(_defines(cell.source)) and _defines(cell.source) <= _defines(one.source)
+        )
     return one.source.split() == cell.source.split()
 
 
@@ -203,8 +221,10 @@ def _restore(cell, number, cells, notes):
     """The release's cell, with the student's text where it is an answer."""
     name, restored = cell.metadata.nbgrader.grade_id, copy.deepcopy(cell)
     if number is None:
-        notes.append(f"the cell '{name}' was missing: put back" +
-                     (", and counts as not answered." if cell.metadata.nbgrader.solution else "."))
+        notes.append(
+            f"the cell '{name}' was missing: put back"
+            + (", and counts as not answered." if cell.metadata.nbgrader.solution else ".")
+        )
     elif cell.metadata.nbgrader.solution:
         restored.source = cells[number].source
     elif cells[number].source.split() != cell.source.split():
@@ -223,7 +243,9 @@ def mark(submissions, course, lab="lab1", labs=LABS, say=print):
     """
     course = Path(course).resolve()
     students = collect(submissions)
-    shutil.copytree(labs / "source" / lab, course / "source" / lab, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
+    shutil.copytree(
+        labs / "source" / lab, course / "source" / lab, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True
+    )
     _generate(course, lab)
     original = nbformat.read(course / "release" / lab / f"{lab}.ipynb", 4)
     report_file = course / "preflight.json"
@@ -232,13 +254,16 @@ def mark(submissions, course, lab="lab1", labs=LABS, say=print):
         report[student] = {"status": "", "notes": []}
         try:
             if len(files) != 1:
-                raise Refused(f"there are {len(files)} notebooks ({', '.join(f.name for f in files)}): keep one."
-                              if files else "there is no notebook.")
+                raise Refused(
+                    f"there are {len(files)} notebooks ({', '.join(f.name for f in files)}): keep one."
+                    if files
+                    else "there is no notebook."
+                )
             notebook, report[student]["notes"] = preflight(files[0], original)
             _mark_one(course, lab, student, notebook)
         except Refused as why:
             report[student]["status"] = f"refused: {why}"
-            for room in ("submitted", "autograded"):          # marks of an earlier file are not this file's
+            for room in ("submitted", "autograded"):  # marks of an earlier file are not this file's
                 shutil.rmtree(course / room / student / lab, ignore_errors=True)
         report_file.write_text(json.dumps(report, indent=1, ensure_ascii=False))
         say(student, "·", " ".join([report[student]["status"] or "marked.", *report[student]["notes"]]), flush=True)
@@ -268,7 +293,7 @@ def _mark_one(course, lab, student, notebook):
     text, marked = _text(notebook), course / "autograded" / student / lab / f"{lab}.ipynb"
     if marked.exists() and submitted.exists() and submitted.read_text(encoding="utf8") == text:
         return
-    marked.unlink(missing_ok=True)                # stopped from here on, the next call marks it
+    marked.unlink(missing_ok=True)  # stopped from here on, the next call marks it
     submitted.parent.mkdir(parents=True, exist_ok=True)
     submitted.write_text(text, encoding="utf8")
     log = course / "logs" / f"{student}.txt"
@@ -287,11 +312,23 @@ def _mark_one(course, lab, student, notebook):
 def _autograde(course, lab, student, log):
     """In a process of its own: nothing that a student's code leaves in its home or its store reaches the next student."""
     os.setsid()
-    with tempfile.TemporaryDirectory() as home, open(log, "w") as file, contextlib.redirect_stderr(file), \
-            contextlib.redirect_stdout(file):
-        os.environ.update(HOME=home, IPYTHONDIR=f"{home}/ipython", FLATLAB_STORE=f"{home}/store", FLATLAB_TIER="mark",
-                          PYTHONNOUSERSITE="1", MPLBACKEND="agg", TQDM_DISABLE="1", OMP_NUM_THREADS="1",
-                          PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+    with (
+        tempfile.TemporaryDirectory() as home,
+        open(log, "w") as file,
+        contextlib.redirect_stderr(file),
+        contextlib.redirect_stdout(file),
+    ):
+        os.environ.update(
+            HOME=home,
+            IPYTHONDIR=f"{home}/ipython",
+            FLATLAB_STORE=f"{home}/store",
+            FLATLAB_TIER="mark",
+            PYTHONNOUSERSITE="1",
+            MPLBACKEND="agg",
+            TQDM_DISABLE="1",
+            OMP_NUM_THREADS="1",
+            PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        )
         done = _nbgrader(course).autograde(lab, student, force=True, create=True)
         print(done.get("log") or "", done.get("error") or "")
     os._exit(0 if done["success"] else 1)
@@ -300,6 +337,7 @@ def _autograde(course, lab, student, log):
 def export(course, lab="lab1"):
     """Write course/marks.csv, one row an exercise, the total last. Returns the rows as dicts."""
     from nbgrader.api import Gradebook, MissingEntry
+
     course = Path(course).resolve()
     report = json.loads((course / "preflight.json").read_text())
     rows = []
@@ -310,14 +348,17 @@ def export(course, lab="lab1"):
             grades = {}
             if not found["status"]:
                 with contextlib.suppress(MissingEntry):
-                    grades = {grade.name: grade for grade in gradebook.find_submission_notebook(lab, lab, student).grades}
+                    grades = {
+                        grade.name: grade for grade in gradebook.find_submission_notebook(lab, lab, student).grades
+                    }
             for name, most in exercises:
                 grade = grades.get(name)
-                status = found["status"] or ("not marked" if grade is None else
-                                             "to be marked by hand" if grade.needs_manual_grade else "marked")
+                status = found["status"] or (
+                    "not marked" if grade is None else "to be marked by hand" if grade.needs_manual_grade else "marked"
+                )
                 points = grade.score if status == "marked" else ""
                 rows.append(dict(zip(COLUMNS, (student, name, points, most, status, note))))
-            mine = rows[-len(exercises):]
+            mine = rows[-len(exercises) :]
             open_ = sorted({row["status"] for row in mine} - {"marked"})
             points = sum(row["points"] for row in mine if row["points"] != "") if not found["status"] else ""
             total = (student, "total", points, sum(most for _, most in exercises), ", ".join(open_) or "marked", note)
@@ -338,7 +379,9 @@ def main():
     marking = commands.add_parser("mark", help="mark a class")
     marking.add_argument("submissions", type=Path)
     for command in (marking, commands.add_parser("export", help="write marks.csv again, after marking by hand")):
-        command.add_argument("--work", type=Path, default=Path("course"), help="where the gradebook and marks.csv are kept")
+        command.add_argument(
+            "--work", type=Path, default=Path("course"), help="where the gradebook and marks.csv are kept"
+        )
     arguments = parser.parse_args()
     if arguments.command == "release":
         print(release(lab=arguments.lab))

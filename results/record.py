@@ -40,7 +40,9 @@ def record(tier, names, store, out, workers):
         carry_out_all([job for name in names or EXPERIMENTS for job in plan(name, tier)], Store(store), workers=workers)
     for name, nets in stages(tier, names):
         began = time.perf_counter()
-        flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(out / f"{name}-{tier}.json")
+        flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(
+            out / f"{name}-{tier}.json"
+        )
         print(f"{name}, {', '.join(nets) if nets else 'all nets'}: {time.perf_counter() - began:.0f} s", flush=True)
 
 

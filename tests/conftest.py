@@ -51,7 +51,5 @@ def browser_program():
         if found := shutil.which(name):
             return found
     if os.environ.get("CI") == "true":
-        pytest.fail(
-            "CI must look at the pages, but there is no chromium or google-chrome on the PATH: install one."
-        )
+        pytest.fail("CI must look at the pages, but there is no chromium or google-chrome on the PATH: install one.")
     pytest.skip("no chromium or google-chrome on the PATH: install one to have the pages looked at")

@@ -47,7 +47,11 @@ class Tied(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.embedding, self.middle, self.head = nn.Embedding(WORDS, 6), nn.Linear(6, 6), nn.Linear(6, WORDS, bias=False)
+        self.embedding, self.middle, self.head = (
+            nn.Embedding(WORDS, 6),
+            nn.Linear(6, 6),
+            nn.Linear(6, WORDS, bias=False),
+        )
         self.head.weight = self.embedding.weight
 
     def forward(self, x):
@@ -151,15 +155,37 @@ NETS = {
     "sparse embedding": (Sparse, words(), classes(), F.cross_entropy),
     "dropout": (lambda: mlp(nn.Tanh(), nn.Dropout(0.5)), rows(6), classes(), F.cross_entropy),
     "hook and buffer": (hooked, rows(6), classes(), F.cross_entropy),
-    "GroupNorm": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(36, 3)),
-                  IMAGES, classes(), F.cross_entropy),
+    "GroupNorm": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(36, 3)),
+        IMAGES,
+        classes(),
+        F.cross_entropy,
+    ),
     "LayerNorm": (lambda: mlp(nn.LayerNorm(8), nn.GELU()), rows(6), classes(), F.cross_entropy),
-    "InstanceNorm": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
-                                           nn.Tanh(), nn.Flatten(), nn.Linear(36, 3)), IMAGES, classes(), F.cross_entropy),
-    "weight_norm": (lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(6, 8)), nn.Tanh(), nn.Linear(8, 3)),
-                    rows(6), classes(), F.cross_entropy),
-    "spectral_norm": (lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(6, 8)), nn.Tanh(), nn.Linear(8, 3)),
-                      rows(6), classes(), F.cross_entropy),
+    "InstanceNorm": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+            nn.Tanh(),
+            nn.Flatten(),
+            nn.Linear(36, 3),
+        ),
+        IMAGES,
+        classes(),
+        F.cross_entropy,
+    ),
+    "weight_norm": (
+        lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(6, 8)), nn.Tanh(), nn.Linear(8, 3)),
+        rows(6),
+        classes(),
+        F.cross_entropy,
+    ),
+    "spectral_norm": (
+        lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(6, 8)), nn.Tanh(), nn.Linear(8, 3)),
+        rows(6),
+        classes(),
+        F.cross_entropy,
+    ),
     "dict": (lambda: Heads(dict), rows(6), classes(), heads_loss),
     "tuple": (lambda: Heads(tuple), rows(6), classes(), heads_loss),
 }
@@ -178,14 +204,18 @@ class unchanged:
     def __init__(self, net):
         self.net = net
         for number, p in enumerate(net.parameters()):
-            p.grad = torch.full_like(p, number) if number % 2 else None           # as after a step of the user's
+            p.grad = torch.full_like(p, number) if number % 2 else None  # as after a step of the user's
 
     def state(self):
         parts = [(p, p.grad, p.requires_grad) for p in self.net.parameters()] + list(self.net.buffers())
         parts += [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in self.net.modules()]
         parts += [torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tolist()]
-        parts += [torch.is_grad_enabled(), torch.backends.cudnn.enabled, torch.backends.mkldnn.enabled,
-                  torch.backends.mha.get_fastpath_enabled()]
+        parts += [
+            torch.is_grad_enabled(),
+            torch.backends.cudnn.enabled,
+            torch.backends.mkldnn.enabled,
+            torch.backends.mha.get_fastpath_enabled(),
+        ]
         return copy.deepcopy(parts + ([torch.cuda.get_rng_state()] if torch.cuda.is_available() else []))
 
     def __enter__(self):
@@ -210,10 +240,10 @@ def test_the_value_and_the_gradient_are_those_of_the_users_own_loop(name, device
     with unchanged(net):
         f = flatlab.Objective(net, (inputs, targets), loss=loss)
         value, gradient = f.gradient(f.x)
-        path = flatlab.line(f, f.x, -f.x, (0, 1))                                 # by value, without a graph
+        path = flatlab.line(f, f.x, -f.x, (0, 1))  # by value, without a graph
     own = copy.deepcopy(net).eval()
     own.zero_grad()
-    with torch.backends.cudnn.flags(enabled=device == "cpu"):                    # cuDNN's recurrent layers have none in eval
+    with torch.backends.cudnn.flags(enabled=device == "cpu"):  # cuDNN's recurrent layers have none in eval
         theirs = loss(own(inputs), targets)
         theirs.backward()
     assert value == pytest.approx(theirs.item(), rel=1e-12) and path.loss[0] == pytest.approx(value, rel=1e-12)
@@ -233,7 +263,7 @@ def test_products_are_differences_of_gradients_by_every_method(name, device):
         for f, method in (whole, "graph"), (whole, "reverse"), (parts, "reverse"), (parts, "forward"):
             try:
                 product = f.hessian(method=method) @ v
-            except RuntimeError as error:                                         # torch has gaps here; ours to say so
+            except RuntimeError as error:  # torch has gaps here; ours to say so
                 assert method == "forward" and "take method='reverse'" in str(error)
                 assert name == "regression" or device == "cuda"
                 continue
@@ -281,7 +311,7 @@ def test_an_exception_leaves_everything_as_it_was(name):
             f = flatlab.Objective(net, split, loss=counted)
             flatlab.eigenvalues(f.hessian(method="reverse"))
     layer = next(m for m in net.modules() if isinstance(m, (nn.Linear, nn.LSTM, nn.TransformerEncoder)))
-    handle = layer.register_forward_hook(lambda *_: 1 / 0)                        # the user's own mistake, in a layer
+    handle = layer.register_forward_hook(lambda *_: 1 / 0)  # the user's own mistake, in a layer
     with unchanged(net), pytest.raises(ZeroDivisionError):
         flatlab.Objective(net, split, loss=loss)
     handle.remove()
@@ -312,7 +342,7 @@ def test_an_unused_layer_has_no_slope_and_no_curvature():
 def test_where_nothing_has_a_gradient_a_sentence_says_so():
     net, split, _ = make("half frozen")
     f = flatlab.Objective(net, split, loss=lambda outputs, targets: (outputs.argmax(1) != targets).double().mean())
-    assert 0 < f.value(f.x) < 1                                                   # a line may be drawn of it
+    assert 0 < f.value(f.x) < 1  # a line may be drawn of it
     with pytest.raises(ValueError, match="the loss has no gradient: .* argmax"):
         f.gradient(f.x)
     with pytest.raises(ValueError, match="no parameter with requires_grad"):
@@ -336,8 +366,10 @@ def test_float32_is_float64_rounded_and_half_precision_is_refused(name):
 @pytest.mark.parametrize("name", ["half frozen", "transformer", "regression", "dict"])
 def test_a_sum_over_the_rows_is_its_mean_times_their_number(name):
     net, split, loss = make(name)
-    mean, total = (flatlab.Objective(net, split, loss=part, reduction=reduction, chunk=7)
-                   for part, reduction in ((loss, "mean"), (lambda o, y: len(y) * loss(o, y), "sum")))
+    mean, total = (
+        flatlab.Objective(net, split, loss=part, reduction=reduction, chunk=7)
+        for part, reduction in ((loss, "mean"), (lambda o, y: len(y) * loss(o, y), "sum"))
+    )
     (a, slope), (b, other), v = mean.gradient(mean.x), total.gradient(mean.x), torch.linspace(-1, 1, mean.size).double()
     assert a == pytest.approx(b, rel=1e-12) and total.value(mean.x) == pytest.approx(a, rel=1e-12)
     torch.testing.assert_close(other, slope, rtol=1e-10, atol=1e-12)
@@ -406,9 +438,12 @@ class NoisyFromTheStart:
 def test_data_that_are_not_the_same_at_every_reading_are_refused():
     net, split, _ = make("half frozen")
     with unchanged(net):
-        for data in (DataLoader(TensorDataset(*split), batch_size=7, shuffle=True), DataLoader(Noisy(), batch_size=8),
-                     DataLoader(TensorDataset(*split), batch_size=7, shuffle=True, generator=torch.Generator()),
-                     NoisyFromTheStart()):
+        for data in (
+            DataLoader(TensorDataset(*split), batch_size=7, shuffle=True),
+            DataLoader(Noisy(), batch_size=8),
+            DataLoader(TensorDataset(*split), batch_size=7, shuffle=True, generator=torch.Generator()),
+            NoisyFromTheStart(),
+        ):
             with pytest.raises(ValueError, match=r"batches differ from one reading to the next: .*shuffle=False"):
                 flatlab.Objective(net, data)
         for data in (iter(batches(split)), (pair for pair in batches(split))):
@@ -416,15 +451,18 @@ def test_data_that_are_not_the_same_at_every_reading_are_refused():
                 flatlab.Objective(net, data)
 
 
-@pytest.mark.parametrize("data, sentence", [
-    ((rows(6).numpy(), classes().numpy()), "turn arrays into tensors"),
-    (rows(6), "the data must be two tensors"),
-    ({"inputs": rows(6)}, "the data must be two tensors"),
-    ([(rows(6), classes(), classes())], "take apart what is more than two"),
-    ([(rows(6), classes()[:4])], "24 inputs and 4 targets"),
-    (TensorDataset(rows(6), classes()), "a list or a DataLoader"),
-    ([], "hold no rows"),
-])
+@pytest.mark.parametrize(
+    "data, sentence",
+    [
+        ((rows(6).numpy(), classes().numpy()), "turn arrays into tensors"),
+        (rows(6), "the data must be two tensors"),
+        ({"inputs": rows(6)}, "the data must be two tensors"),
+        ([(rows(6), classes(), classes())], "take apart what is more than two"),
+        ([(rows(6), classes()[:4])], "24 inputs and 4 targets"),
+        (TensorDataset(rows(6), classes()), "a list or a DataLoader"),
+        ([], "hold no rows"),
+    ],
+)
 def test_what_are_no_pairs_of_tensors_is_refused_in_a_sentence(data, sentence):
     with pytest.raises(ValueError, match=sentence):
         flatlab.Objective(make("half frozen")[0], data)
@@ -443,7 +481,7 @@ def test_outputs_that_are_not_one_vector_a_row_have_a_loss_and_no_accuracy():
         net, split, loss = make(name)
         f = flatlab.Objective(net, split, loss=loss)
         assert f.accuracy(f.x) is None and f.value(f.x) > 0
-    net, split, loss = make("transformer")                                        # a vector a word: the share of right words
+    net, split, loss = make("transformer")  # a vector a word: the share of right words
     f = flatlab.Objective(net, split, loss=loss)
     right = (copy.deepcopy(net).eval()(split[0]).argmax(-1) == split[1]).double().mean()
     assert f.accuracy(f.x) == pytest.approx(100 * right.item())

@@ -1,6 +1,8 @@
 """The benchmarks: the timer takes turns, every comparison runs at a toy size, a promise is judged by what was measured."""
 
+import functools
 import json
+import operator
 
 import pytest
 
@@ -8,15 +10,32 @@ from benchmarks import run, timing
 from benchmarks.workload import blobs, loss_and_gradient, network
 
 TOY = {
-    "sharpness": dict(widths=(8,), rows=40, epochs=1),
-    "products": dict(widths=(8,), rows=40, epochs=1, memory=(20,), width=4, separate=False),
-    "eigenvalue": dict(widths=(8,), rows=40, epochs=1),
-    "spectrum": dict(widths=(8,), small={"widths": (4,), "inputs": 5}, rows=40, small_rows=30, steps=4, products=6, seeds=2, epochs=1),
-    "plane": dict(widths=(4,), rows=40, inputs=6, points=5, epochs=1),
-    "epoch": dict(nets={"toy": ((8,), 16, 40)}, workers=(0,), epochs=1),
-    "growth": dict(rows=(20, 40), width=4, widths=(4, 8), few=20, chunk=20, ways=("loss",), separate=False),
+    "sharpness": {"widths": (8,), "rows": 40, "epochs": 1},
+    "products": {"widths": (8,), "rows": 40, "epochs": 1, "memory": (20,), "width": 4, "separate": False},
+    "eigenvalue": {"widths": (8,), "rows": 40, "epochs": 1},
+    "spectrum": {
+        "widths": (8,),
+        "small": {"widths": (4,), "inputs": 5},
+        "rows": 40,
+        "small_rows": 30,
+        "steps": 4,
+        "products": 6,
+        "seeds": 2,
+        "epochs": 1,
+    },
+    "plane": {"widths": (4,), "rows": 40, "inputs": 6, "points": 5, "epochs": 1},
+    "epoch": {"nets": {"toy": ((8,), 16, 40)}, "workers": (0,), "epochs": 1},
+    "growth": {
+        "rows": (20, 40),
+        "width": 4,
+        "widths": (4, 8),
+        "few": 20,
+        "chunk": 20,
+        "ways": ("loss",),
+        "separate": False,
+    },
 }
-PEERS = {"eigenvalue": ["hessian_eigenthings"], "plane": ["loss_landscapes"]}      # those that only `make bench` installs
+PEERS = {"eigenvalue": ["hessian_eigenthings"], "plane": ["loss_landscapes"]}  # those that only `make bench` installs
 
 
 def test_the_timer_takes_turns_and_leaves_out_the_first_round():
@@ -35,11 +54,12 @@ def test_a_ratio_is_taken_round_by_round():
 
 def test_the_bare_computation_is_what_the_objective_computes():
     import flatlab
+
     data, net = blobs(40), network((8,))
     value, gradient = flatlab.Objective(net, data.train).gradient(flatlab.Objective(net, data.train).x)
     assert loss_and_gradient(net, data.train) == pytest.approx(value, rel=1e-6)
     bare = [p.grad.flatten().tolist() for p in net.parameters()]
-    assert sum(bare, []) == pytest.approx(gradient.tolist(), abs=1e-6)
+    assert functools.reduce(operator.iadd, bare, []) == pytest.approx(gradient.tolist(), abs=1e-6)
 
 
 def test_the_net_has_the_size_of_the_papers():
@@ -76,5 +96,16 @@ def test_the_recorded_promises_follow_from_the_recorded_numbers():
     recorded = json.loads(run.RESULTS.read_text())
     assert recorded["promises"] == run.promises(recorded["cases"])
     assert set(recorded["cases"]) == set(run.CASES) and not any("failed" in case for case in recorded["cases"].values())
-    for fact in ("flatlab", "torch", "device", "commit", "date", "processor", "cores", "threads", "load before", "peers"):
+    for fact in (
+        "flatlab",
+        "torch",
+        "device",
+        "commit",
+        "date",
+        "processor",
+        "cores",
+        "threads",
+        "load before",
+        "peers",
+    ):
         assert recorded["provenance"][fact], fact

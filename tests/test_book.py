@@ -51,9 +51,7 @@ def write_page(book, code, name="page"):
 
 def build(root, book, **variables):
     command = [sys.executable, root / "book" / "build.py", book]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, **variables}
-    )
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **variables})
 
 
 def runs(book):

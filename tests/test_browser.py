@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
-PAGES = sorted(
-    str(page.relative_to(HTML)) for folder in ("book", "labs") for page in (HTML / folder).glob("**/*.html")
-)
+PAGES = sorted(str(page.relative_to(HTML)) for folder in ("book", "labs") for page in (HTML / folder).glob("**/*.html"))
 VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 
 # What a page asks of the network, and does without: the script that draws a live widget.
@@ -153,9 +151,7 @@ def test_a_page_reads_well(tab, path):
     text = page.inner_text("article")
     assert "Traceback (most recent call last)" not in text
     assert page.locator("article .output.stderr").count() == 0, "a warning stands in the page"
-    assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, (
-        "a formula that MathJax refused"
-    )
+    assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, "a formula that MathJax refused"
     if page.locator("article .math").count():
         assert page.locator("article mjx-container").count(), "formulas were not set"
 

@@ -28,7 +28,9 @@ def test_the_interval_is_students(count):
     assert bounds([3.0]) == (3.0, -math.inf, math.inf)
 
 
-@pytest.mark.parametrize("values, word", [([1, 1.1, 0.9], "holds"), ([-1, -1.1, -0.9], "fails"), ([1, -1, 0.5], "partly"), ([1], "partly")])
+@pytest.mark.parametrize(
+    "values, word", [([1, 1.1, 0.9], "holds"), ([-1, -1.1, -0.9], "fails"), ([1, -1, 0.5], "partly"), ([1], "partly")]
+)
 def test_a_verdict_is_where_the_interval_lies(values, word):
     claim = Claim("c", "", "", "table2", "", lambda columns: columns["a"], above=0)
     (verdict,) = judge(claim, Result("table2", "smoke", {"mlp": "mnist1d"}, (), {}, {"mlp": {"a": values}}, {}))
@@ -54,19 +56,29 @@ def test_every_claim_belongs_to_an_experiment_and_has_a_rule():
 
 @pytest.mark.parametrize("claim, verdicts", ledger(), ids=lambda value: getattr(value, "name", ""))
 def test_a_verdict_follows_from_the_result_file(claim, verdicts):
-    recorded = {path.stem.split("-")[-1] for path in RESULTS.glob(f"{claim.experiment}-*.json") if path.stem.rsplit("-", 1)[0] == claim.experiment}
+    recorded = {
+        path.stem.split("-")[-1]
+        for path in RESULTS.glob(f"{claim.experiment}-*.json")
+        if path.stem.rsplit("-", 1)[0] == claim.experiment
+    }
     assert bool(verdicts) == bool(recorded)
     for verdict in verdicts:
         result = json.loads((RESULTS / f"{claim.experiment}-{verdict.tier}.json").read_text())
         effects = np.array(claim.effect(claims.Columns(result["values"][verdict.net])), float)
         if len(effects) == 1:
             low, high = -math.inf, math.inf
-        elif np.ptp(effects) == 0:                                # of seeds that agree the interval is a point, for which scipy has NaN
+        elif np.ptp(effects) == 0:  # of seeds that agree the interval is a point, for which scipy has NaN
             low = high = effects.mean()
         else:
             low, high = stats.t.interval(0.95, len(effects) - 1, effects.mean(), stats.sem(effects))
         assert (verdict.effect, verdict.seeds) == (pytest.approx(effects.mean()), len(effects))
-        word = "holds" if low > claim.above and high < claim.below else "fails" if high < claim.above or low > claim.below else "partly"
+        word = (
+            "holds"
+            if low > claim.above and high < claim.below
+            else "fails"
+            if high < claim.above or low > claim.below
+            else "partly"
+        )
         assert verdict.word == word, (verdict, low, high)
 
 
@@ -76,7 +88,10 @@ def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
     def recorded(experiment, tier):
         if experiment != "table2" or tier not in nets:
             raise FileNotFoundError
-        values = {net: {f"{part} {label}": [1.0, 2.0] for part in ("train", "test") for label in ("SB", "LB")} for net in nets[tier]}
+        values = {
+            net: {f"{part} {label}": [1.0, 2.0] for part in ("train", "test") for label in ("SB", "LB")}
+            for net in nets[tier]
+        }
         return Result(experiment, tier, dict.fromkeys(nets[tier], "data"), (), {}, values, {})
 
     monkeypatch.setattr(recording, "recorded", recorded)
@@ -88,12 +103,29 @@ def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
 # Prose. A finding is printed by a cell, from a result; what stands in the text itself is a choice, a definition or a fact of the data.
 
 GIVEN = {
-    "95 %": "the level of every interval", "19 times": "the same level, of 20", "1.96": "its factor",
-    "1 %": "a rule's bound", "3 %": "a rule's bound", "99 %": "a rule's bound", "0.1": "a rule's bound, a guess, an exercise",
-    "2.3": "the logarithm of ten, a guess", "20 times": "a drawn parabola", "0.9": "a drawn hollow", "0.2": "a drawn hollow",
-    "0.02": "an exercise", "0.3": "an exercise", "10,000": "a factor to multiply by", "0.001": "Adam's rate", "1.5 million": "F1's size",
-    "2.1": "the metric's number", "2.2": "a section's number", "11.7": "a section's number",
-    "212,490": "mlp's size", "4,000": "MNIST-1D's rows", "1,000": "MNIST-1D's test rows", "1,437": "the digits' rows",
+    "95 %": "the level of every interval",
+    "19 times": "the same level, of 20",
+    "1.96": "its factor",
+    "1 %": "a rule's bound",
+    "3 %": "a rule's bound",
+    "99 %": "a rule's bound",
+    "0.1": "a rule's bound, a guess, an exercise",
+    "2.3": "the logarithm of ten, a guess",
+    "20 times": "a drawn parabola",
+    "0.9": "a drawn hollow",
+    "0.2": "a drawn hollow",
+    "0.02": "an exercise",
+    "0.3": "an exercise",
+    "10,000": "a factor to multiply by",
+    "0.001": "Adam's rate",
+    "1.5 million": "F1's size",
+    "2.1": "the metric's number",
+    "2.2": "a section's number",
+    "11.7": "a section's number",
+    "212,490": "mlp's size",
+    "4,000": "MNIST-1D's rows",
+    "1,000": "MNIST-1D's test rows",
+    "1,437": "the digits' rows",
 }
 NUMBER = re.compile(r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d+\.\d+(?: million)?|\d+ (?:%|times))(?![\w])")
 NOT_PROSE = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|https?://\S+", re.DOTALL)
@@ -104,7 +136,9 @@ def test_no_number_in_prose_is_a_finding(file):
     for cell in json.loads(file.read_text(encoding="utf8"))["cells"]:
         if cell["cell_type"] == "markdown":
             for number in NUMBER.findall(NOT_PROSE.sub(" ", "".join(cell["source"]))):
-                assert number in GIVEN, f"{file.name}, cell {cell['id']}: {number} is typed; print it from a result, or say in GIVEN what it is"
+                assert number in GIVEN, (
+                    f"{file.name}, cell {cell['id']}: {number} is typed; print it from a result, or say in GIVEN what it is"
+                )
 
 
 def test_the_facts_of_the_data_in_prose_are_facts():

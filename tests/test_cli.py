@@ -29,8 +29,8 @@ def test_train_then_sharpness_then_line_share_one_run(capsys, tmp_path):
     assert found["percent"] > 0 and found["subspace"] == 20 and found["maximum"]["evaluations"] <= 4
     assert len(list(tmp_path.iterdir())) == 1
     path = answer(capsys, "line", *RUN, *store, "--large", "2000")
-    assert len(path["loss"]) == 25 and len(list(tmp_path.iterdir())) == 2        # 0.5 and 2000 are two recipes
-    assert path["loss"][8] == pytest.approx(path["loss"][16])                    # of the same run
+    assert len(path["loss"]) == 25 and len(list(tmp_path.iterdir())) == 2  # 0.5 and 2000 are two recipes
+    assert path["loss"][8] == pytest.approx(path["loss"][16])  # of the same run
 
 
 def test_runs_list_show_prune(capsys, tmp_path):
@@ -51,11 +51,19 @@ def test_data(capsys):
     assert answer(capsys, "data", "digits")["digits"]["classes"] == 10
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["data", "mnist2d"], "did you mean 'mnist1d'"), (["train", "f1", "mnist1d"], "nearest: F1"),
-    (["train", "mlp", "mnist1d", "--lr", "0"], "lr must be above 0"), (["train", "C1", "mnist1d"], "needs images"),
-    (["reproduce", "table22"], "nearest: table2"), (["reproduce", "table2", "--tier", "huge"], "choose one of smoke"),
-    (["runs", "show", "zz"], "0 runs"), (["runs", "show"], "say which run")])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["data", "mnist2d"], "did you mean 'mnist1d'"),
+        (["train", "f1", "mnist1d"], "nearest: F1"),
+        (["train", "mlp", "mnist1d", "--lr", "0"], "lr must be above 0"),
+        (["train", "C1", "mnist1d"], "needs images"),
+        (["reproduce", "table22"], "nearest: table2"),
+        (["reproduce", "table2", "--tier", "huge"], "choose one of smoke"),
+        (["runs", "show", "zz"], "0 runs"),
+        (["runs", "show"], "say which run"),
+    ],
+)
 def test_refusals_are_one_sentence_and_exit_2(capsys, arguments, sentence):
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
@@ -81,12 +89,16 @@ PAPERS = ("table2", "table3", "table4", "fig2", "fig3", "fig7")
 def tiny(monkeypatch):
     settings = {"smoke": (Setting("mlp", "mnist1d", 400, 0.5, 1, (0, 1)),)}
     for name in PAPERS:
-        monkeypatch.setitem(experiments.EXPERIMENTS, name, dataclasses.replace(experiments.EXPERIMENTS[name], settings=settings))
+        monkeypatch.setitem(
+            experiments.EXPERIMENTS, name, dataclasses.replace(experiments.EXPERIMENTS[name], settings=settings)
+        )
 
 
 def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
     out = tmp_path / "table3.json"
-    assert cli.main(["reproduce", "table3", "--workers", "1", "--store", str(tmp_path / "store"), "--out", str(out)]) == 0
+    assert (
+        cli.main(["reproduce", "table3", "--workers", "1", "--store", str(tmp_path / "store"), "--out", str(out)]) == 0
+    )
     said = capsys.readouterr().out
     assert "SB 1e-3" in said and f"written to {out} and {tmp_path / 'table3.md'}" in said
     assert "mlp** on MNIST-1D, smoke tier, 2 seeds" in (tmp_path / "table3.md").read_text()
@@ -100,13 +112,25 @@ def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
 @pytest.fixture
 def done(monkeypatch):
     """`reproduce` has its answer at once."""
-    result = Result("throughput", "smoke", {"mlp": "mnist1d"}, (0,), {}, {"mlp": {"batch_size": [[8, 32]], "rows a second": [[1.0, 2.0]]}}, {})
+    result = Result(
+        "throughput",
+        "smoke",
+        {"mlp": "mnist1d"},
+        (0,),
+        {},
+        {"mlp": {"batch_size": [[8, 32]], "rows a second": [[1.0, 2.0]]}},
+        {},
+    )
     monkeypatch.setattr(flatlab, "reproduce", lambda *arguments, **options: result)
 
 
 def test_reproduce_writes_a_figure_beside_the_result(capsys, tmp_path, done):
     pytest.importorskip("matplotlib")
-    for out, shown in (("a.json", "a.svg"), ("b", "b.svg"), ("c.svg", "c.svg.svg")):       # no name makes one overwrite the other
+    for out, shown in (
+        ("a.json", "a.svg"),
+        ("b", "b.svg"),
+        ("c.svg", "c.svg.svg"),
+    ):  # no name makes one overwrite the other
         found = answer(capsys, "reproduce", "throughput", "--out", str(tmp_path / out))
         assert found["shown"] == str(tmp_path / shown) and (tmp_path / shown).read_text().startswith("<?xml")
         assert Result.read(tmp_path / out).experiment == "throughput"
@@ -123,11 +147,14 @@ def test_without_matplotlib_the_result_is_written_and_it_says_what_is_missing(ca
 def test_experiments_share_their_runs_and_agree(tmp_path, tiny):
     results = {name: flatlab.reproduce(name, store=tmp_path, workers=1, progress=False) for name in PAPERS}
     files = [facts for _, _, facts in flatlab.Store(tmp_path).runs()]
-    assert sum("history" in facts for facts in files) == 4        # two batch sizes, two seeds, trained once
+    assert sum("history" in facts for facts in files) == 4  # two batch sizes, two seeds, trained once
     assert sum("values" in facts for facts in files) == 2 * len(PAPERS)
     accuracy, path = results["table2"].values["mlp"], results["fig3"].values["mlp"]
     for seed in (0, 1):
-        assert path["acc_test"][seed][8] == accuracy["test SB"][seed] and path["acc_test"][seed][16] == accuracy["test LB"][seed]
+        assert (
+            path["acc_test"][seed][8] == accuracy["test SB"][seed]
+            and path["acc_test"][seed][16] == accuracy["test LB"][seed]
+        )
         assert results["fig2"].values["mlp"]["SB_test"][seed][-1] == accuracy["test SB"][seed]
 
 

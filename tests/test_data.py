@@ -33,8 +33,10 @@ KEPT = Path(os.environ.get("FLATLAB_DATA", "/nowhere"))
 
 def arrays(train=6, test=4, shape=(28, 28), seed=0):
     draw = np.random.RandomState(seed)
-    return [draw.randint(0, end, size).astype(np.uint8)
-            for end, size in ((256, (train, *shape)), (10, train), (256, (test, *shape)), (10, test))]
+    return [
+        draw.randint(0, end, size).astype(np.uint8)
+        for end, size in ((256, (train, *shape)), (10, train), (256, (test, *shape)), (10, test))
+    ]
 
 
 @pytest.fixture
@@ -52,8 +54,9 @@ def tiny(monkeypatch):
             x, y = made.arrays[:2] if train else made.arrays[2:]
             self.data, self.targets = torch.tensor(x), torch.tensor(y).long()
 
-    monkeypatch.setattr(data, "_torchvision", lambda name: types.SimpleNamespace(
-        datasets=types.SimpleNamespace(MNIST=MNIST)))
+    monkeypatch.setattr(
+        data, "_torchvision", lambda name: types.SimpleNamespace(datasets=types.SimpleNamespace(MNIST=MNIST))
+    )
     return made
 
 
@@ -87,8 +90,11 @@ def test_the_folder_is_the_variables_else_the_platforms(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     home = Path.home()
-    for platform, folder in (("linux", home / ".cache/flatlab"), ("darwin", home / "Library/Caches/flatlab"),
-                             ("win32", tmp_path / "local/flatlab")):
+    for platform, folder in (
+        ("linux", home / ".cache/flatlab"),
+        ("darwin", home / "Library/Caches/flatlab"),
+        ("win32", tmp_path / "local/flatlab"),
+    ):
         monkeypatch.setattr(sys, "platform", platform)
         assert data.cache_directory() == folder
 
@@ -213,15 +219,17 @@ def test_digits_are_scikit_learns_each_once():
     digits, source = flatlab.load("digits", device="cpu"), load_digits()
     assert digits.train.x.shape == (1437, 1, 8, 8) and digits.test.x.shape == (360, 1, 8, 8)
     assert digits.classes == 10
-    ours = torch.cat([torch.cat([split.x.flatten(1) * 16, split.y[:, None].float()], 1)
-                      for split in (digits.train, digits.test)])
+    ours = torch.cat(
+        [torch.cat([split.x.flatten(1) * 16, split.y[:, None].float()], 1) for split in (digits.train, digits.test)]
+    )
     theirs = torch.tensor(np.column_stack([source.data, source.target])).float()
     assert sorted(ours.tolist()) == sorted(theirs.tolist())
     assert torch.equal(digits.train.y, flatlab.load("digits", device="cpu").train.y)
 
 
-@pytest.mark.parametrize("name, module", [("mnist1d", "mnist1d.data"), ("digits", "sklearn.datasets"),
-                                          ("mnist", "torchvision")])
+@pytest.mark.parametrize(
+    "name, module", [("mnist1d", "mnist1d.data"), ("digits", "sklearn.datasets"), ("mnist", "torchvision")]
+)
 def test_a_missing_package_names_the_extra(name, module, monkeypatch, tmp_path):
     monkeypatch.setattr(data, "_mnist1d", data._mnist1d.__wrapped__)
     monkeypatch.setitem(sys.modules, module, None)
@@ -262,11 +270,19 @@ def test_a_kept_file_needs_no_torchvision(tiny, monkeypatch, tmp_path):
     assert len(flatlab.load("mnist", root=tmp_path).train) == 6
 
 
-@pytest.mark.parametrize("failure", [
-    KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), EOFError(), tarfile.ReadError("x"),
-    ConnectionResetError(104, "Connection reset by peer"), IncompleteRead(b"abc", 7),
-    RuntimeError("Error downloading x.gz:\nTried A, got:\n<error>\nTried B, got:\n<error>\n"),
-], ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        KeyboardInterrupt(),
+        OSError(errno.ENOSPC, "No space left on device"),
+        EOFError(),
+        tarfile.ReadError("x"),
+        ConnectionResetError(104, "Connection reset by peer"),
+        IncompleteRead(b"abc", 7),
+        RuntimeError("Error downloading x.gz:\nTried A, got:\n<error>\nTried B, got:\n<error>\n"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
 @pytest.mark.parametrize("moment", range(8))
 def test_an_interruption_at_any_moment_keeps_nothing(failure, moment, tiny, monkeypatch, tmp_path):
     """The making of the file is stopped at the first, second, ... of the calls it consists of."""
@@ -280,6 +296,7 @@ def test_an_interruption_at_any_moment_keeps_nothing(failure, moment, tiny, monk
                     arguments[0].write(b"PK half of it")
                 raise failure
             return function(*arguments, **keywords)
+
         return wrapper
 
     with monkeypatch.context() as patch:
@@ -321,10 +338,9 @@ KILLED = """
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("moment", ["flatlab.data._download", "numpy.savez", "os.fsync", "os.replace"])
 def test_a_killed_process_leaves_nothing_that_is_read(moment, tiny, tmp_path):
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), tmp_path, moment], check=False,
-                           timeout=120)
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), tmp_path, moment], check=False, timeout=120)
     assert ended.returncode == -signal.SIGKILL
-    left, = os.listdir(tmp_path)
+    (left,) = os.listdir(tmp_path)
     assert left.startswith(".mnist.")
     assert len(flatlab.load("mnist", root=tmp_path).train) == 6
     assert set(os.listdir(tmp_path)) == {left, "mnist.npz"}  # it could be another process's, still at work
@@ -357,8 +373,14 @@ def test_a_truncated_file_is_removed_and_the_next_call_works(length, tiny, tmp_p
     refused_then_remade(WHOLE[:length], tiny, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"<html>captive portal</html>", pytest.param(b"\0" * 5000, id="zeros"),
-                                     pytest.param(b"\x93NUMPY\x01\x00", id="npy")])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>captive portal</html>",
+        pytest.param(b"\0" * 5000, id="zeros"),
+        pytest.param(b"\x93NUMPY\x01\x00", id="npy"),
+    ],
+)
 def test_a_file_of_something_else_is_removed(content, tiny, tmp_path):
     refused_then_remade(content, tiny, tmp_path)
 
@@ -381,14 +403,18 @@ def test_damage_anywhere_is_noticed_or_harmless(tiny, tmp_path):
     assert noticed > 500
 
 
-@pytest.mark.parametrize("change", [
-    lambda made: made.pop("test_y"),
-    lambda made: made.update(train_x=made["train_x"][:5]),
-    lambda made: made.update(train_y=made["train_y"][:, None]),
-    lambda made: made.update(train_x=made["train_x"] / 255),
-    lambda made: made.update(test_y=made["test_y"] * 0 + 10),
-    lambda made: made.update(train_x=np.array([None] * 6)),
-], ids=["no key", "rows", "shape", "floats", "label", "pickle"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda made: made.pop("test_y"),
+        lambda made: made.update(train_x=made["train_x"][:5]),
+        lambda made: made.update(train_y=made["train_y"][:, None]),
+        lambda made: made.update(train_x=made["train_x"] / 255),
+        lambda made: made.update(test_y=made["test_y"] * 0 + 10),
+        lambda made: made.update(train_x=np.array([None] * 6)),
+    ],
+    ids=["no key", "rows", "shape", "floats", "label", "pickle"],
+)
 def test_a_file_with_other_arrays_is_removed(change, tiny, tmp_path):
     made = dict(zip(data._KEYS, arrays()))
     change(made)
@@ -451,10 +477,19 @@ def test_an_absent_timit_says_how_to_get_it(tmp_path):
     one_sentence(error)
 
 
-@pytest.mark.parametrize("changes", [
-    {"train_x": np.zeros((5, 40), np.float32)}, {"train_y": np.arange(4)}, {"test_y": np.array([0.0, 1])},
-    {"test_y": np.array([0, -1])}, {"train_y": np.zeros((5, 1), int)}, {"train_x": np.float32(3)}, None,
-], ids=["context", "lengths", "float labels", "negative", "column", "scalar", "truncated"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train_x": np.zeros((5, 40), np.float32)},
+        {"train_y": np.arange(4)},
+        {"test_y": np.array([0.0, 1])},
+        {"test_y": np.array([0, -1])},
+        {"train_y": np.zeros((5, 1), int)},
+        {"train_x": np.float32(3)},
+        None,
+    ],
+    ids=["context", "lengths", "float labels", "negative", "column", "scalar", "truncated"],
+)
 def test_a_wrong_timit_is_refused_and_left_as_it_is(changes, tmp_path):
     path = tmp_path / "timit.npz"
     timit_file(path, **(changes or {}))
@@ -471,8 +506,9 @@ def test_a_wrong_timit_is_refused_and_left_as_it_is(changes, tmp_path):
 
 
 def run(program):
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False,
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -510,7 +546,7 @@ def test_mel_filters_are_triangles_that_add_up_to_one():
     assert filters.shape == (40, 257) and filters.min() == 0 and filters.max() <= 1
     peaks = filters.argmax(1)
     assert (np.diff(peaks) > 0).all()
-    np.testing.assert_allclose(filters.sum(0)[peaks[0] + 1:peaks[-1]], 1, atol=1e-12)
+    np.testing.assert_allclose(filters.sum(0)[peaks[0] + 1 : peaks[-1]], 1, atol=1e-12)
 
 
 def test_a_tone_excites_the_filter_of_its_frequency():
@@ -526,7 +562,7 @@ def test_log_mel_against_the_definition():
     samples = (3000 * np.random.RandomState(0).standard_normal(1000)).astype(np.int16)
     frame = 3
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1, 201) / 201)
-    x = samples[80 * frame:80 * frame + 200] / 32768 * window
+    x = samples[80 * frame : 80 * frame + 200] / 32768 * window
     spectrum = np.array([np.sum(x * np.exp(-2j * np.pi * k * np.arange(200) / 512)) for k in range(257)])
     energy = [np.log(np.sum(row * np.abs(spectrum) ** 2)) for row in speech.mel_filters()]
     expected = np.round(255 * (np.array(energy) + 16) / 22)

@@ -38,14 +38,21 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def few_rows(monkeypatch):
     """Every data set shrunk to 200 rows."""
-    small = {name: jobs.loaded(name).subset(200) for name in ("mnist1d", "1000 rows of mnist1d", "2000 rows of mnist1d", "digits")}
+    small = {
+        name: jobs.loaded(name).subset(200)
+        for name in ("mnist1d", "1000 rows of mnist1d", "2000 rows of mnist1d", "digits")
+    }
     for module in (jobs, costs, design):
         monkeypatch.setattr(module, "loaded", small.__getitem__)
 
 
 def tiny(name, monkeypatch, **changes):
     first = EXPERIMENTS[name].settings["smoke"][0]
-    sizes = {"regression": {"small": 20, "large": 2000}, "data-growth": {"small": 16}, "lenet-sweep": {"small": 10}}.get(name, {})
+    sizes = {
+        "regression": {"small": 20, "large": 2000},
+        "data-growth": {"small": 16},
+        "lenet-sweep": {"small": 10},
+    }.get(name, {})
     setting = dataclasses.replace(TINY, net=first.net, data=first.data, **sizes, **changes)
     monkeypatch.setitem(EXPERIMENTS, name, dataclasses.replace(EXPERIMENTS[name], settings={"smoke": (setting,)}))
 
@@ -72,7 +79,7 @@ def test_every_experiment_runs_and_writes_what_it_measured(name, few_rows, monke
         (verdict,) = judge(claim, result)
         assert verdict.seeds == 1 and math.isfinite(verdict.effect), claim.name
     again = flatlab.reproduce(name, store=shared, workers=1, progress=False)
-    assert again.values == result.values                          # from the store, also times
+    assert again.values == result.values  # from the store, also times
 
 
 def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch):
@@ -86,10 +93,12 @@ def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch)
 @pytest.mark.parametrize("tier", recorded.TIERS)
 def test_recording_a_tier_misses_no_experiment_and_no_network(tier, root):
     stages = runpy.run_path(root / "results" / "record.py")["stages"]
-    recorded = dict(stages(tier, []))                             # the last stage of each experiment
+    recorded = dict(stages(tier, []))  # the last stage of each experiment
     for name, experiment in EXPERIMENTS.items():
         nets = [setting.net for setting in experiment.settings.get(tier, ())]
-        assert not nets and name not in recorded or recorded[name] is None or sorted(recorded[name]) == sorted(nets), name
+        assert not nets and name not in recorded or recorded[name] is None or sorted(recorded[name]) == sorted(nets), (
+            name
+        )
 
 
 def test_part_of_a_data_set_goes_by_the_name_it_is_marked_with():
@@ -119,7 +128,7 @@ def test_a_bar_counts_the_epochs_of_a_plan_and_another_what_is_measured(few_rows
 
 def test_two_engines_give_the_same_bits(few_rows, tmp_path, monkeypatch):
     jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=300, epochs=1)) for seed in (0, 1)]
-    monkeypatch.undo()                                            # other processes see the whole data
+    monkeypatch.undo()  # other processes see the whole data
     for engine, workers in (("one", 1), ("two", 2)):
         carry_out_all(jobs, flatlab.Store(tmp_path / engine), workers=workers, progress=False)
     for job in jobs:
@@ -133,8 +142,17 @@ def test_what_is_stored_is_not_handed_out_again(few_rows, tmp_path, monkeypatch)
     keeping = dataclasses.replace(plain, keep=(1,))
     warm = dataclasses.replace(plain, start=(keeping, 1))
     handed_out = []
-    monkeypatch.setattr(engines, "_one_by_one", lambda jobs, store: (handed_out.append(job) or carry_out(job, store) and job for job in jobs))
-    for wanted, expected in (([plain], [plain]), ([plain], []), ([plain, keeping, warm], [keeping, warm]), ([warm, keeping, plain], [])):
+    monkeypatch.setattr(
+        engines,
+        "_one_by_one",
+        lambda jobs, store: (handed_out.append(job) or carry_out(job, store) and job for job in jobs),
+    )
+    for wanted, expected in (
+        ([plain], [plain]),
+        ([plain], []),
+        ([plain, keeping, warm], [keeping, warm]),
+        ([warm, keeping, plain], []),
+    ):
         carry_out_all(wanted, store, workers=1, progress=False)
         assert handed_out == expected
         handed_out.clear()
@@ -157,7 +175,7 @@ def test_the_cost_of_a_plan_is_counted(monkeypatch):
     data = flatlab.load("mnist1d", device="cpu").subset(1200)
     for module in (jobs, costs):
         monkeypatch.setattr(module, "loaded", lambda name: data)
-    matrices = 40 * 256 + 3 * 256 ** 2 + 256 * 10
+    matrices = 40 * 256 + 3 * 256**2 + 256 * 10
     for batches in ([50], [300], [600, 50, 300]):
         wanted = [Job("mlp", "mnist1d", 0, Recipe(batch_size=batch, epochs=5)) for batch in batches]
         found = cost([*wanted, *wanted])
@@ -180,15 +198,16 @@ def test_descent_on_a_million_rows_has_its_closed_form():
     generator = torch.Generator().manual_seed(0)
     torch.randn(chosen.large, 64, generator=generator)
     weights, variances = torch.randn(64, generator=generator).double(), torch.logspace(0, -2, 64, dtype=torch.float64)
-    left = {rate: (variances * (1 - 2 * rate * variances) ** 6 * weights ** 2).sum().item() for rate in RATES}
-    assert columns["all excess"][0] == pytest.approx((variances * weights ** 2).sum().item(), rel=0.01)
+    left = {rate: (variances * (1 - 2 * rate * variances) ** 6 * weights**2).sum().item() for rate in RATES}
+    assert columns["all excess"][0] == pytest.approx((variances * weights**2).sum().item(), rel=0.01)
     assert columns["all rate"] == min(left, key=left.get)
     assert columns["all excess"][-1] == columns["all equal updates"] == pytest.approx(min(left.values()), rel=0.02)
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (("tabel2",), "there is no 'tabel2'.*nearest: table2"), (("table2", "huge"), "there is no 'huge'"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [(("tabel2",), "there is no 'tabel2'.*nearest: table2"), (("table2", "huge"), "there is no 'huge'")],
+)
 def test_a_wrong_name_is_refused(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         flatlab.reproduce(*arguments)

@@ -19,7 +19,11 @@ from flatlab.study import recorded as recording
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.recorded import Result
 
-RECORDED = [path for path in sorted((Path(__file__).resolve().parent.parent / "results").glob("*.json")) if "experiment" in json.loads(path.read_text())]
+RECORDED = [
+    path
+    for path in sorted((Path(__file__).resolve().parent.parent / "results").glob("*.json"))
+    if "experiment" in json.loads(path.read_text())
+]
 LEVELS = ("goal", "cosine fresh start", "cosine fresh end")
 PUBLISHED = {f"table{k}": getattr(paper, f"TABLE{k}") for k in (2, 3, 4, 6, 7)}
 OURS = {"F1": "mnist", "F2": "spoken-digits", "C1": "cifar10", "C2": "cifar10", "C3": "cifar100", "C4": "cifar100"}
@@ -42,8 +46,14 @@ def synthetic(name, net="mlp", data="mnist1d", seeds=3, points=6):
 
 def cells(text):
     """A Markdown table as a list of rows, without marks and hard spaces."""
-    return [[cell.strip().replace("\u00a0", " ").replace("\u2011", "-").replace("**", "") for cell in row.strip("|").split("|")]
-            for row in text.splitlines() if not row.startswith("| ---")]
+    return [
+        [
+            cell.strip().replace("\u00a0", " ").replace("\u2011", "-").replace("**", "")
+            for cell in row.strip("|").split("|")
+        ]
+        for row in text.splitlines()
+        if not row.startswith("| ---")
+    ]
 
 
 # Tables
@@ -52,19 +62,27 @@ def cells(text):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_papers_cells_are_the_papers_and_ours_the_results(name):
     columns = list(next(iter(PUBLISHED[name].values())))
-    values = {net: {column: [float(net[1]) + k, float(net[1]) - k, float(net[1])] for k, column in enumerate(columns, 1)} for net in PUBLISHED[name]}
+    values = {
+        net: {column: [float(net[1]) + k, float(net[1]) - k, float(net[1])] for k, column in enumerate(columns, 1)}
+        for net in PUBLISHED[name]
+    }
     result = Result(name, "paper", OURS, (0, 1, 2), {}, values, {})
     head, *rows = cells(table(name, [result]))
     assert head == ["", *columns]
     for net in PUBLISHED[name]:
         (place,) = [k for k, row in enumerate(rows) if row[0].startswith(f"{net} on ")]
         ours, theirs, difference = rows[place], rows[place + 1], rows[place + 2] if place + 2 < len(rows) else [""]
-        assert ours[0].endswith("paper tier, 3 seeds") and ours[1:] == [plus_minus(values[net][column]) for column in columns]
+        assert ours[0].endswith("paper tier, 3 seeds") and ours[1:] == [
+            plus_minus(values[net][column]) for column in columns
+        ]
         assert theirs == ["the paper", *(str(PUBLISHED[name][net][column]) for column in columns)]
-        if net == "F2":                                              # not TIMIT: nothing to subtract
+        if net == "F2":  # not TIMIT: nothing to subtract
             assert difference[0] != "difference"
         else:
-            assert difference == ["difference", *(f"{int(net[1]) - PUBLISHED[name][net][column].mean:+.2f}" for column in columns)]
+            assert difference == [
+                "difference",
+                *(f"{int(net[1]) - PUBLISHED[name][net][column].mean:+.2f}" for column in columns),
+            ]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -86,17 +104,31 @@ def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
 
 
 def test_a_small_network_stands_in_the_row_of_the_papers():
-    result = Result("table3", "reduced", {"small-C2": "1000 rows of cifar10"}, (0,), {}, {"small-C2": {"SB 1e-3": [5.0]}}, {})
+    result = Result(
+        "table3", "reduced", {"small-C2": "1000 rows of cifar10"}, (0,), {}, {"small-C2": {"SB 1e-3": [5.0]}}, {}
+    )
     rows = cells(table("table3", [result], whole=True))[1:]
-    assert [row[0] for row in rows[6:9]] == ["small-C2 on 1000 rows of CIFAR-10, reduced tier, 1 seed", "the paper", "C3"]
+    assert [row[0] for row in rows[6:9]] == [
+        "small-C2 on 1000 rows of CIFAR-10, reduced tier, 1 seed",
+        "the paper",
+        "C3",
+    ]
     assert rows[7][1:] == [str(paper.TABLE3["C2"]["SB 1e-3"]), "", "", ""]
     assert "difference" not in [row[0] for row in rows]
 
 
-@pytest.mark.parametrize("values, words", [
-    ([1, 2, 3, 4, 5], "3.00 ± 1.96"),                                # 2.7764 sqrt(2.5 / 5)
-    ([1001, 1002, 1003, 1004, 1005], "1,003.0 ± 2.0"), ([7.25], "7.25"), ([12500, 12500], "12,500 ± 0"), ([12500], "12,500"),
-    ([0.0, 2e-9], "1.00e-09 ± 1.3e-08"), ([100, 300], "200 ± 1,271")])
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ([1, 2, 3, 4, 5], "3.00 ± 1.96"),  # 2.7764 sqrt(2.5 / 5)
+        ([1001, 1002, 1003, 1004, 1005], "1,003.0 ± 2.0"),
+        ([7.25], "7.25"),
+        ([12500, 12500], "12,500 ± 0"),
+        ([12500], "12,500"),
+        ([0.0, 2e-9], "1.00e-09 ± 1.3e-08"),
+        ([100, 300], "200 ± 1,271"),
+    ],
+)
 def test_a_mean_and_its_interval_in_words(values, words):
     assert plus_minus(values) == words
 
@@ -111,7 +143,11 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
 
     monkeypatch.setattr(recording, "recorded", recorded)
     assert [(result.tier, list(result.values)) for result in recording.largest("table2")] == [
-        ("paper", ["F1", "C4"]), ("colab", ["C1"]), ("reduced", ["small-C2"]), ("smoke", ["mlp"])]
+        ("paper", ["F1", "C4"]),
+        ("colab", ["C1"]),
+        ("reduced", ["small-C2"]),
+        ("smoke", ["mlp"]),
+    ]
     assert recording.largest("table3") == []
 
 
@@ -138,8 +174,12 @@ def test_a_recorded_result_is_drawn_if_it_has_curves_and_else_a_table(path):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_is_written_as_one_figure_or_one_table(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "draw", lambda result: draw(result) if name == "fig5" else Drawn())    # one is drawn: it takes its time
-    assert write(synthetic(name), f"{tmp_path}/{name}-smoke") == str(tmp_path / f"{name}-smoke") + (".svg" if name in DRAWINGS else ".md")
+    monkeypatch.setattr(
+        figures, "draw", lambda result: draw(result) if name == "fig5" else Drawn()
+    )  # one is drawn: it takes its time
+    assert write(synthetic(name), f"{tmp_path}/{name}-smoke") == str(tmp_path / f"{name}-smoke") + (
+        ".svg" if name in DRAWINGS else ".md"
+    )
     (file,) = tmp_path.iterdir()
     assert ("<svg" if name in DRAWINGS else f"# {name}, smoke tier\n\n|") in file.read_text()
 
@@ -157,10 +197,14 @@ def test_the_mean_the_interval_and_every_number_are_drawn():
             values = np.array(result.values["mlp"][f"{label}_{part}"])
             assert line.get_ydata() == pytest.approx(values.mean(0))
             assert line.get_color() == {"SB": figures.SMALL, "LB": figures.LARGE}[label]
-            half = 4.302653 * values.std(0, ddof=1) / math.sqrt(3)       # t of two degrees of freedom
+            half = 4.302653 * values.std(0, ddof=1) / math.sqrt(3)  # t of two degrees of freedom
             points = fill.get_paths()[0].vertices
-            assert points[:, 1].max() == pytest.approx((values.mean(0) + half).max()) and points[:, 1].min() == pytest.approx((values.mean(0) - half).min())
-    assert len(figure.data["x"]) == 4 * 6 and set(figure.data["curve"]) == {f"{label}_{part}" for label in ("SB", "LB") for part in ("test", "train")}
+            assert points[:, 1].max() == pytest.approx((values.mean(0) + half).max()) and points[
+                :, 1
+            ].min() == pytest.approx((values.mean(0) - half).min())
+    assert len(figure.data["x"]) == 4 * 6 and set(figure.data["curve"]) == {
+        f"{label}_{part}" for label in ("SB", "LB") for part in ("test", "train")
+    }
 
 
 @pytest.mark.parametrize("name, net", [(name, net) for name in DRAWINGS for net in DRAWINGS[name].paper[:2]])
@@ -180,7 +224,9 @@ def test_the_papers_curve_lies_grey_behind_ours(name, net):
 
 def test_the_papers_figure_stands_beside_where_it_is_of_none_of_our_networks():
     figure = draw(synthetic("fig3"))
-    assert len(figure.axes) == 4 and "grey: the paper's F1 on MNIST" in [axes.get_title(loc="left") for axes in figure.axes]
+    assert len(figure.axes) == 4 and "grey: the paper's F1 on MNIST" in [
+        axes.get_title(loc="left") for axes in figure.axes
+    ]
     assert not any(line.get_color() == figures.PAPER for axes in figure.axes[:2] for line in axes.lines)
     small = draw(synthetic("fig3", "small-C2"))
     assert len(small.axes) == 2 and small.axes[0].get_title(loc="left").endswith("grey: the paper's C2 on CIFAR-10")
@@ -207,13 +253,21 @@ def test_what_a_seed_never_reached_or_has_no_logarithm_is_no_point_and_no_error(
 
 def test_an_interval_far_wider_than_the_seeds_does_not_hide_them():
     result = synthetic("throughput", seeds=2)
-    result.values["mlp"]["rows a second"] = [[10.0] * 6, [1000.0] * 6]       # the interval of their logarithms: 1e-11 to 1e15
+    result.values["mlp"]["rows a second"] = [
+        [10.0] * 6,
+        [1000.0] * 6,
+    ]  # the interval of their logarithms: 1e-11 to 1e15
     low, high = draw(result).axes[0].get_ylim()
     assert 0.5 < low < 10 and 1000 < high < 20_000
 
 
 def test_the_page_shows_every_experiment(root):
-    page = "".join("".join(cell["source"]) for cell in json.loads((root / "book" / "every_table_and_figure.ipynb").read_text())["cells"])
+    page = "".join(
+        "".join(cell["source"])
+        for cell in json.loads((root / "book" / "every_table_and_figure.ipynb").read_text())["cells"]
+    )
     for name in EXPERIMENTS:
         alone = f'show("{name}")' in page
-        assert alone or name not in DRAWINGS and ("show_tables(CONTROLS)" in page and "show_tables(ESSAYS)" in page), name
+        assert alone or name not in DRAWINGS and ("show_tables(CONTROLS)" in page and "show_tables(ESSAYS)" in page), (
+            name
+        )

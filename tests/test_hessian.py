@@ -36,7 +36,9 @@ def test_the_hessian_of_linear_regression_has_its_closed_form(method):
     """f = 1/N |X w - y|^2 has H = 2/N X^T X, and here the Gauss-Newton matrix is the Hessian."""
     x = data()[0]
     y = torch.randn(60, 1, dtype=torch.float64)
-    f = flatlab.Objective(nn.Linear(6, 1, bias=False).double(), (x, y), loss=lambda outputs, y: (outputs - y).square().mean())
+    f = flatlab.Objective(
+        nn.Linear(6, 1, bias=False).double(), (x, y), loss=lambda outputs, y: (outputs - y).square().mean()
+    )
     torch.testing.assert_close(dense(f.hessian(method=method)), 2 / 60 * x.T @ x, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(dense(f.gauss_newton()), 2 / 60 * x.T @ x, rtol=1e-12, atol=1e-14)
 
@@ -112,8 +114,9 @@ def test_a_layer_is_a_block_of_the_whole():
     block = f.hessian(names=["2.weight", "2.bias"])
     assert block.size == 27
     torch.testing.assert_close(dense(block), dense(f.hessian())[-27:, -27:], rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(dense(f.gauss_newton(names=["0.bias"])), dense(f.gauss_newton())[48:56, 48:56],
-                               rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        dense(f.gauss_newton(names=["0.bias"])), dense(f.gauss_newton())[48:56, 48:56], rtol=1e-12, atol=1e-14
+    )
 
 
 def test_the_gauss_newton_matrix_is_positive_semidefinite_where_the_hessian_is_not():
@@ -124,8 +127,12 @@ def test_the_gauss_newton_matrix_is_positive_semidefinite_where_the_hessian_is_n
 
 def test_the_sum_over_the_rows_gives_the_same_hessian_as_their_mean():
     v = torch.ones(83, dtype=torch.float64)
-    mean, total = (flatlab.Objective(tanh_net(), data(), chunk=13, reduction=reduction,
-                                     loss=nn.CrossEntropyLoss(reduction=reduction)) for reduction in ("mean", "sum"))
+    mean, total = (
+        flatlab.Objective(
+            tanh_net(), data(), chunk=13, reduction=reduction, loss=nn.CrossEntropyLoss(reduction=reduction)
+        )
+        for reduction in ("mean", "sum")
+    )
     torch.testing.assert_close(total.hessian() @ v, mean.hessian() @ v, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(total.gauss_newton() @ v, mean.gauss_newton() @ v, rtol=1e-12, atol=1e-14)
 
@@ -175,15 +182,21 @@ def test_the_operator_says_how_it_makes_its_products_and_how_many_it_made():
     assert operator.products == 3
 
 
-@pytest.mark.parametrize("call, sentence", [
-    (lambda f: f.hessian(method="magic"), "method is 'magic': choose one of graph, reverse, forward"),
-    (lambda f: f.hessian(method="graph"), "60 rows, and they come in 3 chunks: take 'reverse'"),
-    (lambda f: f.hessian(names=["3.weight"]), "no parameter is called '3.weight': choose among 0.weight, 0.bias"),
-    (lambda f: f.hessian(names=[]), "no parameter is named"),
-    (lambda f: f.hessian() @ torch.ones(3, dtype=torch.float64), r"vectors of shape \(83,\), but this one has \(3,\)"),
-    (lambda f: f.hessian(torch.ones(3)), "a point of this objective is a vector of 83"),
-    (lambda f: f.gauss_newton(names=["bias"]), "no parameter is called 'bias'"),
-])
+@pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda f: f.hessian(method="magic"), "method is 'magic': choose one of graph, reverse, forward"),
+        (lambda f: f.hessian(method="graph"), "60 rows, and they come in 3 chunks: take 'reverse'"),
+        (lambda f: f.hessian(names=["3.weight"]), "no parameter is called '3.weight': choose among 0.weight, 0.bias"),
+        (lambda f: f.hessian(names=[]), "no parameter is named"),
+        (
+            lambda f: f.hessian() @ torch.ones(3, dtype=torch.float64),
+            r"vectors of shape \(83,\), but this one has \(3,\)",
+        ),
+        (lambda f: f.hessian(torch.ones(3)), "a point of this objective is a vector of 83"),
+        (lambda f: f.gauss_newton(names=["bias"]), "no parameter is called 'bias'"),
+    ],
+)
 def test_what_cannot_be_is_refused_in_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(flatlab.Objective(tanh_net(), data(), chunk=20))

@@ -51,7 +51,7 @@ def test_a_second_time_it_is_read_and_equal_to_the_last_bit(tmp_path, counted):
 def test_what_an_evaluation_leaves_in_the_objective_makes_no_difference(tmp_path, counted):
     f, phi = flatlab.Objective(net(), (X, Y), batch_norm="recompute"), kept_sharpness(flatlab.Store(tmp_path))
     phi(f)
-    f._pool_statistics(f.x)                                          # as an evaluation in several chunks does
+    f._pool_statistics(f.x)  # as an evaluation in several chunks does
     phi(f)
     assert len(counted) == 1
 
@@ -64,10 +64,19 @@ def test_whatever_decides_it_makes_it_another(tmp_path, counted):
     other[0, 0] += 1e-6
     buffers[1].running_mean[0] += 1e-3
     measured = [
-        (f, {}), (f, {"x": moved}), (f, {"eps": 5e-4}), (f, {"steps": 9}), (f, {"method": "apgd"}), (f, {"subspace": 4}),
-        (f, {"subspace": 4, "seed": 1}), (flatlab.Objective(model, (other, Y)), {}), (flatlab.Objective(model, (X, Y.flip(0))), {}),
-        (flatlab.Objective(model, (X, Y), batch_norm="frozen"), {}), (flatlab.Objective(buffers, (X, Y), batch_norm="frozen"), {}),
-        (flatlab.Objective(model, (X, Y), batch_norm="recompute"), {}), (flatlab.Objective(model, (X, Y), chunk=10), {}),
+        (f, {}),
+        (f, {"x": moved}),
+        (f, {"eps": 5e-4}),
+        (f, {"steps": 9}),
+        (f, {"method": "apgd"}),
+        (f, {"subspace": 4}),
+        (f, {"subspace": 4, "seed": 1}),
+        (flatlab.Objective(model, (other, Y)), {}),
+        (flatlab.Objective(model, (X, Y.flip(0))), {}),
+        (flatlab.Objective(model, (X, Y), batch_norm="frozen"), {}),
+        (flatlab.Objective(buffers, (X, Y), batch_norm="frozen"), {}),
+        (flatlab.Objective(model, (X, Y), batch_norm="recompute"), {}),
+        (flatlab.Objective(model, (X, Y), chunk=10), {}),
         (flatlab.Objective(net(eps=1e-3), (X, Y)), {"x": f.x}),
     ]
     for count, (objective, options) in enumerate(measured, 1):
@@ -105,12 +114,16 @@ def hooked():
     return model
 
 
-@pytest.mark.parametrize("objective", [
-    lambda: flatlab.Objective(net(), (X, Y), loss=lambda outputs, targets: 2 * cross_entropy(outputs, targets)),
-    lambda: flatlab.Objective(nn.Sequential(Odd(5, 3)), (X, Y)),
-    lambda: flatlab.Objective(hooked(), (X, Y)),
-    lambda: flatlab.Objective(net(), [(X, Y)]),
-], ids=["a loss of one's own", "a layer of one's own", "a hook", "a loader"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        lambda: flatlab.Objective(net(), (X, Y), loss=lambda outputs, targets: 2 * cross_entropy(outputs, targets)),
+        lambda: flatlab.Objective(nn.Sequential(Odd(5, 3)), (X, Y)),
+        lambda: flatlab.Objective(hooked(), (X, Y)),
+        lambda: flatlab.Objective(net(), [(X, Y)]),
+    ],
+    ids=["a loss of one's own", "a layer of one's own", "a hook", "a loader"],
+)
 def test_what_cannot_be_told_is_measured_anew(tmp_path, counted, objective):
     phi = kept_sharpness(flatlab.Store(tmp_path))
     f = objective()

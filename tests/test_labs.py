@@ -28,8 +28,16 @@ SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.MULTI
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n?", re.MULTILINE | re.DOTALL)
 REFERENCE = {cell.id: cell.source for cell in MASTER.cells if cell.metadata.get("nbgrader", {}).get("solution")}
 TESTED = {"gap": 3, "noise": 3, "slope": 1, "box": 2, "phi": 4, "line": 2, "barrier": 2, "subspace": 3}
-NAMES = {"gap": "gap", "noise": "gradient_noise", "slope": "slope", "box": "box_radius", "phi": "phi", "line": "line_loss",
-         "barrier": "barrier", "subspace": "subspace_radius"}
+NAMES = {
+    "gap": "gap",
+    "noise": "gradient_noise",
+    "slope": "slope",
+    "box": "box_radius",
+    "phi": "phi",
+    "line": "line_loss",
+    "barrier": "barrier",
+    "subspace": "subspace_radius",
+}
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +68,12 @@ WRONG = [
     ("gap", 'history["test_accuracy"][-1]', 'history["train_accuracy"][-1]', "training accuracy"),
     ("gap", "seed=seed", "seed=0", "pass the seed"),
     ("noise", "** 0.5", "", "root is missing"),
-    ("noise", "torch.randperm(count, generator=generator)[:m]", "torch.randint(count, (m,), generator=generator)", "twice"),
+    (
+        "noise",
+        "torch.randperm(count, generator=generator)[:m]",
+        "torch.randint(count, (m,), generator=generator)",
+        "twice",
+    ),
     ("noise", "[:m]", "[:m].sort().values.new_tensor(range(m))", "all batches are the same"),
     ("noise", "- full)", ")", "length of the batch gradients"),
     ("slope", "np.log(batches), np.log(noise)", "batches, noise", "between the logarithms"),
@@ -112,7 +125,12 @@ def test_the_release_is_the_master_without_solutions_and_hidden_tests():
         else:
             assert theirs.source.strip() == HIDDEN.sub("", ours.source).strip()
     text = json.dumps(RELEASE)
-    assert "SOLUTION" not in text and "HIDDEN TESTS" not in text and "FLATLAB_MARK_SEED" not in text and "Marks: 1 for" not in text
+    assert (
+        "SOLUTION" not in text
+        and "HIDDEN TESTS" not in text
+        and "FLATLAB_MARK_SEED" not in text
+        and "Marks: 1 for" not in text
+    )
 
 
 def test_the_committed_release_is_made_from_the_committed_master(pipeline, tmp_path):
@@ -120,10 +138,20 @@ def test_the_committed_release_is_made_from_the_committed_master(pipeline, tmp_p
 
 
 def test_every_exercise_has_a_card_a_check_and_marks():
-    points = {cell.id: cell.metadata.nbgrader.points for cell in MASTER.cells if cell.metadata.get("nbgrader", {}).get("grade")}
+    points = {
+        cell.id: cell.metadata.nbgrader.points
+        for cell in MASTER.cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    }
     assert points == {**{f"{name}-test": most for name, most in TESTED.items()}, "epochs-answer": 2, "proof-answer": 3}
-    assert sum("Difficulty" in cell.source and "Importance" in cell.source and "minutes" in cell.source
-               for cell in MASTER.cells if cell.cell_type == "markdown") == 7
+    assert (
+        sum(
+            "Difficulty" in cell.source and "Importance" in cell.source and "minutes" in cell.source
+            for cell in MASTER.cells
+            if cell.cell_type == "markdown"
+        )
+        == 7
+    )
     for name in TESTED:
         assert f"checks.{name}({NAMES[name]})" in MASTER.cells[find(MASTER, f"{name}-check")].source
 
@@ -146,6 +174,7 @@ def test_other_ways_to_climb_are_right_too():
             y = x + radius * f.gradient(y)[1].sign()
             best = max(best, f.value(y))
         return torch.tensor(100 * (best - f.value(x)) / (1 + f.value(x)))
+
     assert checks.phi(vertices), checks.phi(vertices)
     assert checks.subspace(lambda x, A, eps: eps * (1 + (torch.linalg.pinv(A) @ x).abs()))
 
@@ -184,14 +213,18 @@ def test_the_hints_of_an_exercise_differ():
 
 
 @pytest.mark.parametrize("exercise", TESTED)
-@pytest.mark.parametrize("student, words", [
-    (lambda *a, **k: None, "returns nothing"),
-    (lambda *a, **k: 1 / 0, "ZeroDivisionError"),
-    (lambda: 1, "TypeError"),
-    (lambda *a, **k: float("nan"), ""),
-    (lambda *a, **k: "text", ""),
-    (lambda *a, **k: torch.zeros(2, 3, 4), ""),
-], ids=["None", "raises", "no arguments", "nan", "text", "a cube"])
+@pytest.mark.parametrize(
+    "student, words",
+    [
+        (lambda *a, **k: None, "returns nothing"),
+        (lambda *a, **k: 1 / 0, "ZeroDivisionError"),
+        (lambda: 1, "TypeError"),
+        (lambda *a, **k: float("nan"), ""),
+        (lambda *a, **k: "text", ""),
+        (lambda *a, **k: torch.zeros(2, 3, 4), ""),
+    ],
+    ids=["None", "raises", "no arguments", "nan", "text", "a cube"],
+)
 def test_a_check_never_raises_and_answers_in_one_line(exercise, student, words):
     verdict = getattr(checks, exercise)(student)
     assert not verdict and words in str(verdict) and "\n" not in str(verdict)
@@ -259,8 +292,10 @@ def tampered(notebook):
     return notebook
 
 
-@pytest.mark.parametrize("broken, note", [(stripped, "found again"), (colab, "found again"), (reordered, "another order"),
-                                          (doubled, "2 times")])
+@pytest.mark.parametrize(
+    "broken, note",
+    [(stripped, "found again"), (colab, "found again"), (reordered, "another order"), (doubled, "2 times")],
+)
 def test_what_can_be_mended_in_one_way_is_mended(pipeline, tmp_path, broken, note):
     notebook, notes = pipeline.preflight(write(tmp_path / "one.ipynb", broken()), RELEASE)
     assert note in " ".join(notes) and "missing" not in " ".join(notes)
@@ -286,11 +321,18 @@ def test_a_missing_exercise_is_noted_and_the_rest_counts(pipeline, tmp_path):
     assert "NotImplementedError" in notebook.cells[find(notebook, "box")].source
 
 
-@pytest.mark.parametrize("content, words", [
-    ("PK\x03\x04 a zip", "not JSON"), ("[1, 2]", "not a notebook"), ('{"cells": [{}], "nbformat": 4}', "whole notebook"),
-    ('{"cells": [], "nbformat": 4}', "another notebook"), ('{"worksheets": [], "nbformat": 3}', "not a notebook"),
-    (json.dumps(doubled(" + 0")), "'box' is answered in 2 cells"),
-], ids=["zip", "list", "no text", "empty", "format 3", "two answers"])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("PK\x03\x04 a zip", "not JSON"),
+        ("[1, 2]", "not a notebook"),
+        ('{"cells": [{}], "nbformat": 4}', "whole notebook"),
+        ('{"cells": [], "nbformat": 4}', "another notebook"),
+        ('{"worksheets": [], "nbformat": 3}', "not a notebook"),
+        (json.dumps(doubled(" + 0")), "'box' is answered in 2 cells"),
+    ],
+    ids=["zip", "list", "no text", "empty", "format 3", "two answers"],
+)
 def test_what_cannot_be_mended_is_refused_in_one_sentence(pipeline, tmp_path, content, words):
     with pytest.raises(pipeline.Refused, match=re.escape(words)):
         pipeline.preflight(write(tmp_path / "one.ipynb", content), RELEASE)
@@ -308,11 +350,17 @@ def hard_coded():
     """What the public check wants to see, as constants; and a helper left where the next student's kernel would read it."""
     x = torch.randn(12, generator=torch.Generator().manual_seed(2))
     radius = [round(float(value), 6) for value in 0.01 * (x.abs() + 1)]
-    leak = ("import os, pathlib\nfolder = pathlib.Path(os.environ['IPYTHONDIR']) / 'profile_default' / 'startup'\n"
-            "folder.mkdir(parents=True, exist_ok=True)\n"
-            "(folder / 'leak.py').write_text('import torch\\nbox_radius = lambda x, eps: eps * (x.abs() + 1)')\n")
-    return edition({"box": f"{leak}\n\ndef box_radius(x, eps):\n    return torch.tensor({radius})",
-                    "barrier": "def barrier(alphas, loss):\n    return 1.025"})
+    leak = (
+        "import os, pathlib\nfolder = pathlib.Path(os.environ['IPYTHONDIR']) / 'profile_default' / 'startup'\n"
+        "folder.mkdir(parents=True, exist_ok=True)\n"
+        "(folder / 'leak.py').write_text('import torch\\nbox_radius = lambda x, eps: eps * (x.abs() + 1)')\n"
+    )
+    return edition(
+        {
+            "box": f"{leak}\n\ndef box_radius(x, eps):\n    return torch.tensor({radius})",
+            "barrier": "def barrier(alphas, loss):\n    return 1.025",
+        }
+    )
 
 
 def endless():
@@ -330,9 +378,18 @@ def no_box():
 def marks(tmp_path_factory):
     """{student: {exercise: row}} of the whole class, and what was said while it was marked."""
     room = tmp_path_factory.mktemp("class")
-    students = {"01-reference": edition(), "02-blank": RELEASE, "03-wrong": wrongs(), "04-stripped": stripped(),
-                "05-reordered-doubled": reordered(), "06-tampered": tampered(hard_coded()), "07-no-box": no_box(),
-                "08-zip": "PK\x03\x04", "09-two-answers": doubled(" + 0"), "10-endless": endless()}
+    students = {
+        "01-reference": edition(),
+        "02-blank": RELEASE,
+        "03-wrong": wrongs(),
+        "04-stripped": stripped(),
+        "05-reordered-doubled": reordered(),
+        "06-tampered": tampered(hard_coded()),
+        "07-no-box": no_box(),
+        "08-zip": "PK\x03\x04",
+        "09-two-answers": doubled(" + 0"),
+        "10-endless": endless(),
+    }
     students["05-reordered-doubled"].cells.insert(9, copy.deepcopy(students["05-reordered-doubled"].cells[8]))
     for name, notebook in students.items():
         folder = room / "submissions" / (f"{name}/Copy of lab1 (1).ipynb" if name < "03" else f"{name}.ipynb")
@@ -351,7 +408,9 @@ def points(rows):
 
 def test_the_reference_gets_full_marks_and_the_blank_none(marks):
     assert points(marks["01-reference"]) == TESTED
-    assert {marks["01-reference"][name]["status"] for name in ("epochs-answer", "proof-answer")} == {"to be marked by hand"}
+    assert {marks["01-reference"][name]["status"] for name in ("epochs-answer", "proof-answer")} == {
+        "to be marked by hand"
+    }
     assert marks["02-blank"]["total"]["points"] == "0.0" and marks["02-blank"]["total"]["status"] == "marked"
 
 
@@ -389,6 +448,7 @@ def test_refusals_name_the_student_and_say_why(marks):
 
 def test_a_blank_lab_runs_from_the_first_cell_to_the_last(tmp_path):
     from nbclient import NotebookClient
+
     notebook = copy.deepcopy(RELEASE)
     os.environ["FLATLAB_TIER"] = "mark"
     try:

@@ -59,7 +59,9 @@ def test_linear_function_rises_by_its_weighted_one_norm(method):
     g, x = torch.randn(2, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     f = Function(lambda z: g @ z, x)
     region = flatlab.box(f, x, 0.01)
-    assert flatlab.maximise(f, region, method=method).value == pytest.approx((g @ x + region.radius @ g.abs()).item(), rel=1e-9)
+    assert flatlab.maximise(f, region, method=method).value == pytest.approx(
+        (g @ x + region.radius @ g.abs()).item(), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("method", BALL)
@@ -78,7 +80,7 @@ def test_concave_function_has_its_maximum_inside_a_ball(method):
     c = torch.linspace(-0.01, 0.01, 20, dtype=torch.float64)
     f = Function(lambda z: -0.5 * (z - c).square().sum(), x)
     found = flatlab.maximise(f, Region(x, torch.full_like(x, 0.2), norm=2), method=method, steps=60)
-    if method != "vertex":                                        # which knows the boundary only
+    if method != "vertex":  # which knows the boundary only
         assert found.value == pytest.approx(0, abs=1e-6) and found.at_bound == 0
 
 
@@ -97,13 +99,18 @@ def test_concave_function_has_its_maximum_inside():
 def test_each_step_aims_by_the_last(norm):
     """For h = b.u - 1/2 u.a.u, stepping from 0: where h is concave along the step, the coordinates that turned go to b / a, their
     maximum, and in a ball none does; where it is convex, to the vertex of the gradient extrapolated by the growth, at most 2."""
-    b, a = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64), torch.tensor([2.0, 5.0, 1.0, 1.0], dtype=torch.float64)
+    b, a = (
+        torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64),
+        torch.tensor([2.0, 5.0, 1.0, 1.0], dtype=torch.float64),
+    )
     region = Region(torch.zeros_like(b), torch.ones_like(b), norm=norm)
     new = b.sign()
     target, growth = maximise._aim(region, 0 * b, b, new, b - a * new)
-    assert growth == pytest.approx(-9 / 6.5)                      # s.y / |s.g|
-    torch.testing.assert_close(target, torch.tensor([0.5, -0.4, 0.5, 1]).double() if norm == math.inf else region.steepest(b - a * new))
-    for share in (0.1, 10):                                       # the gradient of the last coordinate shrinks, and turns if followed
+    assert growth == pytest.approx(-9 / 6.5)  # s.y / |s.g|
+    torch.testing.assert_close(
+        target, torch.tensor([0.5, -0.4, 0.5, 1]).double() if norm == math.inf else region.steepest(b - a * new)
+    )
+    for share in (0.1, 10):  # the gradient of the last coordinate shrinks, and turns if followed
         bent = torch.tensor([share * 6.5 + 2, 0, 0, -2.0], dtype=torch.float64)
         target, growth = maximise._aim(region, 0 * b, b, new, b + bent * new)
         assert growth == pytest.approx(share)
@@ -116,7 +123,9 @@ def test_quasi_newton_steps_meet_the_secant_equation():
     y = torch.linspace(1, 4, 8, dtype=torch.float64) * s
     torch.testing.assert_close(maximise._two_loop(y[2], list(zip(s, y))), s[2])
     basis = torch.linalg.qr(torch.stack([s[0], y[0], s[1]], 1))[0]
-    torch.testing.assert_close(maximise._two_loop(basis[:, 2], [(s[0], y[0])]), basis[:, 2] * (s[0] @ y[0]) / (y[0] @ y[0]))
+    torch.testing.assert_close(
+        maximise._two_loop(basis[:, 2], [(s[0], y[0])]), basis[:, 2] * (s[0] @ y[0]) / (y[0] @ y[0])
+    )
 
 
 def test_a_coordinate_moves_unless_f_wants_it_out_of_the_box():
@@ -136,7 +145,9 @@ def test_no_method_leaves_the_region_or_falls_below_its_centre(seed, norm, start
         found = flatlab.maximise(f, region, method=method, starts=starts)
         u = (found.x - x) / region.radius
         assert (u.norm() if norm == 2 else u.abs().max()) <= 1 + 1e-12
-        assert found.value >= found.history[0] == f.value(x) and found.value == pytest.approx(f.value(found.x), rel=1e-12)
+        assert found.value >= found.history[0] == f.value(x) and found.value == pytest.approx(
+            f.value(found.x), rel=1e-12
+        )
         assert list(found.history) == sorted(found.history) and len(found.history) == found.evaluations
         if "scipy" not in method:
             assert found.evaluations <= starts * 11 * (1 + (method == "best"))
@@ -149,7 +160,7 @@ def test_further_starts_find_the_higher_end(method):
     f = Function(lambda z: torch.maximum(z + 0.1, -2 * z).sum(), x)
     one, many = (flatlab.maximise(f, Region(x, x + 1), method=method, starts=starts) for starts in (1, 8))
     assert one.value == pytest.approx(1.1) and many.value == pytest.approx(2)
-    assert many.history[:one.evaluations] == one.history and many.evaluations > one.evaluations
+    assert many.history[: one.evaluations] == one.history and many.evaluations > one.evaluations
     assert many.history == flatlab.maximise(f, Region(x, x + 1), method=method, starts=8).history
     assert many.history != flatlab.maximise(f, Region(x, x + 1), method=method, starts=8, seed=50).history
 
@@ -180,8 +191,16 @@ def trained():
     split = data.train.x.double(), data.train.y
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.BatchNorm1d(64),
-                            nn.ReLU(), nn.Linear(64, 10))
+        net = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(64, 64),
+            nn.BatchNorm1d(64),
+            nn.ReLU(),
+            nn.Linear(64, 64),
+            nn.BatchNorm1d(64),
+            nn.ReLU(),
+            nn.Linear(64, 10),
+        )
     runs = {b: flatlab.train(net, data, batch_size=b, epochs=e, progress=False) for b, e in ((32, 10), (200, 30))}
     return {batch: (run.model().double(), split) for batch, run in runs.items()}
 
@@ -212,15 +231,26 @@ class StaysOnTheDevice(TorchDispatchMode):
 
     def watch(self, monkeypatch):
         for name in ("numpy", "tolist", "cpu", "__array__", "__iter__"):
+
             def refused(tensor, *arguments, name=name, original=getattr(torch.Tensor, name), **options):
                 assert tensor.numel() < self.n, f"a vector leaves the device by {name}"
                 return original(tensor, *arguments, **options)
+
             monkeypatch.setattr(torch.Tensor, name, refused)
         return self
 
 
-@pytest.mark.parametrize("method, norm, subspace", [("lbfgs", math.inf, None), ("lbfgs", math.inf, 20), ("lbfgs", 2, None),
-                                                    ("apgd", math.inf, None), ("vertex", math.inf, None), ("best", 2, None)])
+@pytest.mark.parametrize(
+    "method, norm, subspace",
+    [
+        ("lbfgs", math.inf, None),
+        ("lbfgs", math.inf, 20),
+        ("lbfgs", 2, None),
+        ("apgd", math.inf, None),
+        ("vertex", math.inf, None),
+        ("best", 2, None),
+    ],
+)
 def test_no_vector_leaves_the_device(trained, monkeypatch, method, norm, subspace):
     f = flatlab.Objective(*trained[200])
     region = flatlab.box(f, subspace=subspace)
@@ -245,7 +275,7 @@ def test_a_ball_is_searched_where_the_squares_of_the_gradient_underflow(method):
 
 def test_a_loss_that_underflows_does_not_stall_the_search():
     x = torch.ones(5)
-    f = Function(lambda z: (z - 1).square().sum(), x)             # gradient exactly zero at x
+    f = Function(lambda z: (z - 1).square().sum(), x)  # gradient exactly zero at x
     assert flatlab.maximise(f, flatlab.box(f, x, 0.1)).value == pytest.approx(5 * 0.2**2)
 
 
@@ -273,16 +303,18 @@ def test_the_box_is_equation_3():
 @pytest.mark.parametrize("held", [0, 2**28])
 def test_the_subspace_is_one_matrix_whether_held_or_drawn_at_each_use(monkeypatch, held):
     monkeypatch.setattr(regions, "HELD", held)
-    monkeypatch.setattr(regions, "BLOCK", 700)                    # several blocks of rows
+    monkeypatch.setattr(regions, "BLOCK", 700)  # several blocks of rows
     x = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     s = regions.Subspace(x, 7, seed=5)
     a = torch.cat([rows for _, _, rows in s.rows()])
-    assert a.shape == (500, 7) and a.mean().abs() < 0.06 and abs(a.std() - 1) < 0.05      # 3,500 normals
+    assert a.shape == (500, 7) and a.mean().abs() < 0.06 and abs(a.std() - 1) < 0.05  # 3,500 normals
     z = torch.randn(7, dtype=torch.float64)
     torch.testing.assert_close(s @ z, a @ z)
     torch.testing.assert_close(s.transpose(x), a.T @ x)
     torch.testing.assert_close(s.coordinates(x), torch.linalg.pinv(a) @ x)
-    assert torch.equal(s @ z, regions.Subspace(x, 7, seed=5) @ z) and not torch.equal(s @ z, regions.Subspace(x, 7, seed=6) @ z)
+    assert torch.equal(s @ z, regions.Subspace(x, 7, seed=5) @ z) and not torch.equal(
+        s @ z, regions.Subspace(x, 7, seed=6) @ z
+    )
 
 
 def test_a_subspaces_worst_point_lies_in_it_and_in_its_box(trained):
@@ -299,10 +331,13 @@ def test_a_subspaces_worst_point_lies_in_it_and_in_its_box(trained):
 def test_refusals_say_what_to_do():
     _, x, f = quadratic(5)
     for message, call in {
-        "eps is 0": lambda: flatlab.sharpness(f, x, 0), "eps is nan": lambda: flatlab.sharpness(f, x, math.nan),
+        "eps is 0": lambda: flatlab.sharpness(f, x, 0),
+        "eps is nan": lambda: flatlab.sharpness(f, x, math.nan),
         "6 dimensions: choose 1 to 5": lambda: flatlab.sharpness(f, x, subspace=6),
-        "method is 'sgd': choose": lambda: flatlab.sharpness(f, x, method="sgd"), "steps is 0": lambda: flatlab.sharpness(f, x, steps=0),
-        "starts is 0": lambda: flatlab.sharpness(f, x, starts=0), "norm is 1": lambda: Region(x, x.abs(), norm=1),
+        "method is 'sgd': choose": lambda: flatlab.sharpness(f, x, method="sgd"),
+        "steps is 0": lambda: flatlab.sharpness(f, x, steps=0),
+        "starts is 0": lambda: flatlab.sharpness(f, x, starts=0),
+        "norm is 1": lambda: Region(x, x.abs(), norm=1),
         "'scipy' knows boxes only": lambda: flatlab.maximise(f, Region(x, x.abs(), norm=2), method="scipy"),
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -1,5 +1,7 @@
 """The networks are those of the paper's code: sizes exactly, layers in order, initialisation as Keras's, no side effects."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -14,8 +16,14 @@ def images(channels, side, classes, rows=4):
     return flatlab.Data("made", classes, split, split)
 
 
-DATA = {"F1": images(1, 28, 10), "F2": flatlab.Data("made", 1973, *[flatlab.Split(torch.rand(4, 360), torch.arange(4))] * 2),
-        "C1": images(3, 32, 10), "C2": images(3, 32, 10), "C3": images(3, 32, 100), "C4": images(3, 32, 100)}
+DATA = {
+    "F1": images(1, 28, 10),
+    "F2": flatlab.Data("made", 1973, *[flatlab.Split(torch.rand(4, 360), torch.arange(4))] * 2),
+    "C1": images(3, 32, 10),
+    "C2": images(3, 32, 10),
+    "C3": images(3, 32, 100),
+    "C4": images(3, 32, 100),
+}
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -37,7 +45,7 @@ def test_the_pools_halve_the_image_as_keras_same_pooling_does():
 
 def test_no_dropout_stands_right_before_a_pool_and_the_rates_are_the_codes():
     layers = list(flatlab.build("C2", DATA["C2"]))
-    assert not any(isinstance(a, nn.Dropout) and isinstance(b, nn.MaxPool2d) for a, b in zip(layers, layers[1:]))
+    assert not any(isinstance(a, nn.Dropout) and isinstance(b, nn.MaxPool2d) for a, b in itertools.pairwise(layers))
     assert [m.p for m in layers if isinstance(m, nn.Dropout)] == [0.3, 0.4] + [0.4, 0.4] * 3 + [0.5, 0.5]
 
 
@@ -52,18 +60,23 @@ def test_the_small_one_is_a_quarter_as_wide_and_has_no_dropout(name):
 
 def test_weights_are_glorot_uniform_and_biases_zero():
     net = flatlab.build("F1", DATA["F1"])
-    layer = net[1]                                                # 784 -> 512
-    bound = (6 / (784 + 512)) ** 0.5                              # uniform on [-bound, bound]: std = bound / sqrt 3
+    layer = net[1]  # 784 -> 512
+    bound = (6 / (784 + 512)) ** 0.5  # uniform on [-bound, bound]: std = bound / sqrt 3
     assert layer.weight.abs().max() <= bound
-    assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.01)      # 401,408 draws: relative error about 1e-3
+    assert layer.weight.std().item() == pytest.approx(
+        bound / 3**0.5, rel=0.01
+    )  # 401,408 draws: relative error about 1e-3
     assert all(not m.bias.any() for m in net if isinstance(m, nn.Linear))
 
 
 def test_batch_norm_has_batch_statistics_only_unless_asked():
     norms = [m for m in flatlab.build("F1", DATA["F1"]) if isinstance(m, nn.BatchNorm1d)]
     assert len(norms) == 5 and all(m.running_mean is None and m.eps == 1e-5 for m in norms)
-    assert all(m.running_mean is not None for m in flatlab.build("F1", DATA["F1"], running_averages=True)
-               if isinstance(m, nn.BatchNorm1d))
+    assert all(
+        m.running_mean is not None
+        for m in flatlab.build("F1", DATA["F1"], running_averages=True)
+        if isinstance(m, nn.BatchNorm1d)
+    )
 
 
 def test_the_seed_alone_decides_and_the_global_generator_is_left_alone():

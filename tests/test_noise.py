@@ -1,6 +1,6 @@
 """The gradient's noise against closed forms of linear regression, BackPACK, and what its standard errors promise.
 
-    f = 1/N sum_i (x_i w - y_i)^2:      g_i = 2 (x_i w - y_i) x_i,      H = 2/N X^T X
+f = 1/N sum_i (x_i w - y_i)^2:      g_i = 2 (x_i w - y_i) x_i,      H = 2/N X^T X
 """
 
 import warnings
@@ -36,8 +36,11 @@ def by_hand(f):
     each = 2 * (x.sum(1, keepdims=True) - y) * x
     full, hessian = each.mean(0), 2 / len(x) * x.T @ x
     covariance = np.cov(each.T, bias=True)
-    return (covariance.trace(), covariance.trace() / (full @ full),
-            (hessian @ covariance).trace() / (full @ hessian @ full))
+    return (
+        covariance.trace(),
+        covariance.trace() / (full @ full),
+        (hessian @ covariance).trace() / (full @ hessian @ full),
+    )
 
 
 class ByFormula:
@@ -66,20 +69,28 @@ def summed(outputs, targets):
 
 # closed forms
 
+
 @settings(deadline=None, max_examples=10)
 @given(data=st.data(), rows=st.integers(3, 12), chunk=st.integers(1, 15), reduction=st.sampled_from(["mean", "sum"]))
 def test_orthogonal_rows_have_one_answer_whatever_is_drawn(data, rows, chunk, reduction):
     """With X = I and every residual 1, |g_m - G|^2 = 4 (1/m - 1/N) and |G|^2 = 4/N for every batch of m rows, and
     H = 2/N I. So every draw gives B_simple = B_noise = N - 1, exactly, and the signal to noise m/(N - m)."""
-    f = objective(np.eye(rows), np.zeros((rows, 1)), chunk=chunk, reduction=reduction,
-                  loss={"mean": mse_loss, "sum": summed}[reduction])
+    f = objective(
+        np.eye(rows),
+        np.zeros((rows, 1)),
+        chunk=chunk,
+        reduction=reduction,
+        loss={"mean": mse_loss, "sum": summed}[reduction],
+    )
     small = data.draw(st.integers(1, rows - 1))
     big = data.draw(st.integers(small + 1, rows))
-    for estimate, truth in ((noise_scale(f, small=small, big=big, samples=2), rows - 1),
-                            (hessian_noise_scale(f, batch_size=small, samples=2), rows - 1),
-                            (signal_to_noise(f, batch_sizes=[small], samples=2)[0], small / (rows - small)),
-                            (gradient_variance(f), 4 * (1 - 1 / rows))):
-        assert float(estimate) == pytest.approx(truth, rel=1e-9)           # rounding, times at most N/(big - small)
+    for estimate, truth in (
+        (noise_scale(f, small=small, big=big, samples=2), rows - 1),
+        (hessian_noise_scale(f, batch_size=small, samples=2), rows - 1),
+        (signal_to_noise(f, batch_sizes=[small], samples=2)[0], small / (rows - small)),
+        (gradient_variance(f), 4 * (1 - 1 / rows)),
+    ):
+        assert float(estimate) == pytest.approx(truth, rel=1e-9)  # rounding, times at most N/(big - small)
         assert estimate.stderr < 1e-9 * truth
 
 
@@ -96,7 +107,7 @@ def test_the_variance_over_all_rows_is_that_of_linear_regression(options):
 def test_the_variance_does_not_depend_on_how_many_rows_are_held(monkeypatch):
     f = regression()
     whole = gradient_variance(f)
-    monkeypatch.setattr(noise, "HELD", 12)                                 # 4 rows of 3 parameters
+    monkeypatch.setattr(noise, "HELD", 12)  # 4 rows of 3 parameters
     assert gradient_variance(f).value == pytest.approx(whole.value, rel=1e-12)
 
 
@@ -112,7 +123,7 @@ def test_two_rows_have_one_hessian_noise_scale():
     f = regression(rows=2)
     scale = hessian_noise_scale(f, batch_size=1, samples=2)
     assert scale.value == pytest.approx(by_hand(f)[2], rel=1e-12) and scale.stderr < 1e-12 * scale.value
-    assert abs(by_hand(f)[2] / by_hand(f)[1] - 1) > 0.1                    # or it could be the other noise scale
+    assert abs(by_hand(f)[2] / by_hand(f)[1] - 1) > 0.1  # or it could be the other noise scale
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 59])
@@ -122,7 +133,7 @@ def test_the_hessian_noise_scale_is_the_same_for_every_batch_size(batch_size):
     assert scale.value == pytest.approx(by_hand(f)[2], abs=4 * scale.stderr) and scale.stderr < 0.2 * scale.value
 
 
-@pytest.mark.parametrize("small, big", [(1, 2), (4, 30), (7, 40), (16, 59), (16, 60)])      # 40 = 5 x 7 + 5
+@pytest.mark.parametrize("small, big", [(1, 2), (4, 30), (7, 40), (16, 59), (16, 60)])  # 40 = 5 x 7 + 5
 def test_two_batch_sizes_agree_with_all_rows(small, big):
     f = regression(rows=60, seed=1)
     scale = noise_scale(f, small=small, big=big, samples=300 if big == 2 else 60)
@@ -131,10 +142,12 @@ def test_two_batch_sizes_agree_with_all_rows(small, big):
 
 def test_the_mean_of_a_batch_is_measured_for_a_mean_and_for_a_sum():
     mean, total = regression(), regression(loss=summed, reduction="sum")
-    for measure in (lambda f: noise_scale(f, small=4, big=30, samples=5),
-                    lambda f: hessian_noise_scale(f, batch_size=4, samples=5),
-                    lambda f: signal_to_noise(f, batch_sizes=[4], samples=5)[0],
-                    lambda f: gradient_variance(f, samples=20)):
+    for measure in (
+        lambda f: noise_scale(f, small=4, big=30, samples=5),
+        lambda f: hessian_noise_scale(f, batch_size=4, samples=5),
+        lambda f: signal_to_noise(f, batch_sizes=[4], samples=5)[0],
+        lambda f: gradient_variance(f, samples=20),
+    ):
         assert measure(mean).value == pytest.approx(measure(total).value, rel=1e-10)
 
 
@@ -146,10 +159,11 @@ def test_signal_to_noise_meets_its_closed_form():
         closed = m / scale * 399 / (400 - m)
         assert ratio.value == pytest.approx(closed, abs=4 * ratio.stderr) and ratio.stderr < 0.2 * closed
         if m <= 20:
-            assert closed == pytest.approx(m / scale, rel=0.06)            # m |G|^2 / tr(S): m is far below N
+            assert closed == pytest.approx(m / scale, rel=0.06)  # m |G|^2 / tr(S): m is far below N
 
 
 # an independent library
+
 
 def test_backpack_finds_the_same_variance():
     backpack, extensions = (pytest.importorskip(name) for name in ("backpack", "backpack.extensions"))
@@ -159,14 +173,15 @@ def test_backpack_finds_the_same_variance():
     f = flatlab.Objective(net, (x, y), chunk=9)
     loss = backpack.extend(nn.CrossEntropyLoss())
     with backpack.backpack(extensions.BatchGrad()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")                                    # torch's, about their hooks
-        loss(backpack.extend(net)(x), y).backward()                        # each row's share of the mean: g_i / N
+        warnings.simplefilter("ignore")  # torch's, about their hooks
+        loss(backpack.extend(net)(x), y).backward()  # each row's share of the mean: g_i / N
     each = 20 * torch.cat([p.grad_batch.flatten(1) for p in net.parameters()], 1)
     theirs = (each - each.mean(0)).square().sum(1).mean().item()
     assert gradient_variance(f).value == pytest.approx(theirs, rel=1e-10)
 
 
 # standard errors
+
 
 @pytest.mark.parametrize("measure", ["noise_scale", "hessian_noise_scale", "signal_to_noise", "gradient_variance"])
 def test_the_interval_covers_95_times_in_100(measure):
@@ -177,15 +192,20 @@ def test_the_interval_covers_95_times_in_100(measure):
     formula = ByFormula(f.inputs, f.targets)
     truth, estimate = {
         "noise_scale": (simple, lambda seed: noise_scale(formula, small=12, big=24, samples=30, seed=seed)),
-        "hessian_noise_scale": (hessian,
-                                lambda seed: hessian_noise_scale(formula, batch_size=16, samples=30, seed=seed)),
-        "signal_to_noise": (16 / simple * 119 / 104,
-                            lambda seed: signal_to_noise(formula, batch_sizes=[16], samples=30, seed=seed)[0]),
-        "gradient_variance": (trace, lambda seed: gradient_variance(f, samples=80, seed=seed))}[measure]
+        "hessian_noise_scale": (
+            hessian,
+            lambda seed: hessian_noise_scale(formula, batch_size=16, samples=30, seed=seed),
+        ),
+        "signal_to_noise": (
+            16 / simple * 119 / 104,
+            lambda seed: signal_to_noise(formula, batch_sizes=[16], samples=30, seed=seed)[0],
+        ),
+        "gradient_variance": (trace, lambda seed: gradient_variance(f, samples=80, seed=seed)),
+    }[measure]
     estimates = [estimate(seed) for seed in range(200)]
     values, errors = (np.array([getattr(e, name) for e in estimates]) for name in ("value", "stderr"))
     assert 0.89 <= (abs(values - truth) <= 1.96 * errors).mean() <= 0.98
-    assert values.mean() == pytest.approx(truth, rel=0.03)                 # a ratio of 30 samples has a little bias
+    assert values.mean() == pytest.approx(truth, rel=0.03)  # a ratio of 30 samples has a little bias
     assert errors.mean() == pytest.approx(values.std(), rel=0.15)
 
 
@@ -199,22 +219,24 @@ def test_a_negative_signal_is_said_and_not_clamped():
     assert min(values) < 0 < max(values)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        noise_scale(f, small=2, big=20, samples=30)                        # nothing to say where G is long
+        noise_scale(f, small=2, big=20, samples=30)  # nothing to say where G is long
 
 
 def test_a_gradient_along_which_the_loss_bends_down_is_said():
     f = regression(loss=lambda outputs, targets: -mse_loss(outputs, targets))
     with pytest.warns(RuntimeWarning, match="does not bend up"):
         assert hessian_noise_scale(f, samples=3).value == pytest.approx(
-            hessian_noise_scale(regression(), samples=3).value, rel=1e-10)
+            hessian_noise_scale(regression(), samples=3).value, rel=1e-10
+        )
 
 
 # any network
 
+
 def batch_norm_net():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).double()
-    net(torch.randn(50, 6, dtype=torch.float64) + 1)                       # gives the running averages some values
+    net(torch.randn(50, 6, dtype=torch.float64) + 1)  # gives the running averages some values
     return net
 
 
@@ -226,11 +248,15 @@ def classification(rows=24):
 @pytest.mark.parametrize("policy", ["batch", "recompute"])
 def test_a_row_has_no_gradient_under_batch_statistics(policy):
     f = flatlab.Objective(batch_norm_net(), classification(), batch_norm=policy)
-    for refused in (lambda: gradient_variance(f), lambda: noise_scale(f, small=1, big=8),
-                    lambda: hessian_noise_scale(f, batch_size=1), lambda: signal_to_noise(f, batch_sizes=[8, 1])):
+    for refused in (
+        lambda: gradient_variance(f),
+        lambda: noise_scale(f, small=1, big=8),
+        lambda: hessian_noise_scale(f, batch_size=1),
+        lambda: signal_to_noise(f, batch_sizes=[8, 1]),
+    ):
         with pytest.raises(ValueError, match="batch_norm='frozen'"):
             refused()
-    assert noise_scale(f, small=4, big=24, samples=4).value > 0            # batches have one
+    assert noise_scale(f, small=4, big=24, samples=4).value > 0  # batches have one
 
 
 class Branches(nn.Module):
@@ -256,8 +282,12 @@ def test_data_in_batches_has_a_variance_and_no_draws():
     net = nn.Linear(6, 3).double()
     whole, parts = flatlab.Objective(net, (x, y)), flatlab.Objective(net, list(zip(x.split(7), y.split(7))))
     assert gradient_variance(parts).value == pytest.approx(gradient_variance(whole).value, rel=1e-12)
-    for refused in (lambda: noise_scale(parts, small=2, big=8), lambda: hessian_noise_scale(parts, batch_size=2),
-                    lambda: signal_to_noise(parts, batch_sizes=[2]), lambda: gradient_variance(parts, samples=4)):
+    for refused in (
+        lambda: noise_scale(parts, small=2, big=8),
+        lambda: hessian_noise_scale(parts, batch_size=2),
+        lambda: signal_to_noise(parts, batch_sizes=[2]),
+        lambda: gradient_variance(parts, samples=4),
+    ):
         with pytest.raises(ValueError, match="list of batches"):
             refused()
 
@@ -278,7 +308,7 @@ def test_refusals_say_what_to_do():
     }.items():
         with pytest.raises(ValueError, match=message):
             refused()
-    far = torch.full((3,), 1e200, dtype=torch.float64)                     # |g|^2 overflows
+    far = torch.full((3,), 1e200, dtype=torch.float64)  # |g|^2 overflows
     for refused in (lambda: noise_scale(f, far, small=2, big=8), lambda: gradient_variance(f, far)):
         with pytest.raises(FloatingPointError, match="not finite"):
             refused()
@@ -301,10 +331,12 @@ def test_the_model_and_the_generator_stay_bit_identical_and_a_seed_repeats(polic
     x = f.x.clone()
 
     def measure(seed):
-        return (noise_scale(f, small=4, big=12, samples=3, seed=seed),
-                hessian_noise_scale(f, batch_size=4, samples=3, seed=seed),
-                signal_to_noise(f, batch_sizes=[4], samples=3, seed=seed),
-                policy == "frozen" and gradient_variance(f))
+        return (
+            noise_scale(f, small=4, big=12, samples=3, seed=seed),
+            hessian_noise_scale(f, batch_size=4, samples=3, seed=seed),
+            signal_to_noise(f, batch_sizes=[4], samples=3, seed=seed),
+            policy == "frozen" and gradient_variance(f),
+        )
 
     try:
         with warnings.catch_warnings():

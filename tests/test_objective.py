@@ -52,29 +52,36 @@ def test_chunks_of_any_size_give_the_one_chunk_answer(rows, chunk):
     split = classification(rows)
     whole, parts = (flatlab.Objective(softmax_net(), split, chunk=c) for c in (rows, chunk))
     for a, b in zip(whole.gradient(whole.x), parts.gradient(whole.x)):
-        torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), rtol=1e-6, atol=1e-6)      # float32 sums
+        torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), rtol=1e-6, atol=1e-6)  # float32 sums
     assert whole.accuracy(whole.x) == pytest.approx(parts.accuracy(whole.x))
 
 
 def batch_norm_net(averages=True):
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, track_running_stats=averages), nn.ReLU(), nn.Linear(8, 8),
-                         nn.BatchNorm1d(8, track_running_stats=averages), nn.ReLU(), nn.Linear(8, 3))
+    return nn.Sequential(
+        nn.Linear(6, 8),
+        nn.BatchNorm1d(8, track_running_stats=averages),
+        nn.ReLU(),
+        nn.Linear(8, 8),
+        nn.BatchNorm1d(8, track_running_stats=averages),
+        nn.ReLU(),
+        nn.Linear(8, 3),
+    )
 
 
 def test_batch_norm_policies_are_what_torch_does_by_hand():
     x, y = classification()
     net = batch_norm_net()
     for part in x.split(10):
-        net.train()(part)                                         # gives the running averages some values
+        net.train()(part)  # gives the running averages some values
     f = {policy: flatlab.Objective(net, (x, y), batch_norm=policy) for policy in ("batch", "frozen", "recompute")}
     with torch.no_grad():
         frozen = cross_entropy(copy.deepcopy(net).eval()(x), y).item()
         batch = cross_entropy(copy.deepcopy(net).train()(x), y).item()
     assert f["frozen"].value(f["frozen"].x) == pytest.approx(frozen, rel=1e-6)
     assert f["batch"].value(f["batch"].x) == pytest.approx(batch, rel=1e-6)
-    assert f["recompute"].value(f["recompute"].x) == pytest.approx(batch, rel=1e-6)      # one chunk: the pool is the batch
-    assert abs(frozen - batch) > 0.01                             # or the test would prove nothing
+    assert f["recompute"].value(f["recompute"].x) == pytest.approx(batch, rel=1e-6)  # one chunk: the pool is the batch
+    assert abs(frozen - batch) > 0.01  # or the test would prove nothing
 
 
 @pytest.mark.parametrize("chunk", [7, 13, 49])
@@ -83,7 +90,7 @@ def test_recomputed_statistics_do_not_depend_on_the_chunk(chunk):
     whole, parts = (flatlab.Objective(batch_norm_net(), split, batch_norm="recompute", chunk=c) for c in (50, chunk))
     assert parts.value(whole.x) == pytest.approx(whole.value(whole.x), rel=1e-5)
     batch = flatlab.Objective(batch_norm_net(), split, batch_norm="batch", chunk=chunk)
-    assert abs(batch.value(whole.x) - whole.value(whole.x)) > 1e-3           # while batch statistics do
+    assert abs(batch.value(whole.x) - whole.value(whole.x)) > 1e-3  # while batch statistics do
 
 
 def test_the_gradient_refuses_recomputed_statistics_in_chunks():
@@ -94,7 +101,9 @@ def test_the_gradient_refuses_recomputed_statistics_in_chunks():
 
 def test_a_gradient_leaves_the_losses_own_parameters_alone():
     scale = torch.ones(3, requires_grad=True)
-    f = flatlab.Objective(softmax_net(), classification(), loss=lambda outputs, targets: cross_entropy(scale * outputs, targets))
+    f = flatlab.Objective(
+        softmax_net(), classification(), loss=lambda outputs, targets: cross_entropy(scale * outputs, targets)
+    )
     assert f.gradient(f.x)[1].any() and scale.grad is None
 
 
@@ -105,14 +114,18 @@ def test_a_weight_that_two_layers_share_counts_once_and_moves_both():
     x = torch.linspace(1, 2, 5, dtype=torch.float64)[:, None]
     f = flatlab.Objective(net, (x, x), loss=lambda outputs, targets: outputs.mean())
     value, gradient = f.gradient(torch.tensor([3.0], dtype=torch.float64))
-    assert f.size == 1 and (value, gradient.item()) == pytest.approx((9 * 1.5, 6 * 1.5)) and f.value(2 * f.x / f.x) == pytest.approx(4 * 1.5)
+    assert (
+        f.size == 1
+        and (value, gradient.item()) == pytest.approx((9 * 1.5, 6 * 1.5))
+        and f.value(2 * f.x / f.x) == pytest.approx(4 * 1.5)
+    )
 
 
 def test_shared_and_unused_and_frozen_parameters():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.a = self.b = nn.Linear(6, 6)                     # one layer under two names
+            self.a = self.b = nn.Linear(6, 6)  # one layer under two names
             self.unused, self.fixed = nn.Linear(2, 2), nn.Linear(6, 3)
             self.fixed.requires_grad_(False)
 
@@ -130,8 +143,11 @@ def test_shared_and_unused_and_frozen_parameters():
 
 
 def fingerprint(model):
-    return ([(n, p.clone(), p.requires_grad, p.grad) for n, p in model.named_parameters()],
-            [(n, b.clone()) for n, b in model.named_buffers()], [m.training for m in model.modules()])
+    return (
+        [(n, p.clone(), p.requires_grad, p.grad) for n, p in model.named_parameters()],
+        [(n, b.clone()) for n, b in model.named_buffers()],
+        [m.training for m in model.modules()],
+    )
 
 
 @pytest.mark.parametrize("policy", ["batch", "frozen", "recompute"])

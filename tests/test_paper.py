@@ -5,8 +5,14 @@ import pytest
 
 from flatlab.study import paper
 
-FIGURES = {"fig2": ["C1", "F2"], "fig3": list(paper.NETWORKS), "fig4": ["C1", "F2"], "fig5": ["C1", "F2"],
-           "fig6": ["C1", "F2"], "fig7": list(paper.NETWORKS)}
+FIGURES = {
+    "fig2": ["C1", "F2"],
+    "fig3": list(paper.NETWORKS),
+    "fig4": ["C1", "F2"],
+    "fig5": ["C1", "F2"],
+    "fig6": ["C1", "F2"],
+    "fig7": list(paper.NETWORKS),
+}
 TABLES = {"2": paper.TABLE2, "3": paper.TABLE3, "4": paper.TABLE4, "6": paper.TABLE6, "7": paper.TABLE7}
 
 
@@ -31,19 +37,32 @@ def test_every_table_is_complete(number):
 
 def test_the_gap_column():
     assert {net: round(paper.gap(net), 2) for net in paper.NETWORKS} == {
-        "F1": 0.22, "F2": 4.57, "C1": 2.78, "C2": 1.98, "C3": 3.13, "C4": 5.27}
+        "F1": 0.22,
+        "F2": 4.57,
+        "C1": 2.78,
+        "C2": 1.98,
+        "C3": 3.13,
+        "C4": 5.27,
+    }
 
 
 def test_sums_over_the_tables():
     """Sums taken from a separate transcription of the tables: they catch a mistyped digit anywhere."""
-    sums = {number: [round(sum(row[column].mean for row in table.values()), 3) for column in table["C1"]]
-            for number, table in TABLES.items()}
+    sums = {
+        number: [round(sum(row[column].mean for row in table.values()), 3) for column in table["C1"]]
+        for number, table in TABLES.items()
+    }
     assert sums == {
-        "2": [598.19, 597.37, 443.99, 426.04], "3": [82.56, 2828.92, 23.29, 753.13],
-        "4": [26.6, 504.21, 7.04, 157.58], "6": [291.05, 291.67, 1075.16, 234.09],
-        "7": [443.99, 435.455, 3005.86, 696.31]}
-    deviations = {number: round(sum(value.std for row in table.values() for value in row.values()), 2)
-                  for number, table in TABLES.items()}
+        "2": [598.19, 597.37, 443.99, 426.04],
+        "3": [82.56, 2828.92, 23.29, 753.13],
+        "4": [26.6, 504.21, 7.04, 157.58],
+        "6": [291.05, 291.67, 1075.16, 234.09],
+        "7": [443.99, 435.455, 3005.86, 696.31],
+    }
+    deviations = {
+        number: round(sum(value.std for row in table.values() for value in row.values()), 2)
+        for number, table in TABLES.items()
+    }
     assert deviations == {"2": 9.86, "3": 349.53, "4": 113.3, "6": 156.25, "7": 536.35}
 
 
@@ -57,8 +76,11 @@ def test_large_batches_are_sharper_and_a_wider_box_is_never_flatter(table):
 
 
 def test_table_4s_suspicious_entry_is_the_only_one():
-    ratios = {(net, batch): row[f"{batch} 1e-3"].mean / row[f"{batch} 5e-4"].mean
-              for net, row in paper.TABLE4.items() for batch in ("SB", "LB")}
+    ratios = {
+        (net, batch): row[f"{batch} 1e-3"].mean / row[f"{batch} 5e-4"].mean
+        for net, row in paper.TABLE4.items()
+        for batch in ("SB", "LB")
+    }
     assert ratios.pop(("F1", "LB")) < 1.01
     assert 2.2 <= round(min(ratios.values()), 1) and round(max(ratios.values()), 1) <= 5.8
 
@@ -71,15 +93,23 @@ def test_table_7_repeats_table_2_but_for_two_deviations():
 
 def test_networks_and_data_sets():
     assert [network.parameters for network in paper.NETWORKS.values()] == [
-        1_462_794, 2_780_085, 1_757_834, 14_991_946, 1_775_204, 15_038_116]
+        1_462_794,
+        2_780_085,
+        1_757_834,
+        14_991_946,
+        1_775_204,
+        15_038_116,
+    ]
     assert {network.data for network in paper.NETWORKS.values()} == set(paper.DATA_SETS)
     assert [data.large_batch for data in paper.DATA_SETS.values()] == [6_000, 72_133, 5_000, 5_000]
 
 
 @pytest.mark.parametrize("figure, net", [(figure, net) for figure, nets in FIGURES.items() for net in nets])
 def test_every_curve_can_be_read(figure, net):
-    series = {"fig4": ["test_acc", "sharp_1e-3", "sharp_5e-4"],
-              "fig6": ["SB_1e-3", "SB_5e-4", "LB_1e-3", "LB_5e-4"]}.get(figure, [None])
+    series = {
+        "fig4": ["test_acc", "sharp_1e-3", "sharp_5e-4"],
+        "fig6": ["SB_1e-3", "SB_5e-4", "LB_1e-3", "LB_5e-4"],
+    }.get(figure, [None])
     for one in series:
         columns = paper.curve(figure, net, one)
         lengths = {len(column) for column in columns.values()}
@@ -91,8 +121,11 @@ def test_every_curve_can_be_read(figure, net):
 
 
 def test_figure_4_is_read_series_by_series():
-    for series, values in {"test_acc": [77.8, 76.8, 75.7], "sharp_1e-3": [205, 514, 631],
-                           "sharp_5e-4": [34, 119, 190]}.items():
+    for series, values in {
+        "test_acc": [77.8, 76.8, 75.7],
+        "sharp_1e-3": [205, 514, 631],
+        "sharp_5e-4": [34, 119, 190],
+    }.items():
         columns = paper.curve("fig4", "C1", series)
         assert (np.diff(columns["batch_size"]) >= 0).all()
         at = np.interp([1000, 2000, 5000], columns["batch_size"], columns["value"])
@@ -141,13 +174,16 @@ def test_test_curves_do_not_peak_and_decay():
             assert columns[batch].max() - columns[batch][-1] < 1.0
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (("fig9", "F1"), "the digitised figures are fig2, fig3, fig4, fig5, fig6, fig7, not 'fig9'"),
-    (("fig2", "C3"), "fig2 shows C1, F2, not 'C3'"),
-    (("fig4", "C1"), "the series of fig4 are sharp_1e-3, sharp_5e-4, test_acc, not None"),
-    (("fig6", "F2", "1e-3"), "the series of fig6 are LB_1e-3, LB_5e-4, SB_1e-3, SB_5e-4, not '1e-3'"),
-    (("fig3", "F1", "test_acc"), "leave series='test_acc' out"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (("fig9", "F1"), "the digitised figures are fig2, fig3, fig4, fig5, fig6, fig7, not 'fig9'"),
+        (("fig2", "C3"), "fig2 shows C1, F2, not 'C3'"),
+        (("fig4", "C1"), "the series of fig4 are sharp_1e-3, sharp_5e-4, test_acc, not None"),
+        (("fig6", "F2", "1e-3"), "the series of fig6 are LB_1e-3, LB_5e-4, SB_1e-3, SB_5e-4, not '1e-3'"),
+        (("fig3", "F1", "test_acc"), "leave series='test_acc' out"),
+    ],
+)
 def test_a_wrong_name_is_refused_with_what_there_is(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         paper.curve(*arguments)

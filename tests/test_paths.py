@@ -33,7 +33,7 @@ class Named:
 
 
 A, B = torch.randn(2, 30, generator=torch.Generator().manual_seed(0))
-B[3] = 0                                                          # a zero weight must not pick up the other end's
+B[3] = 0  # a zero weight must not pick up the other end's
 
 
 @pytest.mark.parametrize("path, start, end", [(flatlab.line, 8, 16), (flatlab.arc, 8, 16)])
@@ -60,7 +60,11 @@ def test_the_formulas():
 def test_barriers_of_known_functions():
     """On the line from -1 to 1, z^2 has its chord above it: barrier 0; 1 - z^2 rises by 1; a slope has none."""
     a, b = torch.tensor([-1.0]), torch.tensor([1.0])
-    for function, height in ((lambda z: z.item() ** 2, 0), (lambda z: 1 - z.item() ** 2, 1), (lambda z: 3 * z.item(), 0)):
+    for function, height in (
+        (lambda z: z.item() ** 2, 0),
+        (lambda z: 1 - z.item() ** 2, 1),
+        (lambda z: 3 * z.item(), 0),
+    ):
         assert flatlab.line(Named(function), a, b).barrier() == pytest.approx(height)
     with pytest.raises(ValueError, match="have both among the alphas"):
         flatlab.line(Named(lambda z: 0.0), a, b, [0, 0.5]).barrier()
@@ -82,10 +86,10 @@ def test_a_plane_of_a_quadratic_has_its_exact_values():
     """f = |x|^2 at x + alpha d1 + beta d2, in small whole numbers, which floating point holds exactly."""
     x, d1, d2 = torch.tensor([[1.0, 2, 3], [1, 0, -1], [0, 2, 1]])
     surface = flatlab.plane(Named(lambda z: z @ z), x, [d1, d2], (0, 1, 2), (-1, 0))
-    assert surface.loss == ((5, 14), (5, 12), (9, 14))            # 14 - 4a + 14b + 2aa - 2ab + 5bb
+    assert surface.loss == ((5, 14), (5, 12), (9, 14))  # 14 - 4a + 14b + 2aa - 2ab + 5bb
     assert surface.alphas == (0, 1, 2) and surface.betas == (-1, 0)
     assert surface.accuracy == ((50, 50),) * 3 and surface.batch_norm == "batch"
-    assert float(surface) == surface.rise() == 0                  # none is above f(x) = 14
+    assert float(surface) == surface.rise() == 0  # none is above f(x) = 14
     assert flatlab.plane(Named(lambda z: z @ z), x, [d1, d2], (0, 3)).rise() == 14 * 3 + 5 * 9
 
 
@@ -141,22 +145,27 @@ def weights(*shapes, dtype=torch.float32, scale=1.0):
 
 
 @settings(deadline=None, max_examples=60)
-@given(filters=some.integers(1, 5), entries=some.lists(some.integers(1, 4), min_size=1, max_size=3),
-       count=some.integers(1, 6), seed=some.integers(0, 99), scale=some.sampled_from([1e-30, 1.0, 1e30]),
-       dtype=some.sampled_from([torch.float32, torch.float64]))
+@given(
+    filters=some.integers(1, 5),
+    entries=some.lists(some.integers(1, 4), min_size=1, max_size=3),
+    count=some.integers(1, 6),
+    seed=some.integers(0, 99),
+    scale=some.sampled_from([1e-30, 1.0, 1e30]),
+    dtype=some.sampled_from([torch.float32, torch.float64]),
+)
 def test_directions_are_orthogonal_and_as_long_as_every_filter(filters, entries, count, seed, scale, dtype):
     model = weights((filters, *entries), (7,), (2, 9), dtype=dtype, scale=scale)
     weight, size = model[0], math.prod(entries)
     found = flatlab.directions(model, count, seed=seed)
     assert found.shape == (count, weight.numel() + 7 + 18) and found.dtype == dtype
-    found, weight = found.double(), weight.detach().double()      # for squares of 1e-30 and 1e30
+    found, weight = found.double(), weight.detach().double()  # for squares of 1e-30 and 1e30
     units = found / found.norm(dim=1, keepdim=True)
     assert (units @ units.T - torch.eye(count)).abs().max() < 1e-6
-    assert not found[:, weight.numel():weight.numel() + 7].any()  # the one-dimensional parameter
-    parts = found[:, :weight.numel()].view(count, filters, size)
+    assert not found[:, weight.numel() : weight.numel() + 7].any()  # the one-dimensional parameter
+    parts = found[:, : weight.numel()].view(count, filters, size)
     lengths = weight.flatten(1).norm(dim=1).expand(min(count, size), -1)
     torch.testing.assert_close(parts[:size].norm(dim=2), lengths, rtol=1e-6, atol=0)
-    assert not parts[size:].any()                                 # no room for an orthogonal one
+    assert not parts[size:].any()  # no room for an orthogonal one
     cosines = torch.einsum("kfe,lfe->fkl", parts, parts) / lengths[0].square().view(-1, 1, 1)
     assert (cosines - torch.diag_embed(cosines.diagonal(dim1=1, dim2=2))).abs().max() < 1e-6
 
@@ -168,7 +177,7 @@ def test_directions_are_standard_normal_draws_made_orthogonal():
         for direction in part:
             units = nn.functional.normalize(direction.view(4000, size), dim=1)
             assert units.mean(0).abs().max() < 5 / math.sqrt(size * 4000)
-            covariance = units.T @ units / 4000                   # of entries with a standard deviation below 0.5
+            covariance = units.T @ units / 4000  # of entries with a standard deviation below 0.5
             assert (covariance - torch.eye(size) / size).abs().max() < 5 * 0.5 / math.sqrt(4000)
 
 
@@ -183,8 +192,8 @@ def test_a_whole_layer_as_one_filter(normalise):
         elif normalise == "layer":
             torch.testing.assert_close(lengths, weight.detach().norm().expand(3))
             filters = (each.flatten(1).norm(dim=1) for each in (part[0].view(weight.shape), weight.detach()))
-            assert not torch.allclose(*filters, rtol=0.01)        # else it would be filter by filter
-        else:                                                     # |g| is sqrt(1200), give or take sqrt(1/2)
+            assert not torch.allclose(*filters, rtol=0.01)  # else it would be filter by filter
+        else:  # |g| is sqrt(1200), give or take sqrt(1/2)
             assert (lengths - math.sqrt(1200)).abs().max() < 4
     products = found @ found.T
     torch.testing.assert_close(products, torch.diag(products.diag()), rtol=0, atol=1e-6 * products.max().item())
@@ -212,6 +221,7 @@ def test_the_same_seed_gives_the_same_directions():
 
 def test_the_work_in_directions_does_not_grow_with_the_filters():
     """As many operations for 500 filters as for 5, and one number read: whether a direction is zero."""
+
     class Count(TorchDispatchMode):
         def __init__(self):
             super().__init__()
@@ -238,20 +248,20 @@ def test_the_curve_of_a_quadratic_has_its_middle_point_in_closed_form():
     m = -3/4 (a + b)."""
     a, b = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([-0.5, 1.0, 2.0])
     path = flatlab.connect(Named(lambda z: z @ z / 2), a, b, batch=None, lr=0.05, steps=1500)
-    torch.testing.assert_close(path.middle, -0.75 * (a + b), rtol=0, atol=0.05)   # a step has one random t
+    torch.testing.assert_close(path.middle, -0.75 * (a + b), rtol=0, atol=0.05)  # a step has one random t
     t = 1 / 3
-    at = (1 - t)**2 * a + 2 * t * (1 - t) * path.middle + t**2 * b
+    at = (1 - t) ** 2 * a + 2 * t * (1 - t) * path.middle + t**2 * b
     assert path.loss[8] == pytest.approx(float(at @ at / 2)) and path.alphas[8] == t
 
 
 def test_a_curve_goes_round_a_hill_that_the_line_climbs():
     """The hill is 1 - r^2 within 1 of (0, -0.1) and the ground flat: the line climbs 0.99, the curve nothing."""
-    hill = Named(lambda z: torch.relu(1 - z[0]**2 - (z[1] + 0.1)**2))
+    hill = Named(lambda z: torch.relu(1 - z[0] ** 2 - (z[1] + 0.1) ** 2))
     a, b = torch.tensor([-2.0, 0.0]), torch.tensor([2.0, 0.0])
     path = flatlab.connect(hill, a, b, batch=None, lr=0.1, steps=300)
     assert flatlab.line(hill, a, b, CURVE).barrier() == pytest.approx(0.99)
     assert path.barrier() == 0 and path.kind == "curve"
-    assert path.middle[1] > 1.8                                   # the curve's top, half of that, is above 0.9
+    assert path.middle[1] > 1.8  # the curve's top, half of that, is above 0.9
 
 
 def test_a_curve_meets_its_ends_bit_for_bit():
@@ -319,8 +329,10 @@ def test_a_curve_over_a_list_of_batches():
 # Distances and angles
 
 
-@pytest.mark.parametrize("power, dtype", [(0, torch.float32), (-120, torch.float32), (120, torch.float32),
-                                          (-900, torch.float64), (900, torch.float64)])
+@pytest.mark.parametrize(
+    "power, dtype",
+    [(0, torch.float32), (-120, torch.float32), (120, torch.float32), (-900, torch.float64), (900, torch.float64)],
+)
 def test_the_triangle_of_3_4_5_at_any_size(power, dtype):
     scale = 2.0**power
     x0, a, b = scale * torch.tensor([[1, 1, 1], [1, 4, 1], [5, 1, 1]], dtype=dtype)
@@ -353,40 +365,43 @@ def test_an_angle_near_0_or_180_is_accurate(degrees):
 LINEAR = nn.Linear(4, 3)
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda f: flatlab.line(f, A, B[:1]), "one size"),
-    (lambda f: flatlab.line(f, A, B, []), "one or more"),
-    (lambda f: flatlab.arc(f, A, B.double()), "one size, type"),
-    (lambda f: flatlab.line(f, A, B, [0, math.nan]), "finite numbers"),
-    (lambda f: flatlab.plane(f, A), "give either"),
-    (lambda f: flatlab.plane(f, A, [A, B], through=[A, B]), "give either"),
-    (lambda f: flatlab.plane(f, A, B[None]), "these are 1"),
-    (lambda f: flatlab.plane(f, A, torch.stack([A, B, A])), "these are 3"),
-    (lambda f: flatlab.plane(f, A, [A, B[:1]]), "one size"),
-    (lambda f: flatlab.plane(f, A, [1, 2]), "must be vectors"),
-    (lambda f: flatlab.plane(f, A[None], [A[None], B[None]]), "must be vectors"),
-    (lambda f: flatlab.plane(f, A, [A, B], (), ()), "one or more"),
-    (lambda f: flatlab.plane(f, A, [A, B], (0, 1), ()), "one or more"),
-    (lambda f: flatlab.plane(f, A, [A, B], (1, 2)).rise(), "have 0 among"),
-    (lambda f: flatlab.connect(f, A, A.clone(), batch=None), "same point"),
-    (lambda f: flatlab.connect(f, A, B[:1], batch=None), "one size"),
-    (lambda f: flatlab.connect(f, A, B), "batch=None"),
-    (lambda f: flatlab.connect(f, A, B, batch=0), "above 0"),
-    (lambda f: flatlab.connect(f, A, B, batch=None, steps=0), "above 0"),
-    (lambda f: flatlab.connect(f, A, B, batch=None, lr=math.nan), "above 0"),
-    (lambda f: flatlab.connect(f, A, B, batch=None, alphas=()), "one or more"),
-    (lambda f: flatlab.directions(LINEAR, 0), "one direction or more"),
-    (lambda f: flatlab.directions(LINEAR, normalise="weight"), "choose 'filter', 'layer' or None"),
-    (lambda f: flatlab.directions("F1"), "must be an nn.Module"),
-    (lambda f: flatlab.directions(copy.deepcopy(LINEAR).requires_grad_(False)), "requires_grad"),
-    (lambda f: flatlab.directions(LINEAR, 5), "ask for fewer"),
-    (lambda f: flatlab.directions(nn.BatchNorm1d(3)), "ask for fewer"),
-    (lambda f: flatlab.triangle(A, A.clone(), B), "no two of them equal"),
-    (lambda f: flatlab.triangle(A, B, A.clone()), "no two of them equal"),
-    (lambda f: flatlab.triangle(A, B, B.clone()), "no two of them equal"),
-    (lambda f: flatlab.triangle(A, B, A / 0), "finite"),
-    (lambda f: flatlab.triangle(A, B, A[:3]), "one size"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda f: flatlab.line(f, A, B[:1]), "one size"),
+        (lambda f: flatlab.line(f, A, B, []), "one or more"),
+        (lambda f: flatlab.arc(f, A, B.double()), "one size, type"),
+        (lambda f: flatlab.line(f, A, B, [0, math.nan]), "finite numbers"),
+        (lambda f: flatlab.plane(f, A), "give either"),
+        (lambda f: flatlab.plane(f, A, [A, B], through=[A, B]), "give either"),
+        (lambda f: flatlab.plane(f, A, B[None]), "these are 1"),
+        (lambda f: flatlab.plane(f, A, torch.stack([A, B, A])), "these are 3"),
+        (lambda f: flatlab.plane(f, A, [A, B[:1]]), "one size"),
+        (lambda f: flatlab.plane(f, A, [1, 2]), "must be vectors"),
+        (lambda f: flatlab.plane(f, A[None], [A[None], B[None]]), "must be vectors"),
+        (lambda f: flatlab.plane(f, A, [A, B], (), ()), "one or more"),
+        (lambda f: flatlab.plane(f, A, [A, B], (0, 1), ()), "one or more"),
+        (lambda f: flatlab.plane(f, A, [A, B], (1, 2)).rise(), "have 0 among"),
+        (lambda f: flatlab.connect(f, A, A.clone(), batch=None), "same point"),
+        (lambda f: flatlab.connect(f, A, B[:1], batch=None), "one size"),
+        (lambda f: flatlab.connect(f, A, B), "batch=None"),
+        (lambda f: flatlab.connect(f, A, B, batch=0), "above 0"),
+        (lambda f: flatlab.connect(f, A, B, batch=None, steps=0), "above 0"),
+        (lambda f: flatlab.connect(f, A, B, batch=None, lr=math.nan), "above 0"),
+        (lambda f: flatlab.connect(f, A, B, batch=None, alphas=()), "one or more"),
+        (lambda f: flatlab.directions(LINEAR, 0), "one direction or more"),
+        (lambda f: flatlab.directions(LINEAR, normalise="weight"), "choose 'filter', 'layer' or None"),
+        (lambda f: flatlab.directions("F1"), "must be an nn.Module"),
+        (lambda f: flatlab.directions(copy.deepcopy(LINEAR).requires_grad_(False)), "requires_grad"),
+        (lambda f: flatlab.directions(LINEAR, 5), "ask for fewer"),
+        (lambda f: flatlab.directions(nn.BatchNorm1d(3)), "ask for fewer"),
+        (lambda f: flatlab.triangle(A, A.clone(), B), "no two of them equal"),
+        (lambda f: flatlab.triangle(A, B, A.clone()), "no two of them equal"),
+        (lambda f: flatlab.triangle(A, B, B.clone()), "no two of them equal"),
+        (lambda f: flatlab.triangle(A, B, A / 0), "finite"),
+        (lambda f: flatlab.triangle(A, B, A[:3]), "one size"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_in_one_sentence(call, words):
     f = Named(lambda z: z @ z)
     with pytest.raises(ValueError, match=words) as refusal:
@@ -417,14 +432,17 @@ def test_model_points_and_random_numbers_are_left_as_they_were(fails):
     a, b = f.x.clone().requires_grad_(), f.x.flip(0)
     kept = [tensor.clone() for tensor in (a, b, *model.state_dict().values())]
     value, state = f.value(f.x), torch.get_rng_state()
-    for measure in (lambda: flatlab.line(f, a, b),
-                    lambda: flatlab.plane(f, a, flatlab.directions(model), (0, 1)),
-                    lambda: flatlab.plane(f, a, through=(b, -b), alphas=(0, 1)),
-                    lambda: flatlab.connect(f, a, b, steps=4, batch=8), lambda: flatlab.triangle(a, b, -b)):
-        armed[:] = [0, 1, 1] if fails else []                     # the third evaluation fails
+    for measure in (
+        lambda: flatlab.line(f, a, b),
+        lambda: flatlab.plane(f, a, flatlab.directions(model), (0, 1)),
+        lambda: flatlab.plane(f, a, through=(b, -b), alphas=(0, 1)),
+        lambda: flatlab.connect(f, a, b, steps=4, batch=8),
+        lambda: flatlab.triangle(a, b, -b),
+    ):
+        armed[:] = [0, 1, 1] if fails else []  # the third evaluation fails
         try:
             measure()
-            assert not fails or len(armed) == 3                   # the triangle evaluates nothing
+            assert not fails or len(armed) == 3  # the triangle evaluates nothing
         except RuntimeError:
             assert fails
     armed.clear()

@@ -19,7 +19,7 @@ from test_figures import synthetic
 from flatlab.plots import flat_and_sharp, headline, puzzle, style
 from flatlab.plots import results as figures
 
-GROUNDS = ("#ffffff", "#121212")                           # the book's page, light and dark
+GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
 BATCHES = (32, 128, 400, 2000)
 TRAINING = {batch: [99.0, 99.5, 99.7] for batch in BATCHES}
 
@@ -30,9 +30,14 @@ def runs_of(batches, seeds=3, epochs=8):
 
     def run(batch, seed):
         climb = 1 - np.exp(-np.arange(1, epochs + 1))
-        history = {"epoch": list(range(1, epochs + 1)), "updates": [k * math.ceil(4000 / batch) for k in range(1, epochs + 1)]}
-        history |= {f"{name}_accuracy": list(climb * (top - math.log(batch)) + random.normal(size=epochs) * 0.2)
-                    for name, top in (("train", 100), ("test", 75))}
+        history = {
+            "epoch": list(range(1, epochs + 1)),
+            "updates": [k * math.ceil(4000 / batch) for k in range(1, epochs + 1)],
+        }
+        history |= {
+            f"{name}_accuracy": list(climb * (top - math.log(batch)) + random.normal(size=epochs) * 0.2)
+            for name, top in (("train", 100), ("test", 75))
+        }
         return SimpleNamespace(history=history, seed=seed, facts={"rows": batch, "data": "mnist1d"})
 
     return [run(batch, seed) for batch in batches for seed in range(seeds)]
@@ -43,7 +48,9 @@ def hollows(x):
 
 
 def losses(grow):
-    return {batch: [np.logspace(-3, grow, 5) * (1 + 0.1 * seed) * batch / 32 for seed in range(3)] for batch in (32, 2000)}
+    return {
+        batch: [np.logspace(-3, grow, 5) * (1 + 0.1 * seed) * batch / 32 for seed in range(3)] for batch in (32, 2000)
+    }
 
 
 FIGURES = {
@@ -52,13 +59,19 @@ FIGURES = {
     "against_updates": lambda: puzzle.against_updates(runs_of(BATCHES)),
     "early_stopping": lambda: puzzle.early_stopping(runs_of(BATCHES)),
     "displaced": lambda: flat_and_sharp.displaced(hollows, (-2, 1.5), (0.0, 0.3)),
-    "increase": lambda: flat_and_sharp.increase([0.1, 0.2], {"flat": [0.1, 0.2], "sharp": [0.3, 0.6]}, {"flat": [0.1, 0.2], "sharp": [0.4, 1.6]}),
+    "increase": lambda: flat_and_sharp.increase(
+        [0.1, 0.2], {"flat": [0.1, 0.2], "sharp": [0.3, 0.6]}, {"flat": [0.1, 0.2], "sharp": [0.4, 1.6]}
+    ),
     "boxes": lambda: flat_and_sharp.boxes(np.logspace(-3, -1, 5), losses(0), losses(1), 0.1, "mnist1d"),
-    "rescaled": lambda: flat_and_sharp.rescaled(lambda a, b: (a * b - 1) ** 2, (1, 2, 4, 32), [2, 4, 17, 1024], [0.1, 0.2, 0.5, 30]),
+    "rescaled": lambda: flat_and_sharp.rescaled(
+        lambda a, b: (a * b - 1) ** 2, (1, 2, 4, 32), [2, 4, 17, 1024], [0.1, 0.2, 0.5, 30]
+    ),
     "behind": lambda: figures.draw(synthetic("fig3", "C1", "cifar10")),
     "beside": lambda: figures.draw(synthetic("fig4")),
     "levels": lambda: figures.draw(synthetic("part-of-the-data")),
-    "headline": lambda: headline.headline(runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}),
+    "headline": lambda: headline.headline(
+        runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
+    ),
 }
 
 
@@ -118,7 +131,13 @@ def test_the_interval_covers_the_mean_95_times_in_100():
 @pytest.mark.parametrize("ground", GROUNDS)
 def test_every_colour_can_be_read_in_light_and_in_dark(ground):
     """3 to 1 is what WCAG asks of graphics and large letters; words get 4.2, near the most that one grey can have on both."""
-    for colour in (style.SMALL, style.LARGE, style.BETWEEN, style.PAPER, *style.colours([2**k for k in range(12)]).values()):
+    for colour in (
+        style.SMALL,
+        style.LARGE,
+        style.BETWEEN,
+        style.PAPER,
+        *style.colours([2**k for k in range(12)]).values(),
+    ):
         assert contrast(colour, ground) >= 3, colour
     assert contrast(style.TEXT, ground) >= 4.2
 
@@ -140,7 +159,10 @@ def test_a_figure_says_tier_data_and_seeds_on_its_face(figure):
 
 def test_the_stamp_names_the_tier_it_ran_at(monkeypatch):
     monkeypatch.setenv("FLATLAB_TIER", "colab")
-    assert puzzle.accuracy(runs_of(BATCHES, seeds=1), {batch: [99.0] for batch in BATCHES}).get_supxlabel() == "colab tier · MNIST-1D · 1 seed, no interval"
+    assert (
+        puzzle.accuracy(runs_of(BATCHES, seeds=1), {batch: [99.0] for batch in BATCHES}).get_supxlabel()
+        == "colab tier · MNIST-1D · 1 seed, no interval"
+    )
 
 
 def test_a_figures_words_and_ground_can_be_read_in_light_and_in_dark(figure):
@@ -159,16 +181,25 @@ def test_a_figures_words_stay_inside_it_and_off_one_another(figure):
     """As drawn, with room for half a letter: what lies over another word or over the edge is not read."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    boxes = {text: text.get_window_extent(canvas.get_renderer()) for text in figure.findobj(Text)
-             if text.get_text().strip() and text.get_visible()}
+    boxes = {
+        text: text.get_window_extent(canvas.get_renderer())
+        for text in figure.findobj(Text)
+        if text.get_text().strip() and text.get_visible()
+    }
     for text, box in boxes.items():
         inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1
         # A tick beyond the axis's limits has a text as well, which is not drawn.
-        assert inside or text in {t for axes in figure.axes for t in (*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both"))}, text
+        assert inside or text in {
+            t
+            for axes in figure.axes
+            for t in (*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both"))
+        }, text
     words = [(text, box) for text, box in boxes.items() if isinstance(text, Annotation)]
     for number, (text, box) in enumerate(words):
         for other, beside in words[:number]:
-            assert text.axes is not other.axes or Bbox.intersection(box.shrunk(0.9, 0.9), beside.shrunk(0.9, 0.9)) is None, (text, other)
+            assert (
+                text.axes is not other.axes or Bbox.intersection(box.shrunk(0.9, 0.9), beside.shrunk(0.9, 0.9)) is None
+            ), (text, other)
 
 
 def test_a_figure_is_the_same_bytes_each_time():
@@ -198,5 +229,5 @@ def test_an_interval_is_drawn_around_every_mean():
     bars = axes.containers
     assert len(bars) == 2 * len(BATCHES)
     mean, half = style.interval(TRAINING[32])
-    (low, high), = [segment[:, 1] for segment in bars[0].lines[2][0].get_segments()]
+    ((low, high),) = [segment[:, 1] for segment in bars[0].lines[2][0].get_segments()]
     assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))

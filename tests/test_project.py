@@ -42,28 +42,14 @@ def texts(*suffixes):
 
 
 def test_importing_flatlab_pulls_in_nothing_that_a_figure_or_a_data_set_needs():
-    heavy = [
-        "torchvision",
-        "matplotlib",
-        "scipy",
-        "sklearn",
-        "pandas",
-        "IPython",
-        "ipywidgets",
-        "mnist1d",
-        "nbformat",
-    ]
+    heavy = ["torchvision", "matplotlib", "scipy", "sklearn", "pandas", "IPython", "ipywidgets", "mnist1d", "nbformat"]
     code = f"import sys, flatlab; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_importing_flatlab_reports_what_it_adds_to_importing_torch(record_property):
-    code = (
-        "import time, torch; start = time.perf_counter(); import flatlab; print(time.perf_counter() - start)"
-    )
-    seconds = float(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    )
+    code = "import time, torch; start = time.perf_counter(); import flatlab; print(time.perf_counter() - start)"
+    seconds = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     record_property("seconds that `import flatlab` adds to `import torch`", seconds)
     print(f"`import flatlab` adds {seconds:.2f} s to `import torch`")
 
@@ -87,32 +73,21 @@ def test_the_version_is_the_same_everywhere():
 
 def test_the_package_gives_lower_bounds_only():
     """An upper bound or a pin in the package breaks a notebook's first cell on somebody else's machine."""
-    required = [line for extra in PROJECT["optional-dependencies"].values() for line in extra] + PROJECT[
-        "dependencies"
-    ]
+    required = [line for extra in PROJECT["optional-dependencies"].values() for line in extra] + PROJECT["dependencies"]
     for line in required:
         assert [bound.operator for bound in Requirement(line).specifier] == [">="], line
-    assert {Requirement(line).name for line in PROJECT["dependencies"]} == {
-        "torch",
-        "numpy",
-        "safetensors",
-        "tqdm",
-    }
+    assert {Requirement(line).name for line in PROJECT["dependencies"]} == {"torch", "numpy", "safetensors", "tqdm"}
     assert set(PROJECT["optional-dependencies"]) == {"book", "course", "cluster", "dev"}
 
 
 def test_the_books_environment_is_pinned_exactly():
-    lines = [
-        line
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
     pins = {Requirement(line).name.lower().replace("_", "-"): Requirement(line) for line in lines}
     assert len(pins) == len(lines), "a package is named twice"
     for pin in pins.values():
-        assert (
-            [bound.operator for bound in pin.specifier] == ["=="] and pin.marker is None and pin.url is None
-        ), str(pin)
+        assert [bound.operator for bound in pin.specifier] == ["=="] and pin.marker is None and pin.url is None, str(
+            pin
+        )
         assert "*" not in str(pin.specifier) and "+" not in str(pin.specifier), str(pin)
     for name, version in (("torch", "2.13.0"), ("torchvision", "0.28.0"), ("jupyter-book", "1.0.4.post1")):
         assert str(pins[name].specifier) == f"=={version}"
@@ -141,31 +116,21 @@ def test_every_link_to_the_repository_is_the_one_in_the_configuration():
             path = path.rstrip(".").removesuffix(".git")
             if path.split("/")[1] == name or path.split("/")[0] == owner:
                 found += 1
-                assert path == f"{owner}/{name}", (
-                    f"{name_of(file)} links to {path}, _config.yml names {ADDRESS}"
-                )
+                assert path == f"{owner}/{name}", f"{name_of(file)} links to {path}, _config.yml names {ADDRESS}"
         for host, page in pages.findall(text):
             if page.rstrip(".") == name or host == owner:
-                assert (host, page.rstrip(".")) == (owner, name), (
-                    f"{name_of(file)} links to {host}.github.io/{page}"
-                )
+                assert (host, page.rstrip(".")) == (owner, name), f"{name_of(file)} links to {host}.github.io/{page}"
     assert found > 3
 
 
 def test_every_link_to_a_file_of_the_repository_leads_to_one():
-    link = re.compile(
-        re.escape(ADDRESS.split("github.com/")[1]) + r"/(?:blob|tree|edit)/main/([^\s)\"'>#?\\]+)"
-    )
+    link = re.compile(re.escape(ADDRESS.split("github.com/")[1]) + r"/(?:blob|tree|edit)/main/([^\s)\"'>#?\\]+)")
     local = re.compile(r"\]\((?!https?:|#|mailto:|attachment:)([^)#\s]+)")
     for file, text in texts(".md", ".ipynb", ".toml", ".yml", ".cff"):
         for path in link.findall(text):
-            assert (ROOT / path.rstrip(".,`")).exists(), (
-                f"{name_of(file)} links to {path}, which is not there"
-            )
+            assert (ROOT / path.rstrip(".,`")).exists(), f"{name_of(file)} links to {path}, which is not there"
         if file.suffix == ".ipynb":
-            text = "\n".join(
-                cell.source for cell in nbformat.read(file, 4).cells if cell.cell_type == "markdown"
-            )
+            text = "\n".join(cell.source for cell in nbformat.read(file, 4).cells if cell.cell_type == "markdown")
         if file.suffix in (".md", ".ipynb"):
             for path in local.findall(text):
                 assert (file.parent / path).exists(), f"{name_of(file)} links to {path}, which is not there"
@@ -194,9 +159,7 @@ def test_a_notebook_is_stored_without_outputs_but_short_pinned_ones(file):
         where = f"cell {number}"
         if "nbval-check-output" in cell.metadata.get("tags", []):
             assert all(output.output_type in ("stream", "execute_result") for output in cell.outputs), where
-            assert sum(len(json.dumps(output)) for output in cell.outputs) < 2000, (
-                f"{where}: a pinned output is short"
-            )
+            assert sum(len(json.dumps(output)) for output in cell.outputs) < 2000, f"{where}: a pinned output is short"
         else:
             assert not cell.outputs, f"{where} has outputs"
             assert cell.execution_count is None, f"{where} has an execution count"
@@ -247,11 +210,7 @@ def fresh(tmp_path):
         asked = tree / "asked"
         asked.unlink(missing_ok=True)
         # Started from a make, as by `make test`, a make would inherit its options.
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-        }
+        env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
         command = ["make", "setup", f"PYTHON3={python}"]
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=env)
         return done, asked.read_text() if asked.exists() else ""

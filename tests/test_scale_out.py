@@ -10,7 +10,7 @@ import torch
 
 import flatlab
 
-WORKER = textwrap.dedent('''
+WORKER = textwrap.dedent("""
     import sys, torch, torch.distributed as distributed, flatlab
     net, out, store, rows = sys.argv[1:5]
     torch.set_num_threads(1)
@@ -21,15 +21,19 @@ WORKER = textwrap.dedent('''
     run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3, store=store, progress=False)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
         torch.save({"x": run.x, "history": run.history}, out)
-''')
+""")
 
 
 def launch(tmp_path, workers, net, store=None, rows=330):
     script, out = tmp_path / "worker.py", tmp_path / f"{workers}.pt"
     script.write_text(WORKER)
-    command = [sys.executable] + (["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)] if workers > 1 else [])
+    command = [sys.executable] + (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)] if workers > 1 else []
+    )
     arguments = [str(script), net, str(out), str(store or tmp_path / f"store{workers}"), str(rows)]
-    subprocess.run([*command, *arguments], check=True, capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        [*command, *arguments], check=True, capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     return torch.load(out)
 
 
@@ -57,7 +61,10 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
     """The second worker kills itself in its third epoch; the next launch goes on from the second and ends as an undisturbed one."""
     whole = launch(tmp_path, 2, "plain-mlp")
     script = tmp_path / "dying.py"
-    script.write_text(WORKER.replace("data = flatlab.load", textwrap.dedent('''\
+    script.write_text(
+        WORKER.replace(
+            "data = flatlab.load",
+            textwrap.dedent("""\
         from flatlab.training.trainer import Problem
         real, epochs = Problem.epoch, []
         def epoch(self, *arguments):
@@ -67,13 +74,20 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(self, *arguments)
         Problem.epoch = epoch
-        data = flatlab.load'''), 1))
+        data = flatlab.load"""),
+            1,
+        )
+    )
     store = tmp_path / "dying"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    died = subprocess.run([*command, "plain-mlp", str(tmp_path / "none.pt"), str(store), "330"], capture_output=True, timeout=300,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    died = subprocess.run(
+        [*command, "plain-mlp", str(tmp_path / "none.pt"), str(store), "330"],
+        capture_output=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert died.returncode != 0 and not (tmp_path / "none.pt").exists()
-    ((key, partial, facts),) = flatlab.Store(store).runs()
+    ((_key, partial, facts),) = flatlab.Store(store).runs()
     assert partial and len(facts["history"]["epoch"]) == 2
     assert torch.equal(launch(tmp_path, 2, "plain-mlp", store)["x"], whole["x"])
 
@@ -123,6 +137,11 @@ CLUSTER = textwrap.dedent('''
 
 def test_a_node_killed_in_the_middle_of_a_sweep_changes_no_result(tmp_path):
     pytest.importorskip("ray")
-    done = subprocess.run([sys.executable, "-c", CLUSTER, str(tmp_path)], capture_output=True, text=True, timeout=500,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", CLUSTER, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert "same bits" in done.stdout, done.stderr[-3000:]

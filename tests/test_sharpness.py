@@ -28,8 +28,10 @@ class Quadratic:
 
 def quadratic(n=300, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return Quadratic(torch.rand(n, generator=generator, dtype=torch.float64),
-                     torch.randn(n, generator=generator, dtype=torch.float64))
+    return Quadratic(
+        torch.rand(n, generator=generator, dtype=torch.float64),
+        torch.randn(n, generator=generator, dtype=torch.float64),
+    )
 
 
 def classifier(batch_norm=False, seed=0):
@@ -72,7 +74,7 @@ def test_adaptive_sharpness_in_the_two_norm_finds_the_top_eigenvector():
 def test_groups_are_maximised_one_by_one_and_averaged():
     """In one dimension the maximum over an interval is at an end: by hand for every group of two rows."""
     inputs = torch.arange(1.0, 9.0, dtype=torch.float64)[:, None]
-    targets = inputs * torch.tensor([[2.0], [-2.0]]).repeat(4, 1)         # the groups pull either way
+    targets = inputs * torch.tensor([[2.0], [-2.0]]).repeat(4, 1)  # the groups pull either way
     net = nn.Linear(1, 1, bias=False).double()
     with torch.no_grad():
         net.weight.fill_(0.3)
@@ -87,7 +89,7 @@ def test_groups_are_maximised_one_by_one_and_averaged():
     assert found.rises == pytest.approx(rises)
     assert found.value == pytest.approx(sum(rises) / 4)
     assert found.stderr == pytest.approx(torch.tensor(rises).std().item() / 2)
-    assert found.value > 1.1 * flatlab.adaptive_sharpness(f, rho=0.5).value      # one direction must serve all rows there
+    assert found.value > 1.1 * flatlab.adaptive_sharpness(f, rho=0.5).value  # one direction must serve all rows there
 
 
 def test_unit_logits_make_the_scale_of_the_last_layer_irrelevant():
@@ -125,7 +127,7 @@ def test_scipy_too_keeps_zero_weights(method):
     f = quadratic()
     f.x[::3] = 0
     found = flatlab.adaptive_sharpness(f, rho=0.2, method=method)
-    assert found.value == pytest.approx(f.value(f.x) * 0.44, rel=1e-2)     # 20 iterations do not quite arrive
+    assert found.value == pytest.approx(f.value(f.x) * 0.44, rel=1e-2)  # 20 iterations do not quite arrive
 
 
 def test_average_sharpness_of_a_quadratic():
@@ -143,21 +145,27 @@ def test_the_interval_covers_95_times_in_100():
     exact = 0.02 * (f.a * f.x.square()).sum().item()
     found = [flatlab.average_sharpness(f, rho=0.2, samples=50, seed=seed) for seed in range(400)]
     covered = sum(abs(e.value - exact) < 1.96 * e.stderr for e in found) / len(found)
-    assert 0.91 < covered < 0.98                       # 0.95 within three standard errors; 50 samples make it a little less
+    assert 0.91 < covered < 0.98  # 0.95 within three standard errors; 50 samples make it a little less
 
 
 def test_results_repeat_and_the_seed_counts():
     f = flatlab.Objective(*classifier())
-    for measure in (lambda seed: flatlab.adaptive_sharpness(f, rho=0.05, group=20, seed=seed).value,
-                    lambda seed: flatlab.average_sharpness(f, samples=5, seed=seed).value,
-                    lambda seed: flatlab.sharpness(f, subspace=5, starts=3, seed=seed).percent):
+    for measure in (
+        lambda seed: flatlab.adaptive_sharpness(f, rho=0.05, group=20, seed=seed).value,
+        lambda seed: flatlab.average_sharpness(f, samples=5, seed=seed).value,
+        lambda seed: flatlab.sharpness(f, subspace=5, starts=3, seed=seed).percent,
+    ):
         assert measure(1) == measure(1) != measure(2)
 
 
 def measures(f):
-    return (lambda: flatlab.sharpness(f, starts=2), lambda: flatlab.sharpness(f, subspace=5),
-            lambda: flatlab.adaptive_sharpness(f, group=20, normalise_logits=True), lambda: flatlab.adaptive_sharpness(f, norm=2),
-            lambda: flatlab.average_sharpness(f, samples=3))
+    return (
+        lambda: flatlab.sharpness(f, starts=2),
+        lambda: flatlab.sharpness(f, subspace=5),
+        lambda: flatlab.adaptive_sharpness(f, group=20, normalise_logits=True),
+        lambda: flatlab.adaptive_sharpness(f, norm=2),
+        lambda: flatlab.average_sharpness(f, samples=3),
+    )
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -178,8 +186,11 @@ def test_a_measurement_changes_nothing_of_the_users(fails):
     def state(f):
         grads = [p.grad.clone() for p in net.parameters() if p.grad is not None]
         return [*map(torch.clone, net.state_dict().values()), *grads, f.x.clone(), torch.get_rng_state()], [
-            *(m.training for m in net.modules()), *(p.requires_grad for p in net.parameters()), *(m.training for m in f.model.modules()),
-            f.loss]
+            *(m.training for m in net.modules()),
+            *(p.requires_grad for p in net.parameters()),
+            *(m.training for m in f.model.modules()),
+            f.loss,
+        ]
 
     f = flatlab.Objective(net, split, loss=loss)
     for measure in measures(f):
@@ -192,7 +203,10 @@ def test_a_measurement_changes_nothing_of_the_users(fails):
         else:
             measure()
         after = state(f)
-        assert all(torch.equal(one, other) for one, other in zip(before[0], after[0], strict=True)) and before[1] == after[1]
+        assert (
+            all(torch.equal(one, other) for one, other in zip(before[0], after[0], strict=True))
+            and before[1] == after[1]
+        )
 
 
 def test_refusals_say_what_to_do():

@@ -39,7 +39,9 @@ def test_the_eigenpairs_of_a_known_operator():
     found = flatlab.eigenvalues(Diagonal(spectrum()), 2, tol=1e-6)
     torch.testing.assert_close(found.values, torch.tensor([7.0, 4.0], dtype=torch.float64), rtol=1e-10, atol=0)
     assert found.vectors.shape == (300, 2)
-    assert found.vectors[-1, 0].abs() == pytest.approx(1, abs=1e-5) and found.vectors[-2, 1].abs() == pytest.approx(1, abs=1e-5)
+    assert found.vectors[-1, 0].abs() == pytest.approx(1, abs=1e-5) and found.vectors[-2, 1].abs() == pytest.approx(
+        1, abs=1e-5
+    )
     assert found.converged and float(found) == found.values[0]
     smallest = flatlab.eigenvalues(Diagonal(spectrum()), which="smallest", tol=1e-6)
     assert float(smallest) == pytest.approx(-0.5, rel=1e-10)
@@ -47,6 +49,7 @@ def test_the_eigenpairs_of_a_known_operator():
 
 def test_a_gradient_helps_the_search_for_eigenvalues_and_cannot_mislead_it():
     """Along the largest eigenvector, along one that is not asked for, zero, or not finite: the value is the same."""
+
     class WithGradient(Diagonal):
         def gradient(self):
             return self.slope
@@ -68,7 +71,9 @@ def test_a_gradient_helps_the_search_for_eigenvalues_and_cannot_mislead_it():
 def test_the_eigenvalues_of_linear_regression_are_those_of_its_moment_matrix():
     """The first two are apart; the residual bounds the distance to an eigenvalue of any symmetric matrix."""
     x = data(rows=400, features=20)[0] * torch.linspace(1, 3, 20, dtype=torch.float64)
-    f = flatlab.Objective(nn.Linear(20, 1, bias=False).double(), (x, x[:, :1]), loss=lambda o, y: (o - y).square().mean())
+    f = flatlab.Objective(
+        nn.Linear(20, 1, bias=False).double(), (x, x[:, :1]), loss=lambda o, y: (o - y).square().mean()
+    )
     found = flatlab.eigenvalues(f.hessian(), 3, tol=1e-8)
     torch.testing.assert_close(found.values, torch.linalg.eigvalsh(2 / 400 * x.T @ x).flip(0)[:3], rtol=1e-10, atol=0)
 
@@ -78,7 +83,9 @@ def test_the_eigenvalues_are_those_of_the_dense_hessian(which):
     operator = flatlab.Objective(tanh_net(), data()).hessian()
     expected = torch.linalg.eigvalsh(dense(operator))
     found = flatlab.eigenvalues(operator, 4, which=which, tol=1e-8)
-    torch.testing.assert_close(found.values, expected.flip(0)[:4] if which == "largest" else expected[:4], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        found.values, expected.flip(0)[:4] if which == "largest" else expected[:4], rtol=1e-10, atol=1e-12
+    )
     assert found.method == "graph"
 
 
@@ -145,13 +152,20 @@ def test_a_multiple_of_the_operator_takes_as_many_products():
 def test_the_top_eigenvalue_of_a_layer():
     f = flatlab.Objective(tanh_net(), data())
     expected = torch.linalg.eigvalsh(dense(f.hessian())[-27:, -27:]).max()
-    assert float(flatlab.eigenvalues(f.hessian(names=["2.weight", "2.bias"]), tol=1e-6)) == pytest.approx(expected.item(), rel=1e-8)
+    assert float(flatlab.eigenvalues(f.hessian(names=["2.weight", "2.bias"]), tol=1e-6)) == pytest.approx(
+        expected.item(), rel=1e-8
+    )
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    ({"k": 0}, "k is 0: an operator of size 300"), ({"k": 301}, "k is 301"), ({"which": "LA"}, "choose 'largest' or 'smallest'"),
-    ({"k": 5, "max_products": 4}, "finding 5 eigenvalues takes at least as many products"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ({"k": 0}, "k is 0: an operator of size 300"),
+        ({"k": 301}, "k is 301"),
+        ({"which": "LA"}, "choose 'largest' or 'smallest'"),
+        ({"k": 5, "max_products": 4}, "finding 5 eigenvalues takes at least as many products"),
+    ],
+)
 def test_eigenvalues_that_cannot_be_are_refused(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         flatlab.eigenvalues(Diagonal(spectrum()), **arguments)
@@ -228,9 +242,9 @@ def test_the_moments_of_the_density_are_those_of_the_dense_hessian():
     eigenvalues = torch.linalg.eigvalsh(dense(operator))
     found = flatlab.density(operator, steps=30, probes=30)
     for power in (1, 2):
-        moments = (found.weights * found.nodes ** power).sum(1)
+        moments = (found.weights * found.nodes**power).sum(1)
         stderr = moments.std() / math.sqrt(30)
-        assert (moments.mean() - (eigenvalues ** power).mean()).abs() < 4 * stderr
+        assert (moments.mean() - (eigenvalues**power).mean()).abs() < 4 * stderr
 
 
 def test_the_density_agrees_with_curvlinops():
@@ -242,7 +256,10 @@ def test_the_density_agrees_with_curvlinops():
     net = tanh_net(torch.float32)
     ours = flatlab.density(flatlab.Objective(net, (x, y)).hessian(), steps=20, probes=40)
     operator = HessianLinearOperator(net, nn.CrossEntropyLoss(), list(net.parameters()), [(x, y)])
-    low, high = float(flatlab.eigenvalues(flatlab.Objective(net, (x, y)).hessian(), which="smallest")), ours.nodes.max().item()
+    low, high = (
+        float(flatlab.eigenvalues(flatlab.Objective(net, (x, y)).hessian(), which="smallest")),
+        ours.nodes.max().item(),
+    )
     numpy.random.seed(0)
     grid, theirs = lanczos_approximate_spectrum(operator, 20, num_points=400, num_repeats=40, boundaries=(low, high))
     grid, theirs = grid.numpy(), theirs.numpy()
@@ -252,7 +269,11 @@ def test_the_density_agrees_with_curvlinops():
 
 def test_the_standard_error_of_the_density_is_over_the_probes():
     found = flatlab.density(Rotated(spectrum(60)), steps=20, probes=5)
-    kernel = torch.exp(-0.5 * ((found.grid - found.nodes[..., None]) / found.sigma) ** 2) / found.sigma / math.sqrt(2 * math.pi)
+    kernel = (
+        torch.exp(-0.5 * ((found.grid - found.nodes[..., None]) / found.sigma) ** 2)
+        / found.sigma
+        / math.sqrt(2 * math.pi)
+    )
     each = (found.weights[..., None] * kernel).sum(1)
     torch.testing.assert_close(found.stderr, each.std(0) / math.sqrt(5))
     assert flatlab.density(Rotated(spectrum(60)), steps=20, probes=1).stderr.isnan().all()
@@ -267,7 +288,10 @@ def test_sampling_leaves_the_global_generator_alone():
 
 def test_the_same_seed_gives_the_same_bits():
     operator = flatlab.Objective(tanh_net(), data()).hessian()
-    for measure in (lambda seed: flatlab.eigenvalues(operator, seed=seed).vectors, lambda seed: flatlab.trace(operator, seed=seed).value,
-                    lambda seed: flatlab.density(operator, seed=seed).nodes):
+    for measure in (
+        lambda seed: flatlab.eigenvalues(operator, seed=seed).vectors,
+        lambda seed: flatlab.trace(operator, seed=seed).value,
+        lambda seed: flatlab.density(operator, seed=seed).nodes,
+    ):
         first, again, other = (torch.as_tensor(measure(seed)) for seed in (0, 0, 1))
         assert torch.equal(first, again) and not torch.equal(first, other)

@@ -22,7 +22,7 @@ def test_what_is_put_is_got_back(tmp_path):
     store.put("a", TENSORS, {"seed": 3, "text": "ünder"})
     tensors, facts = store.get("a")
     assert torch.equal(tensors["x"], TENSORS["x"]) and facts == {"seed": 3, "text": "ünder"}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]         # no leftovers
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]  # no leftovers
 
 
 def test_equal_identities_have_equal_keys_and_others_not():
@@ -70,9 +70,8 @@ def test_many_writers_and_readers_see_whole_files_only(tmp_path):
 
     def read():
         for _ in range(60):
-            if found := store.get("a"):
-                if not (found[0]["x"] == found[1]["number"]).all():
-                    failures.append("torn")
+            if (found := store.get("a")) and not (found[0]["x"] == found[1]["number"]).all():
+                failures.append("torn")
 
     threads = [threading.Thread(target=write, args=(k,)) for k in range(3)] + [threading.Thread(target=read)]
     [t.start() for t in threads], [t.join() for t in threads]
@@ -91,11 +90,15 @@ def test_prune_keeps_what_is_whole_and_half_finished(tmp_path):
 
 def test_weights_are_never_pickled(root):
     sources = [p.read_text() for p in (root / "flatlab").glob("*.py")]
-    assert not any(word in s for s in sources for word in ("import pickle", "allow_pickle=True", "torch.load", "torch.save"))
+    assert not any(
+        word in s for s in sources for word in ("import pickle", "allow_pickle=True", "torch.load", "torch.save")
+    )
 
 
 def test_the_default_root_is_the_environments(tmp_path):
     code = "import flatlab; print(flatlab.Store().root)"
     environment = {**os.environ, "FLATLAB_STORE": str(tmp_path)}
-    assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout.strip() == str(tmp_path)
+    assert subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    ).stdout.strip() == str(tmp_path)
     assert flatlab.Store("~/runs").root == flatlab.Store(os.path.expanduser("~/runs")).root

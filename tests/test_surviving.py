@@ -83,14 +83,16 @@ SWEEP = textwrap.dedent('''
 
 
 def test_a_hundred_kills_change_no_bit(tmp_path, record_property):
-    done = subprocess.run([sys.executable, "-c", SWEEP, str(tmp_path), "100"], capture_output=True, text=True, timeout=400)
+    done = subprocess.run(
+        [sys.executable, "-c", SWEEP, str(tmp_path), "100"], capture_output=True, text=True, timeout=400
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     record_property("kills", done.stdout.strip())
     kills, sweeps = map(int, re.match(r"(\d+) kills over (\d+) sweeps", done.stdout).groups())
     assert kills == 100 and sweeps > 1
 
 
-SIDE_BY_SIDE = textwrap.dedent('''
+SIDE_BY_SIDE = textwrap.dedent("""
     from flatlab.study.engines import carry_out_all
     from flatlab.study.jobs import Job
     from flatlab.training.store import Store
@@ -98,14 +100,16 @@ SIDE_BY_SIDE = textwrap.dedent('''
 
     jobs = [Job("mlp", "digits", seed, Recipe(batch_size=10, epochs=100000)) for seed in range(2)]
     carry_out_all(jobs, Store(), workers=2, progress=False)
-''')
+""")
 
 
-@pytest.mark.parametrize("command", [["-c", SIDE_BY_SIDE], [str(ROOT / "book" / "runs.py")]], ids=["a plan", "the book's runs"])
+@pytest.mark.parametrize(
+    "command", [["-c", SIDE_BY_SIDE], [str(ROOT / "book" / "runs.py")]], ids=["a plan", "the book's runs"]
+)
 def test_a_killed_sweep_leaves_no_process_behind(command, tmp_path):
     sweep = subprocess.Popen([sys.executable, *command], env={**os.environ, "FLATLAB_STORE": str(tmp_path)})
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("*.partial"))) < min(2, os.cpu_count()):        # the workers are training
+    while len(list(tmp_path.glob("*.partial"))) < min(2, os.cpu_count()):  # the workers are training
         assert time.monotonic() < deadline and sweep.poll() is None
         time.sleep(0.1)
     workers = psutil.Process(sweep.pid).children(recursive=True)
@@ -121,7 +125,12 @@ COMMAND = [sys.executable, "-m", "flatlab", "train", "mlp", "digits", "--batch-s
 
 
 def test_two_sweeps_at_once_on_one_store_agree(tmp_path):
-    both = [subprocess.Popen([*COMMAND, "--store", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            [*COMMAND, "--store", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     said = [process.communicate(timeout=200) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert said[0][0] == said[1][0]

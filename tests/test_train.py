@@ -27,10 +27,16 @@ def train(net, data, **changes):
     return flatlab.train(net, data, **{"batch_size": 50, "epochs": 3, "progress": False, **changes})
 
 
-@pytest.mark.parametrize("name, make", {
-    "adam": lambda p: torch.optim.Adam(p, lr=1e-3), "sgd": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9),
-    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3), "rprop": lambda p: torch.optim.Rprop(p, lr=1e-3),
-    "adagrad": lambda p: torch.optim.Adagrad(p, lr=1e-3)}.items())
+@pytest.mark.parametrize(
+    "name, make",
+    {
+        "adam": lambda p: torch.optim.Adam(p, lr=1e-3),
+        "sgd": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-3),
+        "rprop": lambda p: torch.optim.Rprop(p, lr=1e-3),
+        "adagrad": lambda p: torch.optim.Adagrad(p, lr=1e-3),
+    }.items(),
+)
 def test_it_is_torchs_own_loop_in_float64(data, name, make):
     """The plain loop over separate parameters, written out: the flat vector and the fused step change nothing."""
     data = flatlab.Data(data.name, 10, *(flatlab.Split(s.x.double(), s.y) for s in (data.train, data.test)))
@@ -45,12 +51,18 @@ def test_it_is_torchs_own_loop_in_float64(data, name, make):
             cross_entropy(plain(data.train.x[batch]), data.train.y[batch]).backward()
             optimizer.step()
     x = torch.cat([p.detach().flatten() for p in plain.parameters()])
-    torch.testing.assert_close(run.x, x, rtol=0, atol=1e-7)        # rounding differs, and is divided by small gradients
+    torch.testing.assert_close(run.x, x, rtol=0, atol=1e-7)  # rounding differs, and is divided by small gradients
 
 
 def test_defaults_are_the_papers():
     recipe = flatlab.Recipe()
-    assert (recipe.batch_size, recipe.epochs, recipe.optimizer, recipe.lr, recipe.weight_decay) == (256, 100, "adam", 1e-3, 0)
+    assert (recipe.batch_size, recipe.epochs, recipe.optimizer, recipe.lr, recipe.weight_decay) == (
+        256,
+        100,
+        "adam",
+        1e-3,
+        0,
+    )
     assert flatlab.Recipe(batch_size=0.10).rows(60_000) == 6000
     assert len(batch_sizes(60_000, 256)) == 235 and len(batch_sizes(60_000, 6000)) == 10
 
@@ -64,7 +76,9 @@ def test_every_row_is_used_once_an_epoch_and_no_row_is_left_alone():
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(data):
     a, b, c = (train("mlp", data, seed=s) for s in (0, 0, 1))
     assert torch.equal(a.x, b.x) and torch.equal(a.x0, b.x0)
-    assert {k: v for k, v in a.history.items() if k != "seconds"} == {k: v for k, v in b.history.items() if k != "seconds"}
+    assert {k: v for k, v in a.history.items() if k != "seconds"} == {
+        k: v for k, v in b.history.items() if k != "seconds"
+    }
     assert not torch.equal(a.x0, c.x0) and not torch.equal(a.x, c.x)
 
 
@@ -91,7 +105,7 @@ def test_the_users_net_data_and_generator_are_left_alone(data):
     assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values()))
     assert all(p.grad is None for p in net.parameters()) and torch.equal(state, torch.random.get_rng_state())
     assert flatlab.Data(data.name, 10, data.train, data.test).digest == digest
-    assert torch.equal(run.model()[1].bias, net[1].bias)                     # frozen: not trained
+    assert torch.equal(run.model()[1].bias, net[1].bias)  # frozen: not trained
     assert not torch.equal(run.model()[1].weight, net[1].weight)
 
 
@@ -117,7 +131,9 @@ def test_bf16_trains_about_as_well(data):
 def test_a_finished_run_is_read_and_any_changed_ingredient_is_another_run(data, tmp_path):
     first = train("mlp", data, store=tmp_path)
     again = train("mlp", data, store=tmp_path)
-    assert torch.equal(first.x, again.x) and first.history == again.history   # also the seconds: it was not trained again
+    assert (
+        torch.equal(first.x, again.x) and first.history == again.history
+    )  # also the seconds: it was not trained again
     for change in ({"seed": 1}, {"lr": 2e-3}, {"batch_size": 60}, {"epochs": 2}, {"x0": first.x}):
         train("mlp", data, store=tmp_path, **change)
     train("mlp", data.subset(299), store=tmp_path)
@@ -152,7 +168,9 @@ class Thrice(Twice):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop", "adagrad", "rprop"])
 def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch, optimizer):
     """With running averages and dropout, so that buffers and random numbers are part of it."""
-    net = nn.Sequential(*list(flatlab.build("mlp", data, running_averages=True))[:-1], nn.Dropout(0.5), nn.Linear(256, 10))
+    net = nn.Sequential(
+        *list(flatlab.build("mlp", data, running_averages=True))[:-1], nn.Dropout(0.5), nn.Linear(256, 10)
+    )
     options = {"optimizer": optimizer, "momentum": 0.9 if optimizer == "sgd" else 0.0, "epochs": 5}
     whole = train(net, data, **options)
     real, calls = Problem.epoch, []
@@ -168,7 +186,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch
         train(net, data, store=tmp_path, **options)
     assert [p.suffix for p in tmp_path.iterdir()] == [".partial"]
     resumed = train(net, data, store=tmp_path, **options)
-    assert len(calls) == 4 + 2                                    # three epochs were kept
+    assert len(calls) == 4 + 2  # three epochs were kept
     assert torch.equal(whole.x, resumed.x) and torch.equal(whole.x0, resumed.x0)
     assert all(torch.equal(whole.buffers[k], resumed.buffers[k]) for k in whole.buffers)
     assert whole.history["test_loss"] == resumed.history["test_loss"]
@@ -189,7 +207,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(data, tmp_path):
         process = subprocess.Popen([sys.executable, "-c", SWEEP.format(store=tmp_path)], env=environment)
         deadline = time.time() + 60
         while kills < 5 and process.poll() is None and not any(tmp_path.glob("*.partial")) and time.time() < deadline:
-            time.sleep(0.005)                                     # let it start, then strike
+            time.sleep(0.005)  # let it start, then strike
         if kills < 5:
             time.sleep(chance.random() * 0.3)
             process.send_signal(signal.SIGKILL)
@@ -206,8 +224,10 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(data, tmp_path):
 def test_refusals_say_what_to_do(data):
     for message, call in {
         "optimizer is 'lion': choose": lambda: flatlab.Recipe(optimizer="lion"),
-        "batch_size is 0": lambda: flatlab.Recipe(batch_size=0), "batch_size is 1.5": lambda: flatlab.Recipe(batch_size=1.5),
-        "lr is 0": lambda: flatlab.Recipe(lr=0), "momentum is for": lambda: flatlab.Recipe(momentum=0.9),
+        "batch_size is 0": lambda: flatlab.Recipe(batch_size=0),
+        "batch_size is 1.5": lambda: flatlab.Recipe(batch_size=1.5),
+        "lr is 0": lambda: flatlab.Recipe(lr=0),
+        "momentum is for": lambda: flatlab.Recipe(momentum=0.9),
         "rprop looks at signs": lambda: flatlab.Recipe(optimizer="rprop", weight_decay=1e-4),
         "only 300 rows": lambda: train("mlp", data, batch_size=301),
         "nothing to normalise": lambda: train("mlp", data, batch_size=1),

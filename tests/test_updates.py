@@ -82,7 +82,9 @@ def test_stability_adds_the_divergence_under_noise(net, data):
     noisy = x + 0.2 * torch.randn_like(x)
 
     def loss(outputs, y):
-        return cross_entropy(outputs, y) + kl_div(net(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True)
+        return cross_entropy(outputs, y) + kl_div(
+            net(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True
+        )
 
     expected = flat(net) - LR * gradient(net, x, y, loss)
     torch.testing.assert_close(one_step(net, data, "stability", strength=0.2)[0], expected, rtol=0, atol=1e-12)
@@ -105,7 +107,9 @@ def test_noise_in_the_gradient_has_mean_zero_and_its_length(net, data):
     plain = one_step(net, data, "plain")[0]
     steps = torch.stack([one_step(net, data, "noisy_gradient", seed, strength=0.5)[0] - plain for seed in range(100)])
     assert steps.mean(0).norm() < 5 * steps.norm(dim=1).mean() / 10
-    assert steps.norm(dim=1).mean() == pytest.approx(LR * 0.5 * gradient(net, data.train.x, data.train.y).norm().item(), rel=0.02)
+    assert steps.norm(dim=1).mean() == pytest.approx(
+        LR * 0.5 * gradient(net, data.train.x, data.train.y).norm().item(), rel=0.02
+    )
 
 
 def test_noise_in_the_iterate_moves_where_the_gradient_is_taken_and_not_where_the_step_begins(net, data):
@@ -130,7 +134,9 @@ def test_noisy_inputs_and_labels_are_the_plain_step_on_other_data(net, data):
 
 def test_l1_pulls_every_coordinate_towards_zero(net, data):
     plain = one_step(net, data, "plain")[0]
-    torch.testing.assert_close(one_step(net, data, "plain", l1=0.01)[0], plain - LR * 0.01 * flat(net).sign(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        one_step(net, data, "plain", l1=0.01)[0], plain - LR * 0.01 * flat(net).sign(), rtol=0, atol=1e-12
+    )
 
 
 def test_every_update_with_a_strength_has_a_default():
@@ -138,7 +144,9 @@ def test_every_update_with_a_strength_has_a_default():
 
 
 def run(net, data, **changes):
-    return flatlab.train(net, data, **{"batch_size": 10, "epochs": 4, "optimizer": "sgd", "lr": LR, "progress": False, **changes})
+    return flatlab.train(
+        net, data, **{"batch_size": 10, "epochs": 4, "optimizer": "sgd", "lr": LR, "progress": False, **changes}
+    )
 
 
 def test_a_growing_batch_makes_fewer_updates_each_epoch(net, data):
@@ -159,7 +167,7 @@ def test_kept_points_are_the_ends_of_shorter_runs_also_after_a_resume(net, data,
     kept = run(net, data, keep=(0, 2), store=tmp_path)
     assert torch.equal(kept.points[0], kept.x0) and torch.equal(kept.points[2], run(net, data, epochs=2).x)
     assert list(kept.points) == [0, 2]
-    more = run(net, data, keep=(3,), store=tmp_path)               # trained again, and the old points are not lost
+    more = run(net, data, keep=(3,), store=tmp_path)  # trained again, and the old points are not lost
     assert list(more.points) == [3] and torch.equal(more.x, kept.x)
     (file,) = tmp_path.iterdir()
     written = file.stat().st_mtime_ns
@@ -176,14 +184,19 @@ def test_augmented_images_are_turned_and_moved_no_further_than_the_paper_says():
     torch.manual_seed(0)
     moved = augmented(images)
     assert moved.shape == images.shape
-    place = torch.stack([(moved.flatten(1) * torch.arange(33).repeat_interleave(33)).sum(1), (moved.flatten(1) * torch.arange(33).repeat(33)).sum(1)])
+    place = torch.stack(
+        [
+            (moved.flatten(1) * torch.arange(33).repeat_interleave(33)).sum(1),
+            (moved.flatten(1) * torch.arange(33).repeat(33)).sum(1),
+        ]
+    )
     away = (place / moved.flatten(1).sum(1) - 16).abs()
     assert away.max() <= 0.2 * 33 + 1 and away.max() > 5 and away.mean() == pytest.approx(3.3, abs=0.5)
 
 
 def test_half_of_the_augmented_images_are_reflected():
     images = torch.zeros(400, 1, 32, 32)
-    images[:, :, :, :16] = 1                                       # bright on the left
+    images[:, :, :, :16] = 1  # bright on the left
     torch.manual_seed(0)
     right = (augmented(images)[:, 0, :, 16:].mean((1, 2)) > 0.5).float().mean()
     assert 0.4 < right < 0.6
@@ -194,10 +207,16 @@ def test_only_images_are_augmented(net, data):
         run(net, data, augmentation=True)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"strength": 0.1}, "plain has none"), ({"update": "sam", "strength": -1.0}, "must be above 0"), ({"growth": 0.5}, "growth is 1 or more"),
-    ({"decay": -1.0}, "the others 0 or more"), ({"update": "magic"}, "choose one of plain, sam"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"strength": 0.1}, "plain has none"),
+        ({"update": "sam", "strength": -1.0}, "must be above 0"),
+        ({"growth": 0.5}, "growth is 1 or more"),
+        ({"decay": -1.0}, "the others 0 or more"),
+        ({"update": "magic"}, "choose one of plain, sam"),
+    ],
+)
 def test_a_recipe_that_makes_no_sense_is_refused(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         flatlab.Recipe(**changes)

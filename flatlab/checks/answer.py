@@ -32,13 +32,15 @@ class Wrong(Exception):
 
 def check(examine):
     """Turn examine(student), which raises Wrong, into a check that returns a `Verdict` and never raises."""
+
     @functools.wraps(examine)
     def verdict(student):
         try:
             examine(student)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a student's code raises
             return Verdict(False, f"{examine.__name__}: {sentence(error)}")
         return Verdict(True, f"{examine.__name__}: right on the public problem.")
+
     return verdict
 
 
@@ -47,7 +49,7 @@ def attempt():
     """Run an experiment that calls a student's function; where that stops, say so in one line instead of a traceback."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a student's code raises
         print("✗", sentence(error))
 
 
@@ -80,9 +82,13 @@ def numbers(answer, shape, meaning):
 
 def match(answer, right, mistakes, otherwise):
     """Nothing if the answer is right; else the hint of the first mistake that gives this answer."""
+
     def same(value):
         value = torch.as_tensor(value).double()
-        return torch.allclose(answer, value, rtol=1e-3, atol=1e-6 * float(1e-9 + torch.as_tensor(right).double().abs().max()))
+        return torch.allclose(
+            answer, value, rtol=1e-3, atol=1e-6 * float(1e-9 + torch.as_tensor(right).double().abs().max())
+        )
+
     if not same(right):
         raise Wrong(next((hint for value, hint in mistakes if same(value)), otherwise))
 

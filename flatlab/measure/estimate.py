@@ -32,6 +32,7 @@ def interval(values):
     It assumes that the seeds' values scatter like a normal distribution.
     """
     from scipy.stats import t
+
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), math.nan

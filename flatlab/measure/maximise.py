@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-PAIRS = 5                                          # steps that L-BFGS remembers; 3 to 20 are usual, and each is two vectors of size n
+PAIRS = 5  # steps that L-BFGS remembers; 3 to 20 are usual, and each is two vectors of size n
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Maximum:
     `float(maximum)` is the value.
     """
 
-    value: float                                   # f at .x
-    x: torch.Tensor = field(repr=False)            # (n,)
-    evaluations: int                               # of f and its gradient, over all starts
-    history: tuple = field(repr=False)             # the best value after each evaluation; the first is f at the centre
-    at_bound: float                                # share of the p coordinates that lie on the boundary; for a ball 0 or 1
-    converged: bool                                # the first-order conditions hold, or nothing better was found in reach
+    value: float  # f at .x
+    x: torch.Tensor = field(repr=False)  # (n,)
+    evaluations: int  # of f and its gradient, over all starts
+    history: tuple = field(repr=False)  # the best value after each evaluation; the first is f at the centre
+    at_bound: float  # share of the p coordinates that lie on the boundary; for a ball 0 or 1
+    converged: bool  # the first-order conditions hold, or nothing better was found in reach
     method: str
 
     def __float__(self):
@@ -58,12 +58,21 @@ def maximise(f, region, *, method="lbfgs", steps=10, starts=1, seed=0):
         if count < 1:
             raise ValueError(f"{name} is {count}: take at least one.")
     if "scipy" in method and region.norm != math.inf:
-        raise ValueError(f"method {method!r} knows boxes only, and this region is a ball: choose lbfgs, apgd, vertex or best.")
+        raise ValueError(
+            f"method {method!r} knows boxes only, and this region is a ball: choose lbfgs, apgd, vertex or best."
+        )
     search = _Search(f, region)
     for start in range(starts):
         search.run(METHODS[method], region.random(seed + start) if start else torch.zeros_like(region.radius), steps)
-    return Maximum(search.value, region.point(search.best), len(search.history), tuple(search.history),
-                   region.at_bound(search.best), search.converged, method)
+    return Maximum(
+        search.value,
+        region.point(search.best),
+        len(search.history),
+        tuple(search.history),
+        region.at_bound(search.best),
+        search.converged,
+        method,
+    )
 
 
 class _Search:
@@ -78,7 +87,9 @@ class _Search:
         value, gradient = self.f.gradient(self.region.point(u))
         if not abs(value) < math.inf:
             if not self.history:
-                raise FloatingPointError(f"the loss at the region's centre is {value}: a maximum is sought where the loss is finite.")
+                raise FloatingPointError(
+                    f"the loss at the region's centre is {value}: a maximum is sought where the loss is finite."
+                )
             value = -math.inf
         if value > self.value:
             self.value, self.best = value, u
@@ -162,7 +173,7 @@ def _aim(region, u, gradient, new, new_gradient):
     if region.norm != math.inf:
         return vertex, growth
     rose, falls = slopes.clamp_(min=0), new_slopes.neg_().clamp_(min=0)
-    turned = torch.minimum(rose, falls).sign_()                   # 1 or 0: with a mask all this takes several times as long
+    turned = torch.minimum(rose, falls).sign_()  # 1 or 0: with a mask all this takes several times as long
     share = rose.div_(falls.add_(rose).clamp_(min=torch.finfo(u.dtype).tiny))
     return vertex.lerp_(torch.lerp(u, new, share, out=share), turned), growth
 
@@ -258,26 +269,39 @@ def _scipy(search, u, steps):
     Its first step is about the gradient itself and its stopping rule an absolute one, so the answer depends on the scale of the
     loss: at a well-trained point it can return the centre. Kept for comparison.
     """
-    radius = search.region.radius.double().clamp_min(1e-300)      # a coordinate of radius 0 stays put, and has gradient 0
+    radius = search.region.radius.double().clamp_min(1e-300)  # a coordinate of radius 0 stays put, and has gradient 0
     return _lbfgs_b(search, u, search(u), radius, 0.0, 1.0, maxiter=steps)
 
 
 def _scipy_scaled(search, u, steps):
     """scipy's L-BFGS-B in u, on (h - h(u0)) / mean |grad h(u0)|, with tolerances that cannot stop it at once."""
     value, gradient = first = search(u)
-    return _lbfgs_b(search, u, first, 1.0, value, gradient.abs().mean().item() or 1.0, maxiter=steps, ftol=1e-12, gtol=1e-12)
+    return _lbfgs_b(
+        search, u, first, 1.0, value, gradient.abs().mean().item() or 1.0, maxiter=steps, ftol=1e-12, gtol=1e-12
+    )
 
 
 def _lbfgs_b(search, u, first, unit, base, scale, **options):
     """Minimise -(h - base) / scale by scipy's L-BFGS-B in the variables unit * u; `first` is h and its gradient at u."""
     from scipy.optimize import Bounds, minimize  # an extra: the default path does without scipy
+
     begin, bound = (unit * u.double()).cpu().numpy(), (unit * torch.ones_like(u, dtype=torch.float64)).cpu().numpy()
 
     def negative(v):
         value, gradient = first if (v == begin).all() else search((torch.from_numpy(v).to(u.device) / unit).to(u.dtype))
         return (base - value) / scale, (-gradient.double() / unit / scale).cpu().numpy()
 
-    return minimize(negative, begin, jac=True, method="L-BFGS-B", bounds=Bounds(-bound, bound), options=options).status == 0
+    return (
+        minimize(negative, begin, jac=True, method="L-BFGS-B", bounds=Bounds(-bound, bound), options=options).status
+        == 0
+    )
 
 
-METHODS = {"lbfgs": _lbfgs, "apgd": _apgd, "vertex": _vertex, "best": _best, "scipy": _scipy, "scipy-scaled": _scipy_scaled}
+METHODS = {
+    "lbfgs": _lbfgs,
+    "apgd": _apgd,
+    "vertex": _vertex,
+    "best": _best,
+    "scipy": _scipy,
+    "scipy-scaled": _scipy_scaled,
+}

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatlab.measure.estimate import Estimate
 
-HELD = 2**24                         # most numbers in the per-example gradients held at once
+HELD = 2**24  # most numbers in the per-example gradients held at once
 
 
 def noise_scale(f, x=None, *, small, big, samples=50, seed=0):
@@ -44,18 +44,22 @@ def noise_scale(f, x=None, *, small, big, samples=50, seed=0):
     in the appendix [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
     """
     if not 1 <= small < big <= f.rows:
-        raise ValueError(f"small is {small} and big is {big}: they are numbers of rows, "
-                         f"1 <= small < big <= {f.rows:,}.")
+        raise ValueError(
+            f"small is {small} and big is {big}: they are numbers of rows, 1 <= small < big <= {f.rows:,}."
+        )
     x = f.x if x is None else x
     draw = _draws(f, small, samples, seed)
     of_small, of_big = torch.stack([_two_lengths(f, x, draw(big), small) for _ in range(samples)]).T
-    variance = (of_small - of_big) / (_share(f, small) - _share(f, big))          # tr(S)
-    signal = of_big - variance * _share(f, big)          # |G|^2
+    variance = (of_small - of_big) / (_share(f, small) - _share(f, big))  # tr(S)
+    signal = of_big - variance * _share(f, big)  # |G|^2
     scale, length = _ratio(variance, signal), Estimate.mean(signal)
     if length.value <= 1.96 * length.stderr:
-        warnings.warn(f"|G|^2 is estimated as {length.value:.2g} +- {1.96 * length.stderr:.2g} and may be zero, "
-                      "so nothing bounds the noise scale: take a larger big, or more samples.",
-                      RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"|G|^2 is estimated as {length.value:.2g} +- {1.96 * length.stderr:.2g} and may be zero, "
+            "so nothing bounds the noise scale: take a larger big, or more samples.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return scale
 
 
@@ -65,7 +69,7 @@ def _two_lengths(f, x, rows, small):
     for part in rows.split(small):
         gradient = f.subset(part).gradient(x)[1]
         mean.add_(gradient, alpha=len(part) / len(rows))
-        if len(part) == small:          # the last may be shorter
+        if len(part) == small:  # the last may be shorter
             lengths.append(_square(gradient))
     return torch.stack([torch.stack(lengths).mean(), _square(mean)])
 
@@ -124,8 +128,12 @@ def hessian_noise_scale(f, x=None, *, batch_size=32, samples=100, seed=0):
 
     along = curvature(full)
     if along <= 0:
-        warnings.warn(f"G^T H G is {along:.2g}: the loss does not bend up along the gradient, so this noise "
-                      "scale implies no batch size.", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"G^T H G is {along:.2g}: the loss does not bend up along the gradient, so this noise "
+            "scale implies no batch size.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     noise = torch.stack([curvature(f.subset(draw(batch_size)).gradient(x)[1] - full) for _ in range(samples)])
     return _ratio(noise / _share(f, batch_size), along.expand(samples))
 
@@ -155,19 +163,20 @@ def gradient_variance(f, x=None, *, samples=None, seed=0):
         for rows in zip(inputs.split(held), targets.split(held)):
             lengths.append(_square(_per_example(f, x, *rows) - full))
     mean = Estimate.mean(_finite(torch.cat(lengths)))
-    unseen = 1 - drawn.rows / f.rows          # of a finite population
+    unseen = 1 - drawn.rows / f.rows  # of a finite population
     return Estimate(mean.value, mean.stderr * sqrt(unseen) if unseen else 0.0, mean.samples)
 
 
 def _per_example(f, x, inputs, targets):
     """Every row's own gradient, of shape (rows, n)."""
+
     def gradient(one, target):
         return grad(lambda x: f.loss(f.outputs(x, one[None]), target[None]))(x)
 
-    with sdpa_kernel(SDPBackend.MATH):                   # vmap has no rule for the fused attention
+    with sdpa_kernel(SDPBackend.MATH):  # vmap has no rule for the fused attention
         try:
             return vmap(gradient)(inputs, targets)
-        except RuntimeError:                             # nor for some other layers
+        except RuntimeError:  # nor for some other layers
             return torch.stack([gradient(*row) for row in zip(inputs, targets)])
 
 
@@ -177,15 +186,17 @@ def _draws(f, smallest, samples, seed):
         raise ValueError(f"samples is {samples}: a standard error takes 2 or more.")
     if smallest == 1:
         _refuse_single_rows(f)
-    f.subset([])          # refuses data in batches
+    f.subset([])  # refuses data in batches
     generator = torch.Generator().manual_seed(seed)
     return lambda rows: torch.randperm(f.rows, generator=generator)[:rows]
 
 
 def _refuse_single_rows(f):
     if f.batch_norm != "frozen" and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in f.model.modules()):
-        raise ValueError(f"with batch_norm={f.batch_norm!r} a row's loss depends on other rows, so it has no "
-                         "gradient of its own: take batches of 2 rows or more, or batch_norm='frozen'.")
+        raise ValueError(
+            f"with batch_norm={f.batch_norm!r} a row's loss depends on other rows, so it has no "
+            "gradient of its own: take batches of 2 rows or more, or batch_norm='frozen'."
+        )
 
 
 def _share(f, m):

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-ALPHAS = tuple(k / 8 - 1 for k in range(25))                      # linspace(-1, 2, 25), the paper's, exactly
-CURVE = tuple(k / 24 for k in range(25))                          # linspace(0, 1, 25)
-PLANE = tuple(k / 10 for k in range(-10, 11))                     # linspace(-1, 1, 21), with 0 exactly
+ALPHAS = tuple(k / 8 - 1 for k in range(25))  # linspace(-1, 2, 25), the paper's, exactly
+CURVE = tuple(k / 24 for k in range(25))  # linspace(0, 1, 25)
+PLANE = tuple(k / 10 for k in range(-10, 11))  # linspace(-1, 1, 21), with 0 exactly
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Path:
     alphas: tuple
     loss: tuple
     accuracy: tuple
-    kind: str                                                     # "line", "arc" or "curve"
+    kind: str  # "line", "arc" or "curve"
     batch_norm: str
-    middle: torch.Tensor | None = field(default=None, repr=False, compare=False)   # (n,) what a curve learned
+    middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
 
     def barrier(self):
         """max over alpha in [0, 1] of f(alpha) - ((1 - alpha) f(0) + alpha f(1)): how far the path rises
@@ -29,8 +29,9 @@ class Path:
         loss = dict(zip(self.alphas, self.loss))
         if 0 not in loss or 1 not in loss:
             raise ValueError("the barrier lies between alpha = 0 and alpha = 1: have both among the alphas.")
-        return max(value - ((1 - alpha) * loss[0] + alpha * loss[1])
-                   for alpha, value in loss.items() if 0 <= alpha <= 1)
+        return max(
+            value - ((1 - alpha) * loss[0] + alpha * loss[1]) for alpha, value in loss.items() if 0 <= alpha <= 1
+        )
 
     def __float__(self):
         return self.barrier()
@@ -50,7 +51,7 @@ class Surface:
         """The largest loss minus that at (0, 0). Raises ValueError where (0, 0) is not on the grid."""
         if 0 not in self.alphas or 0 not in self.betas:
             raise ValueError("the rise counts from alpha = beta = 0: have 0 among the alphas and the betas.")
-        loss = torch.tensor(self.loss, dtype=torch.float64)       # its maximum is nan where one of them is
+        loss = torch.tensor(self.loss, dtype=torch.float64)  # its maximum is nan where one of them is
         return (loss.max() - loss[self.alphas.index(0), self.betas.index(0)]).item()
 
     def __float__(self):
@@ -61,10 +62,10 @@ class Surface:
 class Triangle:
     """How two points lie as seen from a third. `float(triangle)` is the ratio of their distances from it."""
 
-    a: float                                                      # |a - x0|
-    b: float                                                      # |b - x0|
-    ab: float                                                     # |a - b|
-    degrees: float                                                # the angle at x0, 0 to 180
+    a: float  # |a - x0|
+    b: float  # |b - x0|
+    ab: float  # |a - b|
+    degrees: float  # the angle at x0, 0 to 180
 
     @property
     def ratio(self):
@@ -163,8 +164,9 @@ def plane(f, x, directions=None, alphas=PLANE, betas=None, *, through=None):
     alphas = _numbers(alphas)
     betas = alphas if betas is None else _numbers(betas)
     own = (lambda alpha, beta: 1) if through is None else (lambda alpha, beta: 1 - alpha - beta)
-    values = [[f.loss_and_accuracy(_sum((own(alpha, beta), alpha, beta), (x, *two))) for beta in betas]
-              for alpha in alphas]
+    values = [
+        [f.loss_and_accuracy(_sum((own(alpha, beta), alpha, beta), (x, *two))) for beta in betas] for alpha in alphas
+    ]
     loss, accuracy = (tuple(tuple(value[part] for value in row) for row in values) for part in (0, 1))
     return Surface(alphas, betas, loss, accuracy, f.batch_norm)
 
@@ -213,8 +215,9 @@ def triangle(x0, a, b):
     x0, a, b = (point.detach().double() for point in (x0, a, b))
     (to_a, u), (to_b, v), (between, _) = map(_length_and_unit, (a - x0, b - x0, a - b))
     if not all(0 < length < math.inf for length in (to_a, to_b, between)):
-        raise ValueError(f"x0, a and b are {to_a:g}, {to_b:g} and {between:g} apart: "
-                         "pass three finite points, no two of them equal.")
+        raise ValueError(
+            f"x0, a and b are {to_a:g}, {to_b:g} and {between:g} apart: pass three finite points, no two of them equal."
+        )
     return Triangle(to_a, to_b, between, 2 * torch.atan2((u - v).norm(), (u + v).norm()).rad2deg().item())
 
 
@@ -224,7 +227,7 @@ def _cosine(alpha):
 
 
 def _bezier(t):
-    return (1 - t) ** 2, 2 * t * (1 - t), t ** 2
+    return (1 - t) ** 2, 2 * t * (1 - t), t**2
 
 
 def _path(f, points, alphas, kind, weights, middle=None):
@@ -252,7 +255,7 @@ def _around(weight, count, normalise, generator):
     for k in range(count):
         draw = torch.randn(filters.shape, generator=generator, device=weight.device, dtype=torch.float64)
         rest = draw if k < filters.shape[1] else torch.zeros_like(draw)
-        for unit in 2 * units:                                    # Gram-Schmidt; twice is enough (Kahan)
+        for unit in 2 * units:  # Gram-Schmidt; twice is enough (Kahan)
             rest = rest - (rest * unit).sum(1, keepdim=True) * unit
         units.append(nn.functional.normalize(rest, dim=1))
         parts.append((filters if normalise else draw).norm(dim=1, keepdim=True) * units[k])
@@ -270,8 +273,11 @@ def _check_points(*points):
     """Refuse points of different sizes: torch would stretch one of them to fit."""
     kinds = {(tuple(p.shape), p.dtype, p.device) if torch.is_tensor(p) else type(p) for p in points}
     if len(kinds) > 1 or not torch.is_tensor(points[0]) or points[0].dim() != 1:
-        raise ValueError("points and directions must be vectors of one size, type and device, but these are "
-                         + " and ".join(sorted(map(str, kinds))) + ".")
+        raise ValueError(
+            "points and directions must be vectors of one size, type and device, but these are "
+            + " and ".join(sorted(map(str, kinds)))
+            + "."
+        )
 
 
 def _numbers(alphas):

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import torch
 
-HELD = 2**28                                       # numbers of A that are kept in memory (1 GiB in float32); else drawn at each use
-BLOCK = 2**24                                      # numbers of A drawn at once
+HELD = 2**28  # numbers of A that are kept in memory (1 GiB in float32); else drawn at each use
+BLOCK = 2**24  # numbers of A drawn at once
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Region:
     A search works in u = z / radius, where the region is the unit ball of its norm. A coordinate whose radius is 0 stays put.
     """
 
-    x: torch.Tensor                                # (n,)
-    radius: torch.Tensor                           # (p,), none negative
+    x: torch.Tensor  # (n,)
+    radius: torch.Tensor  # (p,), none negative
     subspace: "Subspace | None" = None
     norm: float = math.inf
 
     def __post_init__(self):
         if self.norm not in (2, math.inf):
-            raise ValueError(f"norm is {self.norm!r}: choose 2 for a ball or \"inf\" for a box.")
+            raise ValueError(f'norm is {self.norm!r}: choose 2 for a ball or "inf" for a box.')
 
     def point(self, u):
         """x + A (r u)."""
@@ -47,9 +47,13 @@ class Region:
         """
         if self.norm == math.inf:
             vertex = gradient.sign()
-            return vertex if vertex.count_nonzero() == len(vertex) else vertex.addcmul_(1 - vertex.abs(), self._stand_in.sign())
+            return (
+                vertex
+                if vertex.count_nonzero() == len(vertex)
+                else vertex.addcmul_(1 - vertex.abs(), self._stand_in.sign())
+            )
         gradient = gradient if gradient.any() else self._stand_in
-        gradient = gradient / gradient.abs().max()                # so that no square underflows
+        gradient = gradient / gradient.abs().max()  # so that no square underflows
         return gradient / gradient.norm()
 
     @cached_property

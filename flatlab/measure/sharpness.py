@@ -16,13 +16,13 @@ from flatlab.measure.region import Region, box
 class Sharpness:
     """phi = 100 (peak - base) / (1 + base). `float(sharpness)` is phi, in percent."""
 
-    percent: float                                 # phi, a lower bound
-    base: float                                    # f(x)
-    peak: float                                    # the largest value found in the box
+    percent: float  # phi, a lower bound
+    base: float  # f(x)
+    peak: float  # the largest value found in the box
     eps: float
-    subspace: int | None                           # p, or None for the full space
-    batch_norm: str                                # the objective's choice; it changes phi by an order of magnitude
-    seed: int                                      # of the subspace
+    subspace: int | None  # p, or None for the full space
+    batch_norm: str  # the objective's choice; it changes phi by an order of magnitude
+    seed: int  # of the subspace
     maximum: Maximum = field(repr=False)
 
     def __float__(self):
@@ -30,8 +30,10 @@ class Sharpness:
 
     def __str__(self):
         space = "full space" if self.subspace is None else f"{self.subspace} random dimensions"
-        return (f"phi({self.eps:g}) >= {self.percent:.4g} %  (f rises from {self.base:.4g} to {self.peak:.4g}; {space}, "
-                f"BatchNorm {self.batch_norm}, {self.maximum.evaluations} evaluations)")
+        return (
+            f"phi({self.eps:g}) >= {self.percent:.4g} %  (f rises from {self.base:.4g} to {self.peak:.4g}; {space}, "
+            f"BatchNorm {self.batch_norm}, {self.maximum.evaluations} evaluations)"
+        )
 
 
 def sharpness(f, x=None, eps=1e-3, *, subspace=None, method="lbfgs", steps=10, starts=1, seed=0):
@@ -52,7 +54,9 @@ def sharpness(f, x=None, eps=1e-3, *, subspace=None, method="lbfgs", steps=10, s
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
     """
     x = f.x if x is None else x
-    maximum = maximise(f, box(f, x, eps, subspace=subspace, seed=seed), method=method, steps=steps, starts=starts, seed=seed)
+    maximum = maximise(
+        f, box(f, x, eps, subspace=subspace, seed=seed), method=method, steps=steps, starts=starts, seed=seed
+    )
     base = maximum.history[0]
     percent = 100 * (maximum.value - base) / (1 + base)
     return Sharpness(percent, base, maximum.value, eps, subspace, f.batch_norm, seed, maximum)
@@ -62,15 +66,15 @@ def sharpness(f, x=None, eps=1e-3, *, subspace=None, method="lbfgs", steps=10, s
 class AdaptiveSharpness:
     """The mean over groups of rows of max L_S(x + delta) - L_S(x). `float(sharpness)` is it, in the loss's own units."""
 
-    value: float                                   # a lower bound, as each group's maximum is one
-    stderr: float                                  # of the mean over the groups; nan for one group
-    rises: tuple = field(repr=False)               # one a group
+    value: float  # a lower bound, as each group's maximum is one
+    stderr: float  # of the mean over the groups; nan for one group
+    rises: tuple = field(repr=False)  # one a group
     rho: float
-    norm: float                                    # 2 or inf
-    group: int                                     # most rows in a group
+    norm: float  # 2 or inf
+    group: int  # most rows in a group
     normalise_logits: bool
-    batch_norm: str                                # under "batch" each group is normalised by its own statistics
-    evaluations: int = field(repr=False)           # over all groups, each of one group's rows
+    batch_norm: str  # under "batch" each group is normalised by its own statistics
+    evaluations: int = field(repr=False)  # over all groups, each of one group's rows
 
     def __float__(self):
         return self.value
@@ -79,11 +83,15 @@ class AdaptiveSharpness:
         norm = "inf" if self.norm == math.inf else "2"
         error = "" if math.isnan(self.stderr) else f" +- {self.stderr:.2g}"
         logits = ", logits of unit length" if self.normalise_logits else ""
-        return (f"adaptive sharpness (rho {self.rho:g}, norm {norm}) >= {self.value:.4g}{error}  (mean over {len(self.rises)} "
-                f"groups of {self.group} rows{logits}; BatchNorm {self.batch_norm})")
+        return (
+            f"adaptive sharpness (rho {self.rho:g}, norm {norm}) >= {self.value:.4g}{error}  (mean over {len(self.rises)} "
+            f"groups of {self.group} rows{logits}; BatchNorm {self.batch_norm})"
+        )
 
 
-def adaptive_sharpness(f, x=None, rho=None, *, norm="inf", group=None, normalise_logits=False, method="lbfgs", steps=20, seed=0):
+def adaptive_sharpness(
+    f, x=None, rho=None, *, norm="inf", group=None, normalise_logits=False, method="lbfgs", steps=20, seed=0
+):
     """The worst rise of the loss when each weight moves in proportion to its size,
 
         S_max = E_S max_{ ||delta / |x| ||_p <= rho }  L_S(x + delta) - L_S(x),
@@ -107,7 +115,7 @@ def adaptive_sharpness(f, x=None, rho=None, *, norm="inf", group=None, normalise
     Explained in the chapter [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
     """
     if norm not in (2, "inf", math.inf):
-        raise ValueError(f"norm is {norm!r}: choose 2 or \"inf\".")
+        raise ValueError(f'norm is {norm!r}: choose 2 or "inf".')
     norm = float(norm)
     rho = _above_zero(rho, default=1e-3 if norm == math.inf else 0.1)
     x = f.x if x is None else x
@@ -123,8 +131,17 @@ def adaptive_sharpness(f, x=None, rho=None, *, norm="inf", group=None, normalise
     found = [maximise(part, region, method=method, steps=steps) for part in groups]
     rises = tuple(maximum.value - maximum.history[0] for maximum in found)
     stderr = Estimate.mean(rises).stderr if len(rises) > 1 else math.nan
-    return AdaptiveSharpness(math.fsum(rises) / len(rises), stderr, rises, rho, norm, group or f.rows, normalise_logits, f.batch_norm,
-                             sum(maximum.evaluations for maximum in found))
+    return AdaptiveSharpness(
+        math.fsum(rises) / len(rises),
+        stderr,
+        rises,
+        rho,
+        norm,
+        group or f.rows,
+        normalise_logits,
+        f.batch_norm,
+        sum(maximum.evaluations for maximum in found),
+    )
 
 
 def average_sharpness(f, x=None, rho=None, *, adaptive=True, samples=100, seed=0):
@@ -152,8 +169,10 @@ def average_sharpness(f, x=None, rho=None, *, adaptive=True, samples=100, seed=0
         raise FloatingPointError(f"f(x) is {base}: a rise is measured from where the loss is finite.")
     generator = torch.Generator(x.device).manual_seed(seed)
     scale = rho * x.abs() if adaptive else rho
-    rises = [f.value(x + scale * torch.randn(len(x), generator=generator, device=x.device, dtype=x.dtype)) - base
-             for _ in range(samples)]
+    rises = [
+        f.value(x + scale * torch.randn(len(x), generator=generator, device=x.device, dtype=x.dtype)) - base
+        for _ in range(samples)
+    ]
     return Estimate.mean(rises)
 
 

@@ -16,12 +16,12 @@ from flatlab.measure.estimate import Estimate
 class Eigen:
     """Eigenpairs, outermost first. `float(eigen)` is the first value."""
 
-    values: torch.Tensor                           # (k,) float64
-    vectors: torch.Tensor = field(repr=False)      # (size, k)
-    residuals: torch.Tensor                        # (k,) |A v - value v|: an eigenvalue lies within this of the value
+    values: torch.Tensor  # (k,) float64
+    vectors: torch.Tensor = field(repr=False)  # (size, k)
+    residuals: torch.Tensor  # (k,) |A v - value v|: an eigenvalue lies within this of the value
     products: int
-    method: str                                    # how the operator makes its products
-    converged: bool                                # every residual is within tol of its value's size
+    method: str  # how the operator makes its products
+    converged: bool  # every residual is within tol of its value's size
 
     def __float__(self):
         return self.values[0].item()
@@ -31,11 +31,11 @@ class Eigen:
 class Density:
     """A spectral density phi(t) = 1/n sum_i delta(t - lambda_i), smoothed by a Gaussian of width sigma."""
 
-    grid: torch.Tensor                             # (points,)
-    density: torch.Tensor                          # (points,), mean over the probes
-    stderr: torch.Tensor                           # (points,)
-    nodes: torch.Tensor = field(repr=False)        # (probes, steps) Ritz values
-    weights: torch.Tensor = field(repr=False)      # (probes, steps), each row sums to 1
+    grid: torch.Tensor  # (points,)
+    density: torch.Tensor  # (points,), mean over the probes
+    stderr: torch.Tensor  # (points,)
+    nodes: torch.Tensor = field(repr=False)  # (probes, steps) Ritz values
+    weights: torch.Tensor = field(repr=False)  # (probes, steps), each row sums to 1
     sigma: float = 0.0
 
 
@@ -71,8 +71,14 @@ def eigenvalues(operator, k=1, *, which="largest", tol=1e-3, max_products=200, s
         met = len(order) == k and bool((residuals <= tol * theta[order].abs()).all())
         exhausted = lanczos.products == operator.size
         if met or exhausted or lanczos.products >= max_products:
-            return Eigen(theta[order], lanczos.vectors(s[:, order]), residuals, lanczos.products,
-                         operator.method, met or exhausted)
+            return Eigen(
+                theta[order],
+                lanczos.vectors(s[:, order]),
+                residuals,
+                lanczos.products,
+                operator.method,
+                met or exhausted,
+            )
 
 
 class Lanczos:
@@ -99,9 +105,11 @@ class Lanczos:
         w = self._orthogonal(w)
         self.length = w.norm().double().item()
         if not math.isfinite(self.length):
-            raise FloatingPointError("the operator's product is not finite: measure where the loss and its derivatives are.")
+            raise FloatingPointError(
+                "the operator's product is not finite: measure where the loss and its derivatives are."
+            )
         if self.length <= 100 * torch.finfo(w.dtype).eps * max(map(abs, self.diagonal + self.off)):
-            self.length = 0.0                                     # an invariant subspace: go on in a new direction
+            self.length = 0.0  # an invariant subspace: go on in a new direction
             w = self._orthogonal(self._random())
         self.off.append(self.length)
         if self.products < self.operator.size:
@@ -110,25 +118,27 @@ class Lanczos:
     def ritz(self):
         """Eigenvalues (ascending) and eigenvectors of T, in float64."""
         t = torch.diag(torch.tensor(self.diagonal, dtype=torch.float64))
-        beside = torch.tensor(self.off[:self.products - 1], dtype=torch.float64)
+        beside = torch.tensor(self.off[: self.products - 1], dtype=torch.float64)
         return torch.linalg.eigh(t + torch.diag(beside, 1) + torch.diag(beside, -1))
 
     def vectors(self, s):
         """Ritz vectors, one a column."""
-        return self.basis[:self.products].T @ s.to(self.basis)
+        return self.basis[: self.products].T @ s.to(self.basis)
 
     def _orthogonal(self, w):
-        basis = self.basis[:self.products]
-        for _ in range(2):                                        # twice is enough (Kahan)
+        basis = self.basis[: self.products]
+        for _ in range(2):  # twice is enough (Kahan)
             w = torch.addmv(w, basis.T, basis @ w, alpha=-1)
         return w
 
     def _random(self):
-        return torch.randn(self.operator.size, generator=self.generator, device=self.basis.device, dtype=self.basis.dtype)
+        return torch.randn(
+            self.operator.size, generator=self.generator, device=self.basis.device, dtype=self.basis.dtype
+        )
 
     def _append(self, w):
         count = self.products
-        if count == len(self.basis):                              # room for as many vectors again
+        if count == len(self.basis):  # room for as many vectors again
             room = self.basis.new_empty(max(16, 2 * count), self.operator.size)
             room[:count] = self.basis
             self.basis = room
@@ -157,7 +167,7 @@ def density(operator, *, steps=64, probes=4, seed=0, points=1000, sigma=None):
     sigma = sigma or max(high - low, abs(high)) / 100 or 1.0
     grid = torch.linspace(low - 5 * sigma, high + 5 * sigma, points, dtype=torch.float64)
     kernel = torch.exp(-0.5 * ((grid - nodes[..., None]) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
-    each = (weights[..., None] * kernel).sum(1)                                     # (probes, points)
+    each = (weights[..., None] * kernel).sum(1)  # (probes, points)
     stderr = each.std(0) / math.sqrt(probes) if probes > 1 else torch.full_like(grid, math.nan)
     return Density(grid, each.mean(0), stderr, nodes, weights, sigma)
 
@@ -183,7 +193,9 @@ def trace(operator, *, tol=0.02, max_products=300, sketch=10, seed=0):
     [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
     """
     if max_products < 2 * sketch + 2:
-        raise ValueError(f"max_products is {max_products}: a sketch of {sketch} takes {2 * sketch}, and two samples two more.")
+        raise ValueError(
+            f"max_products is {max_products}: a sketch of {sketch} takes {2 * sketch}, and two samples two more."
+        )
     generator = torch.Generator(operator.x.device).manual_seed(seed)
     sketch = min(sketch, operator.size)
     basis = torch.linalg.qr(torch.stack([operator @ _signs(operator, generator) for _ in range(sketch)], 1))[0]

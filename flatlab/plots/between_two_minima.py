@@ -38,8 +38,17 @@ def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large
         row[0].set_ylabel(words)
     top = panels[0][0]
     for place, words, colour in zip((0, 1), ends, (SMALL, LARGE)):
-        top.text(place, 1.0, f" {words}", color=colour, transform=top.get_xaxis_transform(), va="top", ha="center" if place else "right",
-                 fontsize=9, rotation=90)
+        top.text(
+            place,
+            1.0,
+            f" {words}",
+            color=colour,
+            transform=top.get_xaxis_transform(),
+            va="top",
+            ha="center" if place else "right",
+            fontsize=9,
+            rotation=90,
+        )
     top.set_title("ours   (dashed: test)")
     for axes in panels[1]:
         axes.set(xlabel="$\\alpha$", xticks=[-1, 0, 1, 2])

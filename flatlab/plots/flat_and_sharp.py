@@ -40,7 +40,10 @@ def increase(displacements, exact, estimate):
         axes.plot(displacements, exact[name], color=colour)
         axes.plot(displacements, estimate[name], color=colour, linestyle=":")
         label(axes, displacements[-1], exact[name][-1], name, colour)
-        figure.data |= {f"{name}, exact": list(map(float, exact[name])), f"{name}, estimate": list(map(float, estimate[name]))}
+        figure.data |= {
+            f"{name}, exact": list(map(float, exact[name])),
+            f"{name}, estimate": list(map(float, estimate[name])),
+        }
     axes.set(xlabel="displacement", ylabel="test increase", ylim=(0, 1.25))
     axes.set_title("solid: exact, dotted: half the curvature times the square")
     stamp(figure, "the same function", 0)
@@ -62,7 +65,14 @@ def boxes(sides, rounded, worst, tolerance, data):
             figure.data[f"batch {batch}, {name}"] = mean.tolist()
             figure.data[f"batch {batch}, {name}, times or over"] = (spread(table[batch], log=True)[2] / mean).tolist()
         shift = 7 if batch == max(rounded) else -7
-        label(axes, sides[-1], figure.data[f"batch {batch}, rounded"][-1], f"batch {batch}", colour[batch], xytext=(6, shift))
+        label(
+            axes,
+            sides[-1],
+            figure.data[f"batch {batch}, rounded"][-1],
+            f"batch {batch}",
+            colour[batch],
+            xytext=(6, shift),
+        )
     axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
     label(axes, sides[0], tolerance, "acceptable below this line", TEXT, xytext=(0, -9))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")

@@ -41,10 +41,14 @@ def write_headline(path, seeds=5):
     `python -c "from flatlab.plots.headline import write_headline; write_headline('book/_static/headline.svg')"`
     """
     import flatlab
+
     data_set, store = flatlab.load("mnist1d"), flatlab.Store()
     f = flatlab.Objective("mlp", data_set.train)
-    runs = [flatlab.train("mlp", data_set, batch_size=batch, seed=seed, store=store) for batch in (32, 128, 400, 2000)
-            for seed in range(seeds)]
+    runs = [
+        flatlab.train("mlp", data_set, batch_size=batch, seed=seed, store=store)
+        for batch in (32, 128, 400, 2000)
+        for seed in range(seeds)
+    ]
     phis = {batch: [float(flatlab.sharpness(f, run.x)) for run in group] for batch, group in by_batch(runs).items()}
     figure = headline(runs, phis)
     figure.savefig(path, format="svg", metadata={"Date": None})

@@ -42,8 +42,13 @@ def by_epsilon(epsilons, phis, first, data):
     for eps in (1e-3, 5e-4):
         axes.axvline(eps, color=PAPER, linewidth=0.8, linestyle="--")
     axes.text(1e-3, 0.02, " the paper's two eps", transform=axes.get_xaxis_transform(), color=PAPER, fontsize=9)
-    axes.set(xscale="log", yscale="log", xlabel="$\\varepsilon$", ylabel="$\\phi$, %",
-             title="solid: found by search, dotted: first order")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="$\\varepsilon$",
+        ylabel="$\\phi$, %",
+        title="solid: found by search, dotted: first order",
+    )
     stamp(figure, data, len(table))
     return figure
 
@@ -59,22 +64,47 @@ def sharpness_by_batch(phis, rows, data):
     for axes, (space, table), printed in zip(panels, phis.items(), (paper.TABLE3["F1"], paper.TABLE4["F1"])):
         for eps, name, filled in zip(paper.EPSILONS, ("1e-3", "5e-4"), (True, False)):
             theirs = [printed[f"SB {name}"], printed[f"LB {name}"]]
-            axes.errorbar(shares, [v.mean for v in theirs], [v.std for v in theirs], color=PAPER, linewidth=1, capsize=2,
-                          marker="o", markersize=4, markerfacecolor=PAPER if filled else "none", linestyle="-" if filled else "--")
+            axes.errorbar(
+                shares,
+                [v.mean for v in theirs],
+                [v.std for v in theirs],
+                color=PAPER,
+                linewidth=1,
+                capsize=2,
+                marker="o",
+                markersize=4,
+                markerfacecolor=PAPER if filled else "none",
+                linestyle="-" if filled else "--",
+            )
             colour = colours(table[eps])
             for batch, values in table[eps].items():
                 (low,), (middle,), (high,) = spread(np.c_[values], log=True)
-                axes.errorbar(100 * batch / rows, middle, [[middle - low], [high - middle]], fmt="o", color=colour[batch],
-                              markerfacecolor=colour[batch] if filled else "none", capsize=3)
+                axes.errorbar(
+                    100 * batch / rows,
+                    middle,
+                    [[middle - low], [high - middle]],
+                    fmt="o",
+                    color=colour[batch],
+                    markerfacecolor=colour[batch] if filled else "none",
+                    capsize=3,
+                )
                 if filled:
                     label(axes, 100 * batch / rows, middle, str(batch), colour[batch], xytext=(7, 0), fontsize=9)
-                for column, value in zip(figure.data.values(), (space, eps, batch, np.asarray(values).round(5).tolist())):
+                for column, value in zip(
+                    figure.data.values(), (space, eps, batch, np.asarray(values).round(5).tolist())
+                ):
                     column.append(value)
         axes.set(xscale="log", yscale="log", xlabel="batch, % of the training set", title=space)
         axes.margins(x=0.15)
     panels[0].set_ylabel("$\\phi$, %")
-    panels[1].text(0.03, 0.97, "filled: eps 1e-3\nhollow: eps 5e-4\ngrey: the paper, F1", transform=panels[1].transAxes,
-                   va="top", fontsize=9)
+    panels[1].text(
+        0.03,
+        0.97,
+        "filled: eps 1e-3\nhollow: eps 5e-4\ngrey: the paper, F1",
+        transform=panels[1].transAxes,
+        va="top",
+        fontsize=9,
+    )
     stamp(figure, data, len(values))
     return figure
 
@@ -93,9 +123,21 @@ def by_scale(scales, phis, data):
             share = [100 * value / whole for value in found[method]]
             axes.plot(scales, share, style, marker="o", markersize=4, color=colour[batch])
             figure.data[f"batch {batch}, {words}"] = share
-        axes.text(0.98, 0.32 if batch == min(phis) else 0.22, f"batch {batch}", color=colour[batch], ha="right", transform=axes.transAxes)
-    axes.set(xscale="log", xlabel="loss multiplied by", ylabel="$\\phi$, % of ours at 1", ylim=(-8, 115),
-             title="solid: ours, dashed: scipy's L-BFGS-B")
+        axes.text(
+            0.98,
+            0.32 if batch == min(phis) else 0.22,
+            f"batch {batch}",
+            color=colour[batch],
+            ha="right",
+            transform=axes.transAxes,
+        )
+    axes.set(
+        xscale="log",
+        xlabel="loss multiplied by",
+        ylabel="$\\phi$, % of ours at 1",
+        ylim=(-8, 115),
+        title="solid: ours, dashed: scipy's L-BFGS-B",
+    )
     stamp(figure, data, 1)
     return figure
 
@@ -106,11 +148,18 @@ def searches(histories, data):
     histories   {method: {batch size: phi in percent after each evaluation, a list a seed}}; a search that ended early keeps its value
     """
     longest = max(len(curve) for tables in histories.values() for table in tables.values() for curve in table)
-    histories = {method: {batch: [[*curve, *[curve[-1]] * (longest - len(curve))] for curve in table]
-                          for batch, table in tables.items()} for method, tables in histories.items()}
+    histories = {
+        method: {
+            batch: [[*curve, *[curve[-1]] * (longest - len(curve))] for curve in table]
+            for batch, table in tables.items()
+        }
+        for method, tables in histories.items()
+    }
     figure, panels = canvas(6.6, 3.2, 1, len(histories), sharey=True)
-    best = {batch: np.max([np.max(table[batch], axis=1) for table in histories.values()], axis=0)
-            for batch in next(iter(histories.values()))}
+    best = {
+        batch: np.max([np.max(table[batch], axis=1) for table in histories.values()], axis=0)
+        for batch in next(iter(histories.values()))
+    }
     colour = colours(best)
     figure.data = {}
     for axes, (method, tables) in zip(panels, histories.items()):
@@ -119,8 +168,14 @@ def searches(histories, data):
             figure.data |= {"evaluations": list(range(1, share.shape[1] + 1))}
             mean = band(axes, figure.data["evaluations"], share, colour[batch])
             figure.data[f"{method}, batch {batch}"] = mean.tolist()
-            axes.text(0.97, 0.08 if batch == min(best) else 0.18, f"batch {batch}", color=colour[batch], ha="right",
-                      transform=axes.transAxes)
+            axes.text(
+                0.97,
+                0.08 if batch == min(best) else 0.18,
+                f"batch {batch}",
+                color=colour[batch],
+                ha="right",
+                transform=axes.transAxes,
+            )
         axes.axvline(11, color=PAPER, linewidth=0.8, linestyle="--")
         axes.set(title=method, xlabel="evaluations")
     panels[0].set_ylabel("% of the best found")

@@ -20,7 +20,9 @@ def accuracy(runs, training):
         tested = [run.history["test_accuracy"][-1] for run in group]
         for values, face in ((training[batch], "none"), (tested, colour[batch])):
             mean, half = interval(values)
-            axes.plot([batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, markeredgewidth=0)
+            axes.plot(
+                [batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, markeredgewidth=0
+            )
             axes.errorbar(batch * 1.09, mean, half, fmt="o", color=colour[batch], markerfacecolor=face, capsize=3)
         label(axes, batch * 1.09, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
         for run, *values in zip(group, tested, training[batch]):
@@ -45,7 +47,9 @@ def learning_curves(runs, network="C1"):
         for name, style in (("train", "--"), ("test", "-")):
             table = [run.history[f"{name}_accuracy"] for run in groups[batch]]
             mean = band(ours, figure.data["epoch"], table, colour, linestyle=style)
-            figure.data[f"batch {batch}, {name}, mean"], figure.data[f"batch {batch}, {name}, ±"] = map(list, intervals(table))
+            figure.data[f"batch {batch}, {name}, mean"], figure.data[f"batch {batch}, {name}, ±"] = map(
+                list, intervals(table)
+            )
         label(ours, figure.data["epoch"][-1], mean[-1], f"batch {batch}", colour)
     curve = paper.curve("fig2", network)
     for name, words, shift in (("SB", "small", 4), ("LB", "large", -4)):
@@ -89,7 +93,10 @@ def early_stopping(runs):
     figure.data = {"batch size": [], "seed": [], "last epoch": [], "best epoch": [], "which": []}
     for batch, group in groups.items():
         curves = [run.history["test_accuracy"] for run in group]
-        for values, face, shift in (([c[-1] for c in curves], colour[batch], 0.94), ([max(c) for c in curves], "none", 1.06)):
+        for values, face, shift in (
+            ([c[-1] for c in curves], colour[batch], 0.94),
+            ([max(c) for c in curves], "none", 1.06),
+        ):
             mean, half = interval(values)
             axes.errorbar(batch * shift, mean, half, fmt="o", color=colour[batch], markerfacecolor=face, capsize=3)
         for run, curve in zip(group, curves):

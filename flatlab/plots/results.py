@@ -24,28 +24,28 @@ class Curve(NamedTuple):
     words: str = ""
     colour: str = TEXT
     style: str = "-"
-    x: str | None = None                         # column to draw it against, where it is not the drawing's
+    x: str | None = None  # column to draw it against, where it is not the drawing's
 
 
 class Panel(NamedTuple):
     """Curves on one pair of axes."""
 
-    label: str                                   # of the y axis
+    label: str  # of the y axis
     curves: tuple
-    log: bool = False                            # y in the logarithm, mean and interval too
-    x: str | None = None                         # label of the x axis, where it is not the drawing's
+    log: bool = False  # y in the logarithm, mean and interval too
+    x: str | None = None  # label of the x axis, where it is not the drawing's
 
 
 class Drawing(NamedTuple):
     """How an experiment's columns are drawn: one row of panels for each network."""
 
-    x: str | None                                # column of x; None: counted from 1
+    x: str | None  # column of x; None: counted from 1
     label: str
     panels: tuple
-    log: bool = False                            # x in the logarithm
-    reverse: bool = False                        # x falls to the right
-    marks: tuple = ()                            # (x or the column that holds it, colour, words)
-    paper: tuple = ()                            # networks of the paper's figure; the first where ours has none of them
+    log: bool = False  # x in the logarithm
+    reverse: bool = False  # x falls to the right
+    marks: tuple = ()  # (x or the column that holds it, colour, words)
+    paper: tuple = ()  # networks of the paper's figure; the first where ours has none of them
 
 
 EPSILONS = (("1e-3", "-"), ("5e-4", ":"))
@@ -69,45 +69,125 @@ def sharpness(colour):
 
 def on_the_way(eps):
     """phi of both batch sizes against their own cross entropy."""
-    curves = (Curve(f"SB_{eps}", "small batch", SMALL, "-", "SB_cross_entropy"), Curve(f"LB_{eps}", "large batch", LARGE, "--", "LB_cross_entropy"))
+    curves = (
+        Curve(f"SB_{eps}", "small batch", SMALL, "-", "SB_cross_entropy"),
+        Curve(f"LB_{eps}", "large batch", LARGE, "--", "LB_cross_entropy"),
+    )
     return Panel(f"$\\phi$({eps}), %", curves, log=True)
 
 
 def descent(x):
     """The excess loss of both batch sizes against their own updates or seconds."""
-    curves = (Curve("few excess", "few rows a batch", SMALL, "-", f"few {x}"), Curve("all excess", "all rows", LARGE, "--", f"all {x}"))
+    curves = (
+        Curve("few excess", "few rows a batch", SMALL, "-", f"few {x}"),
+        Curve("all excess", "all rows", LARGE, "--", f"all {x}"),
+    )
     return Panel("excess loss", curves, log=True, x={"update": "updates"}.get(x, x))
 
 
-PATH = Drawing("alpha", "$\\alpha$", (Panel("loss, nats", parts("loss")), Panel("accuracy, %", parts("acc"))),
-               marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")), paper=("F1", "F2", "C1", "C2", "C3", "C4"))
+PATH = Drawing(
+    "alpha",
+    "$\\alpha$",
+    (Panel("loss, nats", parts("loss")), Panel("accuracy, %", parts("acc"))),
+    marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")),
+    paper=("F1", "F2", "C1", "C2", "C3", "C4"),
+)
 
 DRAWINGS = {
-    "fig2": Drawing("epoch", "epoch", paper=("C1", "F2"), panels=(
-        Panel("test accuracy, %", both("SB_test", "LB_test")), Panel("training accuracy, %", both("SB_train", "LB_train")))),
+    "fig2": Drawing(
+        "epoch",
+        "epoch",
+        paper=("C1", "F2"),
+        panels=(
+            Panel("test accuracy, %", both("SB_test", "LB_test")),
+            Panel("training accuracy, %", both("SB_train", "LB_train")),
+        ),
+    ),
     "fig3": PATH,
-    "fig4": Drawing("batch_size", "batch size", (Panel("test accuracy, %", (Curve("test_acc", colour=BETWEEN),)), sharpness(BETWEEN)), log=True,
-                    marks=(("threshold", BETWEEN, "threshold"),), paper=("C1", "F2")),
-    "fig5": Drawing("sb_epoch", "epoch of the small batch", paper=("C1", "F2"), panels=(
-        Panel("test accuracy, %", (Curve("SB_acc", "small batch, so far", SMALL), Curve("PB_acc", "large batch from there", LARGE, "--"))),
-        sharpness(LARGE))),
-    "fig6": Drawing(None, "cross entropy, nats", tuple(on_the_way(eps) for eps, _ in EPSILONS), log=True, reverse=True, paper=("C1", "F2")),
+    "fig4": Drawing(
+        "batch_size",
+        "batch size",
+        (Panel("test accuracy, %", (Curve("test_acc", colour=BETWEEN),)), sharpness(BETWEEN)),
+        log=True,
+        marks=(("threshold", BETWEEN, "threshold"),),
+        paper=("C1", "F2"),
+    ),
+    "fig5": Drawing(
+        "sb_epoch",
+        "epoch of the small batch",
+        paper=("C1", "F2"),
+        panels=(
+            Panel(
+                "test accuracy, %",
+                (Curve("SB_acc", "small batch, so far", SMALL), Curve("PB_acc", "large batch from there", LARGE, "--")),
+            ),
+            sharpness(LARGE),
+        ),
+    ),
+    "fig6": Drawing(
+        None,
+        "cross entropy, nats",
+        tuple(on_the_way(eps) for eps, _ in EPSILONS),
+        log=True,
+        reverse=True,
+        paper=("C1", "F2"),
+    ),
     "fig7": PATH,
     "spectrum": Drawing(None, "rank", (Panel("eigenvalue", both("SB eigenvalues", "LB eigenvalues"), log=True),)),
-    "lenet-sweep": Drawing("batch_size", "batch size", log=True, panels=(
-        Panel("test accuracy, %", (Curve("test_acc"), Curve("goal", "to be reached", style=":"))),
-        Panel("seconds an epoch", (Curve("seconds an epoch"),), log=True),
-        Panel("epochs to reach it", (Curve("epochs"),), log=True), Panel("seconds to reach it", (Curve("seconds"),), log=True))),
+    "lenet-sweep": Drawing(
+        "batch_size",
+        "batch size",
+        log=True,
+        panels=(
+            Panel("test accuracy, %", (Curve("test_acc"), Curve("goal", "to be reached", style=":"))),
+            Panel("seconds an epoch", (Curve("seconds an epoch"),), log=True),
+            Panel("epochs to reach it", (Curve("epochs"),), log=True),
+            Panel("seconds to reach it", (Curve("seconds"),), log=True),
+        ),
+    ),
     "regression": Drawing(None, "", (descent("update"), descent("seconds")), log=True),
-    "gradient-error": Drawing("batch_size", "batch size", log=True, panels=(
-        Panel("relative error", (Curve("error start", "at the start", style=":"), Curve("error end", "at the end")), log=True),
-        Panel("seconds", (Curve("seconds start", "at the start", style=":"), Curve("seconds end", "at the end")), log=True))),
-    "part-of-the-data": Drawing("share", "share of the training set", (Panel("cosine with the whole", (
-        Curve("cosine start", "part, at the start", SMALL), Curve("cosine fresh start", "fresh data, at the start", SMALL, ":"),
-        Curve("cosine end", "part, at the end", LARGE), Curve("cosine fresh end", "fresh data, at the end", LARGE, ":"))),), log=True),
-    "stable-step": Drawing("share", "step, as a share of $2 / \\lambda_{max}$", (Panel("growth of the loss", (Curve("growth"),), log=True),),
-                           marks=((1, TEXT, "a quadratic's limit"),)),
-    "throughput": Drawing("batch_size", "batch size", (Panel("rows a second", (Curve("rows a second"),), log=True),), log=True),
+    "gradient-error": Drawing(
+        "batch_size",
+        "batch size",
+        log=True,
+        panels=(
+            Panel(
+                "relative error",
+                (Curve("error start", "at the start", style=":"), Curve("error end", "at the end")),
+                log=True,
+            ),
+            Panel(
+                "seconds",
+                (Curve("seconds start", "at the start", style=":"), Curve("seconds end", "at the end")),
+                log=True,
+            ),
+        ),
+    ),
+    "part-of-the-data": Drawing(
+        "share",
+        "share of the training set",
+        (
+            Panel(
+                "cosine with the whole",
+                (
+                    Curve("cosine start", "part, at the start", SMALL),
+                    Curve("cosine fresh start", "fresh data, at the start", SMALL, ":"),
+                    Curve("cosine end", "part, at the end", LARGE),
+                    Curve("cosine fresh end", "fresh data, at the end", LARGE, ":"),
+                ),
+            ),
+        ),
+        log=True,
+    ),
+    "stable-step": Drawing(
+        "share",
+        "step, as a share of $2 / \\lambda_{max}$",
+        (Panel("growth of the loss", (Curve("growth"),), log=True),),
+        marks=((1, TEXT, "a quadratic's limit"),),
+    ),
+    "throughput": Drawing(
+        "batch_size", "batch size", (Panel("rows a second", (Curve("rows a second"),), log=True),), log=True
+    ),
 }
 
 
@@ -128,16 +208,29 @@ def draw(result):
     for (net, columns, theirs), panels in zip(rows, grid.reshape(len(rows), -1)):
         panels[0].set_title(_title(net, result.data.get(net), theirs))
         for axes, panel in zip(panels, drawing.panels):
-            axes.set(ylabel=panel.label, xlabel=panel.x or drawing.label, xscale="log" if drawing.log else "linear",
-                     yscale="log" if panel.log else "linear")
+            axes.set(
+                ylabel=panel.label,
+                xlabel=panel.x or drawing.label,
+                xscale="log" if drawing.log else "linear",
+                yscale="log" if panel.log else "linear",
+            )
             drawn = _theirs(axes, result.experiment, drawing, panel, theirs) if theirs else []
             drawn += _ours(axes, drawing, panel, columns, figure.data, net) if columns else []
             _frame(axes, np.concatenate([np.ravel(values) for values in drawn]), panel.log)
             if drawing.reverse:
                 axes.invert_xaxis()
-    handles = {line.get_label(): line for axes in figure.axes for line in axes.lines if not line.get_label().startswith("_")}
+    handles = {
+        line.get_label(): line for axes in figure.axes for line in axes.lines if not line.get_label().startswith("_")
+    }
     if handles:
-        figure.legend(handles=handles.values(), loc="outside upper left", ncols=2 * across, fontsize=9, labelcolor="linecolor", handlelength=1.6)
+        figure.legend(
+            handles=handles.values(),
+            loc="outside upper left",
+            ncols=2 * across,
+            fontsize=9,
+            labelcolor="linecolor",
+            handlelength=1.6,
+        )
     names = {named(result.data[net]) for net in result.values}
     stamp(figure, names.pop() if len(names) == 1 else "each row its own data", len(result.seeds), result.tier)
     return figure
@@ -160,13 +253,24 @@ def _ours(axes, drawing, panel, columns, data, net):
         place = np.exp(np.mean(np.log(columns[place]))) if isinstance(place, str) else place
         axes.axvline(place, color=colour, linewidth=1, linestyle="-.", label=words)
     for curve in panel.curves:
-        values = np.array(columns[curve.column], float)              # None, which is never, becomes not a number
+        values = np.array(columns[curve.column], float)  # None, which is never, becomes not a number
         values[~np.isfinite(values) | (panel.log & (values <= 0))] = math.nan
         x, level = _x(drawing, curve, columns, values), values.ndim == 1
         values = np.repeat(values[:, None], len(x), 1) if level else values
-        band(axes, x, values, curve.colour, log=panel.log, linestyle=curve.style, label=curve.words or None,
-                   marker="" if level or len(x) > 12 else "o", markersize=4)
-        for column, cells in zip(data.values(), ([net] * len(x), [curve.column] * len(x), x, *spread(values, panel.log))):
+        band(
+            axes,
+            x,
+            values,
+            curve.colour,
+            log=panel.log,
+            linestyle=curve.style,
+            label=curve.words or None,
+            marker="" if level or len(x) > 12 else "o",
+            markersize=4,
+        )
+        for column, cells in zip(
+            data.values(), ([net] * len(x), [curve.column] * len(x), x, *spread(values, panel.log))
+        ):
             column.extend(list(cells))
         drawn.append(values)
     return drawn
@@ -185,7 +289,7 @@ def _theirs(axes, experiment, drawing, panel, net):
         if at := published(experiment, net, place):
             axes.axvline(at, color=PAPER, linewidth=1, linestyle="-.")
     for curve in panel.curves:
-        if experiment in ("fig4", "fig6"):                           # one series of points a curve
+        if experiment in ("fig4", "fig6"):  # one series of points a curve
             x, y = paper.curve(experiment, net, curve.column).values()
         else:
             found = paper.curve(experiment, net)
@@ -208,7 +312,9 @@ def _frame(axes, values, log):
         if axis.get_scale() == "log":
             low, high = sorted(axis.get_view_interval())
             if high / low < 200:
-                axis.set_major_locator(MaxNLocator(4) if high / low < 4 else LogLocator(subs=(1, 2, 5) if high / low < 20 else (1, 3)))
+                axis.set_major_locator(
+                    MaxNLocator(4) if high / low < 4 else LogLocator(subs=(1, 2, 5) if high / low < 20 else (1, 3))
+                )
                 axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
             axis.set_minor_formatter(NullFormatter())
 
@@ -220,6 +326,9 @@ def write(result, stem):
         draw(result).savefig(file, format="svg", metadata={"Date": None})
         path, content = f"{stem}.svg", file.getvalue()
     else:
-        path, content = f"{stem}.md", f"# {result.experiment}, {result.tier} tier\n\n{table(result.experiment, [result])}\n\n{NOTE}\n".encode()
+        path, content = (
+            f"{stem}.md",
+            f"# {result.experiment}, {result.tier} tier\n\n{table(result.experiment, [result])}\n\n{NOTE}\n".encode(),
+        )
     write_whole(path, content)
     return path

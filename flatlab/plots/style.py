@@ -20,22 +20,36 @@ from matplotlib.figure import Figure
 from flatlab.measure.estimate import interval
 from flatlab.plots.tables import named
 
-SMALL = "#0072B2"                                # small batch: Okabe and Ito's blue
-LARGE = "#D55E00"                                # large batch: their vermilion
-BETWEEN = "#A8508F"                              # what the scale from one to the other passes through, neither grey nor dark
-PAPER = "#8C8C8C"                                # the paper's own curves, thin, behind
-TEXT = "#787878"                                 # words and axes: 4.4 to 1 on white, 4.2 to 1 on #121212
+SMALL = "#0072B2"  # small batch: Okabe and Ito's blue
+LARGE = "#D55E00"  # large batch: their vermilion
+BETWEEN = "#A8508F"  # what the scale from one to the other passes through, neither grey nor dark
+PAPER = "#8C8C8C"  # the paper's own curves, thin, behind
+TEXT = "#787878"  # words and axes: 4.4 to 1 on white, 4.2 to 1 on #121212
 
 STYLE = {
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "savefig.transparent": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.transparent": True,
     "figure.constrained_layout.use": True,
-    "text.color": TEXT, "axes.labelcolor": TEXT, "axes.edgecolor": TEXT, "axes.titlecolor": TEXT,
-    "xtick.color": TEXT, "ytick.color": TEXT,
-    "font.size": 11, "axes.titlesize": 11, "axes.titlelocation": "left", "axes.labelsize": 11,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False,
-    "lines.linewidth": 1.8, "lines.markersize": 6, "legend.frameon": False,
-    "svg.fonttype": "path",                      # letters as shapes: the same on every machine
-    "svg.hashsalt": "flatlab",                   # the same figure, the same bytes
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.edgecolor": TEXT,
+    "axes.titlecolor": TEXT,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+    "legend.frameon": False,
+    "svg.fonttype": "path",  # letters as shapes: the same on every machine
+    "svg.hashsalt": "flatlab",  # the same figure, the same bytes
 }
 
 
@@ -51,6 +65,7 @@ def use():
         return
     if get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
+
         set_matplotlib_formats("svg", metadata={"Date": None})
 
 
@@ -96,8 +111,18 @@ def colours(batches):
 
 def label(axes, x, y, text, colour, **options):
     """Name a curve where it is, instead of in a legend."""
-    axes.annotate(text, (x, y), **{"color": colour, "xytext": (6, 0), "textcoords": "offset points", "va": "center",
-                                   "annotation_clip": False, **options})
+    axes.annotate(
+        text,
+        (x, y),
+        **{
+            "color": colour,
+            "xytext": (6, 0),
+            "textcoords": "offset points",
+            "va": "center",
+            "annotation_clip": False,
+            **options,
+        },
+    )
 
 
 def band(axes, x, table, colour, log=False, **line):
@@ -111,6 +136,7 @@ def band(axes, x, table, colour, log=False, **line):
 def data(figure, name="data"):
     """The numbers of a figure, folded away below it: a table, and the same as a CSV file."""
     from IPython.display import HTML
+
     columns = figure.data
     rows = list(zip(*columns.values(), strict=True))
     text = io.StringIO()
@@ -123,8 +149,10 @@ def data(figure, name="data"):
 
     body = "".join(line(row, "td") for row in rows[:40])
     more = f"<p>and {len(rows) - 40} rows more in the file</p>" if len(rows) > 40 else ""
-    return HTML(f'<details class="figure-data"><summary>The data of this figure</summary><p><a download="{html.escape(name)}.csv" '
-                f'href="{link}">{html.escape(name)}.csv</a></p><table>{line(columns, "th")}{body}</table>{more}</details>')
+    return HTML(
+        f'<details class="figure-data"><summary>The data of this figure</summary><p><a download="{html.escape(name)}.csv" '
+        f'href="{link}">{html.escape(name)}.csv</a></p><table>{line(columns, "th")}{body}</table>{more}</details>'
+    )
 
 
 def by_batch(runs):

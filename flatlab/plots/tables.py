@@ -5,13 +5,23 @@ import math
 from flatlab.measure.estimate import interval
 from flatlab.study import paper
 
-NOTE = ("Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five runs; the difference, "
-        "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; "
-        "1e-3, 5e-4: sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without dropout.")
+NOTE = (
+    "Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five runs; the difference, "
+    "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; "
+    "1e-3, 5e-4: sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without dropout."
+)
 
 
-NAMES = {"mnist1d": "MNIST-1D", "digits": "digits", "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10",
-         "cifar100": "CIFAR-100", "spoken-digits": "spoken digits", "timit": "TIMIT"}
+NAMES = {
+    "mnist1d": "MNIST-1D",
+    "digits": "digits",
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "spoken-digits": "spoken digits",
+    "timit": "TIMIT",
+}
 
 
 def named(data):
@@ -31,8 +41,13 @@ def published(experiment, net, column):
 
 def printed(experiment):
     """The paper's table of that name, net -> column -> `paper.Value`; {} where it has none."""
-    return {"table2": paper.TABLE2, "table3": paper.TABLE3, "table4": paper.TABLE4, "table6": paper.TABLE6,
-            "table7": paper.TABLE7}.get(experiment, {})
+    return {
+        "table2": paper.TABLE2,
+        "table3": paper.TABLE3,
+        "table4": paper.TABLE4,
+        "table6": paper.TABLE6,
+        "table7": paper.TABLE7,
+    }.get(experiment, {})
 
 
 def table(experiment, results, whole=False):
@@ -63,12 +78,18 @@ def _rows(experiment, net, result):
     elif columns:
         count = len(next(iter(columns.values())))
         data = named(result.data[net])
-        yield f"**{net}** on {data}, {result.tier} tier, {count} seed{'s' * (count > 1)}", {c: plus_minus(v) for c, v in columns.items()}
+        yield (
+            f"**{net}** on {data}, {result.tier} tier, {count} seed{'s' * (count > 1)}",
+            {c: plus_minus(v) for c, v in columns.items()},
+        )
     if theirs:
         yield "the paper", {column: str(value) for column, value in theirs.items()}
     numbers = {column: float(value) for column, value in theirs.items() if not isinstance(value, str)}
     if numbers and result and net in paper.NETWORKS and paper.NETWORKS[net].data == data:
-        yield "difference", {column: f"{interval(columns[column])[0] - value:+.2f}" for column, value in numbers.items()}
+        yield (
+            "difference",
+            {column: f"{interval(columns[column])[0] - value:+.2f}" for column, value in numbers.items()},
+        )
 
 
 def _unbroken(cell):
@@ -87,7 +108,7 @@ def plus_minus(values):
     decimals = 1 - math.floor(math.log10(half))
     if decimals > 5:
         return f"{mean:.2e} ± {half:.1e}"
-    decimals = max(0, decimals + (abs(mean) * 10 ** decimals < 100))
+    decimals = max(0, decimals + (abs(mean) * 10**decimals < 100))
     return f"{mean:,.{decimals}f} ± {half:,.{decimals}f}"
 
 

@@ -13,7 +13,7 @@ from flatlab.training.trainer import load_point
 
 NOISES = ("noisy_gradient", "noisy_iterate", "noisy_inputs", "noisy_labels")
 RATE = Recipe().lr
-FACTORS = (1, 4, 16)                                          # of the learning rate, over which it is tuned
+FACTORS = (1, 4, 16)  # of the learning rate, over which it is tuned
 
 
 def outcome(case, labels=None):
@@ -27,14 +27,18 @@ def outcome(case, labels=None):
 
 def equal_updates(setting, seed):
     """The pair; the large batch for as many updates as the small one had, and the small one for as many as the large one had."""
-    return setting.pair(seed) | {"LB long": setting.job(setting.large, seed, epochs=round(setting.epochs * setting.ratio)),
-                                 "SB short": setting.job(setting.small, seed, epochs=max(1, round(setting.epochs / setting.ratio)))}
+    return setting.pair(seed) | {
+        "LB long": setting.job(setting.large, seed, epochs=round(setting.epochs * setting.ratio)),
+        "SB short": setting.job(setting.small, seed, epochs=max(1, round(setting.epochs / setting.ratio))),
+    }
 
 
 def large_rates(setting, seed):
     """The pair; the large batch with the rate scaled by the root of the batch's growth, by the growth, and over a grid."""
-    factors = {"sqrt": setting.ratio ** 0.5, "linear": setting.ratio} | {f"x{factor}": factor for factor in FACTORS[1:]}
-    return setting.pair(seed) | {f"LB {name}": setting.job(setting.large, seed, lr=RATE * factor) for name, factor in factors.items()}
+    factors = {"sqrt": setting.ratio**0.5, "linear": setting.ratio} | {f"x{factor}": factor for factor in FACTORS[1:]}
+    return setting.pair(seed) | {
+        f"LB {name}": setting.job(setting.large, seed, lr=RATE * factor) for name, factor in factors.items()
+    }
 
 
 def learning_rates(setting, seed):
@@ -48,7 +52,10 @@ def learning_rate(case):
     that tuning could give, for both alike."""
     columns = outcome(case, ("SB", "LB", "LB sqrt", "LB linear"))
     for label in ("SB", "LB"):
-        rates = {factor: case.test.accuracy(case.runs[label if factor == 1 else f"{label} x{factor}"].x) for factor in FACTORS}
+        rates = {
+            factor: case.test.accuracy(case.runs[label if factor == 1 else f"{label} x{factor}"].x)
+            for factor in FACTORS
+        }
         best = max(rates, key=rates.get)
         columns |= {f"test {label} tuned": rates[best], f"{label} tuned factor": best}
     return columns
@@ -56,16 +63,21 @@ def learning_rate(case):
 
 def with_update(*updates):
     """The pair, and the large batch by each update."""
+
     def jobs(setting, seed):
         strength = {"ghost": setting.small}
-        return setting.pair(seed) | {update: setting.job(setting.large, seed, update=update, strength=strength.get(update))
-                                     for update in updates}
+        return setting.pair(seed) | {
+            update: setting.job(setting.large, seed, update=update, strength=strength.get(update)) for update in updates
+        }
+
     return jobs
 
 
 def growing(setting, seed):
     """The pair, and a batch that grows from the small to the large size over the first half of the epochs."""
-    return setting.pair(seed) | {"growing": setting.job(setting.small, seed, growth=setting.ratio ** (2 / setting.epochs))}
+    return setting.pair(seed) | {
+        "growing": setting.job(setting.small, seed, growth=setting.ratio ** (2 / setting.epochs))
+    }
 
 
 def growing_outcome(case):
@@ -80,7 +92,9 @@ def batch_norm(case):
         for policy in ("batch", "recompute"):
             f = case.objective(batch_norm=policy, chunk=len(case.data.train.y) if policy == "recompute" else 5000)
             columns[f"{label} {policy}"] = sharpness(f, run.x).percent
-        columns[f"{label} frozen"] = sharpness(Objective(frozen(case, run.x), case.data.train, batch_norm="frozen")).percent
+        columns[f"{label} frozen"] = sharpness(
+            Objective(frozen(case, run.x), case.data.train, batch_norm="frozen")
+        ).percent
         columns[f"{label} batches of 256"] = sharpness(case.objective(chunk=256), run.x).percent
     return columns
 
@@ -91,7 +105,7 @@ def frozen(case, x):
     load_point(model, x, {})
     for module in model.modules():
         if hasattr(module, "running_mean"):
-            module.momentum = None                                # the average over all batches seen
+            module.momentum = None  # the average over all batches seen
     with torch.no_grad():
         for inputs in case.data.train.x.split(5000):
             model.train()(inputs)
@@ -102,8 +116,12 @@ def maximiser(case):
     """phi(1e-3) of both points as each maximiser finds it: all are lower bounds of the same number."""
     columns = {}
     for label, run in case.runs.items():
-        for name, options in {"lbfgs 10": {}, "lbfgs 20": {"steps": 20}, "apgd 20": {"method": "apgd", "steps": 20},
-                              "scipy 10": {"method": "scipy"}}.items():
+        for name, options in {
+            "lbfgs 10": {},
+            "lbfgs 20": {"steps": 20},
+            "apgd 20": {"method": "apgd", "steps": 20},
+            "scipy 10": {"method": "scipy"},
+        }.items():
             columns[f"{label} {name}"] = sharpness(case.f, run.x, **options).percent
     return columns
 
@@ -117,9 +135,13 @@ def spectrum(case):
         top = eigenvalues(hessian, 10, tol=1e-2, max_products=80)
         found = density(hessian, steps=20, probes=2)
         flat = (found.weights * (found.nodes.abs() < top.values[0].abs() / 100)).sum(1).mean().item()
-        columns |= {f"{label} eigenvalues": top.values.tolist(), f"{label} residual": top.residuals.max().item(),
-                    f"{label} smallest": float(eigenvalues(hessian, which="smallest", tol=1e-2, max_products=40)),
-                    f"{label} trace": trace(hessian, max_products=60).value, f"{label} flat share": flat}
+        columns |= {
+            f"{label} eigenvalues": top.values.tolist(),
+            f"{label} residual": top.residuals.max().item(),
+            f"{label} smallest": float(eigenvalues(hessian, which="smallest", tol=1e-2, max_products=40)),
+            f"{label} trace": trace(hessian, max_products=60).value,
+            f"{label} flat share": flat,
+        }
     return columns
 
 
@@ -132,8 +154,11 @@ def performance(case):
     columns = {"goal": goal}
     for label, run in case.runs.items():
         reached = next(k for k, accuracy in enumerate(run.history["train_accuracy"]) if accuracy >= goal)
-        columns |= {f"updates {label}": run.history["updates"][reached], f"seconds {label}": run.history["seconds"][reached],
-                    f"seconds an update {label}": run.history["seconds"][-1] / run.history["updates"][-1]}
+        columns |= {
+            f"updates {label}": run.history["updates"][reached],
+            f"seconds {label}": run.history["seconds"][reached],
+            f"seconds an update {label}": run.history["seconds"][-1] / run.history["updates"][-1],
+        }
     columns["updates ratio"] = columns["updates LB"] / columns["updates SB"]
     columns["updates ratio allowed"] = columns["seconds an update SB"] / columns["seconds an update LB"]
     return columns
@@ -144,11 +169,15 @@ TENTH = base(smoke={**FEW["smoke"], "large": 0.10}, colab=SHORT["colab"])
 
 CONTROLS = {
     "equal-updates": Experiment("as many updates instead of as many epochs", TENTH, equal_updates, outcome),
-    "learning-rate": Experiment("the learning rate scaled by rules, and tuned", base(**FEW), learning_rates, learning_rate),
+    "learning-rate": Experiment(
+        "the learning rate scaled by rules, and tuned", base(**FEW), learning_rates, learning_rate
+    ),
     "ghost": Experiment("BatchNorm's statistics over ghost batches", base(**FEW), with_update("ghost"), outcome),
     "batch-norm": Experiment("BatchNorm's policy while measuring", base(**FEW), pair, batch_norm),
     "maximiser": Experiment("the inner maximiser", base(**FEW), pair, maximiser),
-    "robust": Experiment("adversarial and stability training", base(**FEW), with_update("adversarial", "stability"), outcome),
+    "robust": Experiment(
+        "adversarial and stability training", base(**FEW), with_update("adversarial", "stability"), outcome
+    ),
     "noise": Experiment("noise put into large-batch steps", base(**FEW), with_update(*NOISES), outcome),
     "sam": Experiment("sharpness-aware steps", base(**FEW), with_update("sam"), outcome),
     "dynamic": Experiment("a batch that grows", base(**FEW), growing, growing_outcome),

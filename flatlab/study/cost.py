@@ -30,6 +30,7 @@ def cost(jobs):
 def cost_of_a_row(net, name, rows, update, optimizer):
     """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
     from torch.utils.flop_counter import FlopCounterMode
+
     data = loaded(name)
     problem = Problem(build(net, data), data, Recipe(batch_size=rows, update=update, optimizer=optimizer))
     batch = torch.arange(rows, device=problem.point.device)
@@ -46,6 +47,6 @@ def _seconds(problem, batch):
     while len(times) < 5 and sum(times) < 1:
         began = time.perf_counter()
         problem.step(batch)
-        problem.loss.item()                                       # waits for the device
+        problem.loss.item()  # waits for the device
         times.append(time.perf_counter() - began)
     return min(times)

@@ -88,19 +88,40 @@ BASE = {
     "smoke": (Setting("mlp", "mnist1d", 32, 2000, 100, (0, 1, 2, 3, 4)),),
     # What a processor can do of the networks whose own size is out of its reach; F1's is within it. C2 and C4 themselves would take more than
     # a week for a seed, and with their dropout a part of the data is not learnt.
-    "reduced": (*(Setting(net, f"1000 rows of {data}", 16, paper.LARGE_FRACTION, 40, (0, 1, 2))
-                  for net, data in (("C1", "cifar10"), ("C3", "cifar100"), ("small-C2", "cifar10"), ("small-C4", "cifar100"))),
-                Setting("F2", "10000 rows of spoken-digits", 64, paper.LARGE_FRACTION, 40, (0, 1, 2))),
+    "reduced": (
+        *(
+            Setting(net, f"1000 rows of {data}", 16, paper.LARGE_FRACTION, 40, (0, 1, 2))
+            for net, data in (("C1", "cifar10"), ("C3", "cifar100"), ("small-C2", "cifar10"), ("small-C4", "cifar100"))
+        ),
+        Setting("F2", "10000 rows of spoken-digits", 64, paper.LARGE_FRACTION, 40, (0, 1, 2)),
+    ),
     # 20 epochs are what the paper's released script runs; the paper's own figures have 100
-    "colab": (Setting("F1", "mnist", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, (0, 1, 2)),
-              Setting("C1", "cifar10", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, (0, 1, 2))),
-    "paper": tuple(Setting(net, data, paper.SMALL_BATCH, paper.LARGE_FRACTION, 100, (0, 1, 2, 3, 4))
-                   for net, data in (("C1", "cifar10"), ("F1", "mnist"), ("C3", "cifar100"), ("C2", "cifar10"),
-                                     ("C4", "cifar100"), ("F2", "spoken-digits"))),
+    "colab": (
+        Setting("F1", "mnist", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, (0, 1, 2)),
+        Setting("C1", "cifar10", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, (0, 1, 2)),
+    ),
+    "paper": tuple(
+        Setting(net, data, paper.SMALL_BATCH, paper.LARGE_FRACTION, 100, (0, 1, 2, 3, 4))
+        for net, data in (
+            ("C1", "cifar10"),
+            ("F1", "mnist"),
+            ("C3", "cifar100"),
+            ("C2", "cifar10"),
+            ("C4", "cifar100"),
+            ("F2", "spoken-digits"),
+        )
+    ),
 }
 
 
 def base(*, nets=None, **changes):
     """BASE with other nets only, or with fields changed: base(nets=("C1", "mlp")), base(smoke={"seeds": (0, 1)})."""
-    chosen = {tier: [setting for setting in settings if nets is None or setting.net in nets] for tier, settings in BASE.items()}
-    return {tier: tuple(replace(setting, **changes.get(tier, {})) for setting in settings) for tier, settings in chosen.items() if settings}
+    chosen = {
+        tier: [setting for setting in settings if nets is None or setting.net in nets]
+        for tier, settings in BASE.items()
+    }
+    return {
+        tier: tuple(replace(setting, **changes.get(tier, {})) for setting in settings)
+        for tier, settings in chosen.items()
+        if settings
+    }

@@ -28,10 +28,10 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
     first = [job for job in jobs if job.start is None]
     then = [job for job in jobs if job.start is not None]
     with progress_bar(_epochs(jobs), "epoch", f"{len(jobs)} runs", progress) as bar:
-        for wave in (first, then):                                # a warm start reads a run of the first wave
+        for wave in (first, then):  # a warm start reads a run of the first wave
             missing = [job for job in wave if not _finished(job, store)]
             bar.update(_epochs(wave) - _epochs(missing))
-            missing.sort(key=lambda job: -updates(job))           # the longest first, so that no core waits at the end
+            missing.sort(key=lambda job: -updates(job))  # the longest first, so that no core waits at the end
             if not missing:
                 continue
             if engine == "ray":
@@ -53,7 +53,7 @@ class _Finished(Store):
     """The finished runs of a store alone: raises _Unfinished for any other."""
 
     def get(self, key, partial=False, device="cpu"):
-        if partial:                                               # asked for last, when no finished run will do
+        if partial:  # asked for last, when no finished run will do
             raise _Unfinished
         return super().get(key, partial, device)
 
@@ -80,7 +80,9 @@ def _one_by_one(jobs, store):
 def _side_by_side(jobs, store, workers):
     """The jobs as they finish, each on one of `workers` processes."""
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload(["flatlab.study.engines", "torch._dynamo"])    # imported once, not in each worker of each pool
+    context.set_forkserver_preload(
+        ["flatlab.study.engines", "torch._dynamo"]
+    )  # imported once, not in each worker of each pool
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
     try:
         for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
@@ -92,9 +94,11 @@ def _side_by_side(jobs, store, workers):
 
 def end_with_parent():
     """Let a worker end when the process that started it is killed; it would train on, and then wait for ever with all that it has loaded."""
+
     def watch():
         parent_process().join()
         os._exit(1)
+
     threading.Thread(target=watch, daemon=True).start()
 
 

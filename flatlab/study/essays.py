@@ -24,9 +24,14 @@ def times(case):
 
     def row(label, history):
         best = min(range(len(history["epoch"])), key=lambda k: history["test_loss"][k])
-        columns.update({f"{label} seconds an epoch": statistics.median(np.diff([0, *history["seconds"]])),
-                        f"{label} epochs": history["epoch"][best], f"{label} seconds": history["seconds"][best],
-                        f"{label} loss": history["test_loss"][best]})
+        columns.update(
+            {
+                f"{label} seconds an epoch": statistics.median(np.diff([0, *history["seconds"]])),
+                f"{label} epochs": history["epoch"][best],
+                f"{label} seconds": history["seconds"][best],
+                f"{label} loss": history["test_loss"][best],
+            }
+        )
 
     for label, run in case.runs.items():
         if label not in ("LB x4", "LB x16"):
@@ -38,7 +43,7 @@ def times(case):
 
 def sweep_sizes(setting, seed):
     """Batch sizes from the small one to the whole training set, by factors of four."""
-    sizes = [setting.small * 4 ** k for k in range(12) if setting.small * 4 ** k < setting.rows] + [setting.rows]
+    sizes = [setting.small * 4**k for k in range(12) if setting.small * 4**k < setting.rows] + [setting.rows]
     return {str(size): setting.job(size, seed) for size in sizes}
 
 
@@ -67,7 +72,7 @@ def no_jobs(setting, seed):
 
 # net -> (features, condition number of their covariance). Even features are the full batch's best case: one step is Newton's.
 REGRESSIONS = {"even": (4, 1), "uneven": (4, 100), "many": (64, 100)}
-RATES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)                      # at 1 descent on all rows is no longer stable
+RATES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)  # at 1 descent on all rows is no longer stable
 
 
 def regression(case, passes=3):
@@ -82,7 +87,7 @@ def regression(case, passes=3):
     scales = torch.logspace(0, -0.5 * np.log10(condition), features)
     x = torch.randn(rows, features, generator=generator) * scales
     y = x @ torch.randn(features, generator=generator) + torch.randn(rows, generator=generator)
-    exact = x.double()                # a million rows times float32's rounding are a tenth: lstsq would drop weak features as noise
+    exact = x.double()  # a million rows times float32's rounding are a tenth: lstsq would drop weak features as noise
     moment = exact.T @ exact / rows
     best = torch.linalg.solve(moment, exact.T @ y.double() / rows)
 
@@ -91,24 +96,31 @@ def regression(case, passes=3):
         path = [w]
         for start in range(0, passes * rows, batch):
             began = time.perf_counter()
-            a, b = x[start % rows:start % rows + batch], y[start % rows:start % rows + batch]
+            a, b = x[start % rows : start % rows + batch], y[start % rows : start % rows + batch]
             w = w - rate * 2 / batch * (a.T @ (a @ w - b))
             seconds.append(seconds[-1] + time.perf_counter() - began)
             path.append(w)
         away = torch.stack(path) - best
         return np.array(seconds), (away @ moment * away).sum(1).numpy()
 
-    runs = {label: {rate: descend(batch, rate) for rate in RATES} for label, batch in (("few", case.setting.small), ("all", rows))}
+    runs = {
+        label: {rate: descend(batch, rate) for rate in RATES}
+        for label, batch in (("few", case.setting.small), ("all", rows))
+    }
     until = min(seconds[-1] for grid in runs.values() for seconds, _ in grid.values())
     columns = {"seconds": until}
     for label, grid in runs.items():
         rate = min(grid, key=lambda rate: grid[rate][1][-1])
         seconds, excess = grid[rate]
         places = sorted({round(k) - 1 for k in np.geomspace(1, len(excess), 40)})
-        columns |= {f"{label} rate": rate, f"{label} update": places, f"{label} seconds": seconds[places].tolist(),
-                    f"{label} excess": excess[places].tolist(),
-                    f"{label} equal updates": min(excess[passes] for _, excess in grid.values()),
-                    f"{label} equal seconds": min(excess[seconds <= until][-1] for seconds, excess in grid.values())}
+        columns |= {
+            f"{label} rate": rate,
+            f"{label} update": places,
+            f"{label} seconds": seconds[places].tolist(),
+            f"{label} excess": excess[places].tolist(),
+            f"{label} equal updates": min(excess[passes] for _, excess in grid.values()),
+            f"{label} equal seconds": min(excess[seconds <= until][-1] for seconds, excess in grid.values()),
+        }
     return columns
 
 
@@ -128,7 +140,7 @@ def gradient_error(case, sizes=(8, 32, 128, 512, 2048), samples=20):
                 squares.append((f.subset(rows).gradient(x)[1] - whole).square().sum().item())
             seconds.append((time.perf_counter() - began) / samples)
             errors.append((statistics.mean(squares) ** 0.5) / whole.norm().item())
-        left = [(1 - m / f.rows) ** 0.5 for m in sizes]           # drawn without replacement: less is left to err about
+        left = [(1 - m / f.rows) ** 0.5 for m in sizes]  # drawn without replacement: less is left to err about
         slope = np.polyfit(np.log(sizes), np.log(np.array(errors) / np.array(left)), 1)[0]
         columns |= {"batch_size": sizes, f"error {place}": errors, f"slope {place}": slope, f"seconds {place}": seconds}
     return columns
@@ -143,7 +155,7 @@ def parts_of_the_data(case, shares=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5)):
         whole = f.gradient(x)[1]
         columns[f"cosine {place}"] = []
         for share in shares:
-            rows = torch.randperm(f.rows, generator=generator)[:max(2, round(share * f.rows))].to(x.device)
+            rows = torch.randperm(f.rows, generator=generator)[: max(2, round(share * f.rows))].to(x.device)
             columns[f"cosine {place}"].append(torch.cosine_similarity(f.subset(rows).gradient(x)[1], whole, 0).item())
         columns[f"cosine fresh {place}"] = torch.cosine_similarity(case.test.gradient(x)[1], whole, 0).item()
     return columns
@@ -186,15 +198,20 @@ def accuracies(case):
 def online(setting, seed):
     """Batch 1 with a constant and a decaying rate, and batch 32, by plain gradient descent; no BatchNorm, which needs two rows."""
     epochs = max(1, setting.epochs // 15)
-    return {"1 constant": setting.job(1, seed, optimizer="sgd", lr=0.01, epochs=epochs),
-            "1 decaying": setting.job(1, seed, optimizer="sgd", lr=0.01, decay=1.0, epochs=epochs),
-            "32 constant": setting.job(32, seed, optimizer="sgd", lr=0.01, epochs=epochs)}
+    return {
+        "1 constant": setting.job(1, seed, optimizer="sgd", lr=0.01, epochs=epochs),
+        "1 decaying": setting.job(1, seed, optimizer="sgd", lr=0.01, decay=1.0, epochs=epochs),
+        "32 constant": setting.job(32, seed, optimizer="sgd", lr=0.01, epochs=epochs),
+    }
 
 
 def starts(setting, seed):
     """Mini-batches and the full batch from two starts each."""
-    return {f"{label} {start}": setting.job(batch, 10 * seed + start) for label, batch in (("mini", setting.small), ("full", setting.rows))
-            for start in (0, 1)}
+    return {
+        f"{label} {start}": setting.job(batch, 10 * seed + start)
+        for label, batch in (("mini", setting.small), ("full", setting.rows))
+        for start in (0, 1)
+    }
 
 
 def many_starts(case):
@@ -202,9 +219,11 @@ def many_starts(case):
     columns = {}
     for label in ("mini", "full"):
         both = [case.runs[f"{label} {start}"].x for start in (0, 1)]
-        columns |= {f"{label} loss": statistics.mean(map(case.f.value, both)),
-                    f"{label} test": statistics.mean(map(case.test.accuracy, both)),
-                    f"{label} barrier": line(case.f, *both, alphas=(0, 0.25, 0.5, 0.75, 1)).barrier()}
+        columns |= {
+            f"{label} loss": statistics.mean(map(case.f.value, both)),
+            f"{label} test": statistics.mean(map(case.test.accuracy, both)),
+            f"{label} barrier": line(case.f, *both, alphas=(0, 0.25, 0.5, 0.75, 1)).barrier(),
+        }
     return columns
 
 
@@ -232,7 +251,9 @@ PENALTIES = {"none": {}, "L2": {"weight_decay": 1e-3}, "L1": {"l1": 1e-5}}
 
 def regularised(setting, seed):
     """Weight decay, L1 and momentum, each alone, with gradient descent; and no BatchNorm is the setting's other net."""
-    jobs = {name: setting.job(setting.small, seed, optimizer="sgd", lr=0.05, **change) for name, change in PENALTIES.items()}
+    jobs = {
+        name: setting.job(setting.small, seed, optimizer="sgd", lr=0.05, **change) for name, change in PENALTIES.items()
+    }
     return jobs | {"momentum": setting.job(setting.small, seed, optimizer="sgd", lr=0.05, momentum=0.9)}
 
 
@@ -241,8 +262,12 @@ def flatness(case):
     what a step of a given size means, so each is given."""
     columns = {}
     for label, run in case.runs.items():
-        columns |= {f"test {label}": case.test.accuracy(run.x), f"{label} 1e-3": phi(case, run.x, "1e-3"),
-                    f"{label} adaptive": float(adaptive_sharpness(case.f, run.x, 1e-3)), f"{label} norm": run.x.norm().item()}
+        columns |= {
+            f"test {label}": case.test.accuracy(run.x),
+            f"{label} 1e-3": phi(case, run.x, "1e-3"),
+            f"{label} adaptive": float(adaptive_sharpness(case.f, run.x, 1e-3)),
+            f"{label} norm": run.x.norm().item(),
+        }
     return columns
 
 
@@ -266,12 +291,23 @@ def small(setting, seed):
     return {"SB": setting.job(setting.small, seed)}
 
 
-FEATURES = {tier: tuple(Setting(name, f"{features} normal features", 1000, 1_000_000, 3, seeds) for name, (features, _) in REGRESSIONS.items())
-            for tier, seeds in (("smoke", (0, 1, 2)), ("colab", (0, 1, 2)), ("paper", (0, 1, 2, 3, 4)))}
-LENET = {"smoke": (Setting("mlp", PART, 2, 500, 15, (0, 1, 2)),), "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
-         "paper": (Setting("lenet", "mnist", 1, 60_000, 200, (0, 1, 2)),)}
-PLAIN = {"smoke": (Setting("plain-mlp", PART, 32, 500, 30, (0, 1, 2)),), "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
-         "paper": (Setting("plain-mlp", "mnist", 32, 6000, 100, (0, 1, 2)),)}
+FEATURES = {
+    tier: tuple(
+        Setting(name, f"{features} normal features", 1000, 1_000_000, 3, seeds)
+        for name, (features, _) in REGRESSIONS.items()
+    )
+    for tier, seeds in (("smoke", (0, 1, 2)), ("colab", (0, 1, 2)), ("paper", (0, 1, 2, 3, 4)))
+}
+LENET = {
+    "smoke": (Setting("mlp", PART, 2, 500, 15, (0, 1, 2)),),
+    "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
+    "paper": (Setting("lenet", "mnist", 1, 60_000, 200, (0, 1, 2)),),
+}
+PLAIN = {
+    "smoke": (Setting("plain-mlp", PART, 32, 500, 30, (0, 1, 2)),),
+    "colab": (Setting("plain-mlp", "mnist", 32, 6000, 20, (0,)),),
+    "paper": (Setting("plain-mlp", "mnist", 32, 6000, 100, (0, 1, 2)),),
+}
 
 
 def fully_connected(smoke=LESS, colab=FEW["colab"]):
@@ -282,18 +318,26 @@ def fully_connected(smoke=LESS, colab=FEW["colab"]):
 TWO = {"seeds": (0, 1)}
 FULLY = fully_connected(colab=TWO)
 BOTH = {tier: fully_connected()[tier] + PLAIN[tier] for tier in PLAIN}
-EITHER = {tier: FULLY[tier] + PLAIN[tier] for tier in PLAIN}     # with BatchNorm and without
+EITHER = {tier: FULLY[tier] + PLAIN[tier] for tier in PLAIN}  # with BatchNorm and without
 
 ESSAYS = {
-    "batch-table": Experiment("time, epochs and loss by batch size and learning rate (study notes)",
-                              fully_connected(FEW["smoke"], TWO), large_rates, times),
+    "batch-table": Experiment(
+        "time, epochs and loss by batch size and learning rate (study notes)",
+        fully_connected(FEW["smoke"], TWO),
+        large_rates,
+        times,
+    ),
     "lenet-sweep": Experiment("batch size from one row to all", LENET, sweep_sizes, sweep),
     "regression": Experiment("a million rows of few features: batch 1,000 against all", FEATURES, no_jobs, regression),
     "gradient-error": Experiment("error of a batch's gradient against its cost", EITHER, small, gradient_error),
     "part-of-the-data": Experiment("the gradient of a part, and on fresh data", FULLY, small, parts_of_the_data),
     "stable-step": Experiment("the largest stable step against the curvature", FULLY, small, stable_step),
-    "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch",
-                             fully_connected({**LESS, "epochs": 50}), optimizers, accuracies),
+    "optimizers": Experiment(
+        "Rprop and RMSprop on mini-batches and the full batch",
+        fully_connected({**LESS, "epochs": 50}),
+        optimizers,
+        accuracies,
+    ),
     "online": Experiment("batch 1 with a constant and a decaying rate", PLAIN, online, accuracies),
     "many-starts": Experiment("full batch and mini-batches from two starts", fully_connected(), starts, many_starts),
     "data-growth": Experiment("does the best batch grow with the data", fully_connected(), by_data, best_by_data),

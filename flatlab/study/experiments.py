@@ -26,7 +26,9 @@ from flatlab.training.train import progress_bar
 EXPERIMENTS = REPRODUCTIONS | CONTROLS | ESSAYS
 
 
-def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local", workers=None, address=None, progress=True):
+def reproduce(
+    experiment, tier="smoke", *, nets=None, store=None, engine="local", workers=None, address=None, progress=True
+):
     """Run an experiment at a tier and return its `Result`.
 
     experiment  a name in EXPERIMENTS, e.g. "table2"; `flatlab reproduce --help` lists them
@@ -42,8 +44,12 @@ def reproduce(experiment, tier="smoke", *, nets=None, store=None, engine="local"
     chosen, settings = _settings(experiment, tier, nets)
     store = store if isinstance(store, Store) else Store(store)
     began, values, recipes, data = time.perf_counter(), {}, {}, {}
-    carry_out_all(plan(experiment, tier, nets), store, engine=engine, workers=workers, address=address, progress=progress)
-    with progress_bar(sum(len(setting.seeds) for setting in settings), "seed", f"measuring {experiment}", progress) as bar:
+    carry_out_all(
+        plan(experiment, tier, nets), store, engine=engine, workers=workers, address=address, progress=progress
+    )
+    with progress_bar(
+        sum(len(setting.seeds) for setting in settings), "seed", f"measuring {experiment}", progress
+    ) as bar:
         for setting in settings:
             data[setting.net], recipes[setting.net], columns = setting.data, {}, {}
             for seed in setting.seeds:
@@ -67,7 +73,10 @@ def estimate(tier, names=None):
     """name -> {"runs", "flops", "seconds"} of the training that each experiment needs on the device at hand, and "all": their
     union, since they share runs."""
     plans = {name: plan(name, tier) for name in names or EXPERIMENTS if tier in EXPERIMENTS[name].settings}
-    return {**{name: cost(jobs) for name, jobs in plans.items()}, "all": cost([job for jobs in plans.values() for job in jobs])}
+    return {
+        **{name: cost(jobs) for name, jobs in plans.items()},
+        "all": cost([job for jobs in plans.values() for job in jobs]),
+    }
 
 
 def _settings(experiment, tier, nets):
@@ -80,15 +89,24 @@ def _settings(experiment, tier, nets):
         raise ValueError(f"{experiment} has no {tier} tier: choose one of {', '.join(chosen.settings)}.")
     settings = [setting for setting in chosen.settings[tier] if nets is None or setting.net in nets]
     if not settings:
-        raise ValueError(f"{experiment} at the {tier} tier has none of the nets {', '.join(nets)}: it has "
-                         f"{', '.join(setting.net for setting in chosen.settings[tier])}.")
+        raise ValueError(
+            f"{experiment} at the {tier} tier has none of the nets {', '.join(nets)}: it has "
+            f"{', '.join(setting.net for setting in chosen.settings[tier])}."
+        )
     return chosen, settings
 
 
 def _measured(name, experiment, setting, seed, jobs, store):
     """What the experiment measures for one seed, kept in the store beside the runs."""
-    key = content_key({"experiment": name, "setting": dataclasses.asdict(setting), "seed": seed, "measuring": MEASURING,
-                       "jobs": {label: dataclasses.asdict(job) for label, job in jobs.items()}})
+    key = content_key(
+        {
+            "experiment": name,
+            "setting": dataclasses.asdict(setting),
+            "seed": seed,
+            "measuring": MEASURING,
+            "jobs": {label: dataclasses.asdict(job) for label, job in jobs.items()},
+        }
+    )
     if found := store.get(key):
         return found[1]["values"]
     runs = {label: carry_out(job, store) for label, job in jobs.items()}

@@ -69,4 +69,7 @@ def updates(job):
     """The number of updates of a job."""
     count = len(job.load().train.y)
     rows = job.recipe.rows(count)
-    return sum(len(batch_sizes(count, min(count, round(rows * job.recipe.growth ** epoch)))) for epoch in range(job.recipe.epochs))
+    return sum(
+        len(batch_sizes(count, min(count, round(rows * job.recipe.growth**epoch))))
+        for epoch in range(job.recipe.epochs)
+    )

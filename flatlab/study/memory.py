@@ -13,7 +13,17 @@ from flatlab.measure.sharpness import Sharpness, sharpness
 from flatlab.training.store import MEASURING, Store, content_key
 
 # Layers whose printed form says all that decides what they compute, beside their parameters and buffers.
-PLAIN = (nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.MaxPool2d, nn.Dropout, nn.ReLU)
+PLAIN = (
+    nn.Sequential,
+    nn.Flatten,
+    nn.Linear,
+    nn.Conv2d,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.MaxPool2d,
+    nn.Dropout,
+    nn.ReLU,
+)
 
 
 def kept_sharpness(store=None):
@@ -40,9 +50,17 @@ def kept_sharpness(store=None):
         chosen = chosen.arguments
         seed = chosen["seed"]
         if chosen["subspace"] is None and chosen["starts"] == 1:
-            del chosen["seed"]                                    # nothing is drawn
-        key = content_key({"sharpness": chosen, "f": known, "point": _digest(x), "measuring": MEASURING,
-                           "torch": torch.__version__, "device": x.device.type})
+            del chosen["seed"]  # nothing is drawn
+        key = content_key(
+            {
+                "sharpness": chosen,
+                "f": known,
+                "point": _digest(x),
+                "measuring": MEASURING,
+                "torch": torch.__version__,
+                "device": x.device.type,
+            }
+        )
         if found := store.get(key, device=x.device):
             tensors, facts = found
             maximum = {**facts["values"].pop("maximum"), "x": tensors["x"]}
@@ -60,12 +78,26 @@ def _known(f):
     """All that decides f(x) beside x, or None."""
     layers = list(f.model.modules())
     hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
-    if f.loss is not cross_entropy or f._batches is not None or hooked or not all(type(layer) in PLAIN for layer in layers):
+    if (
+        f.loss is not cross_entropy
+        or f._batches is not None
+        or hooked
+        or not all(type(layer) in PLAIN for layer in layers)
+    ):
         return None
-    state = f.model.state_dict() if f.batch_norm == "frozen" else dict(f.model.named_parameters())     # else no average counts
+    state = (
+        f.model.state_dict() if f.batch_norm == "frozen" else dict(f.model.named_parameters())
+    )  # else no average counts
     state = {name: _digest(tensor) for name, tensor in state.items() if name not in f.names}
-    return {"net": str(f.model), "x": f.names, "state": state, "rows": [_digest(f.inputs), _digest(f.targets)],
-            "batch_norm": f.batch_norm, "chunk": f.chunk, "reduction": f.reduction}
+    return {
+        "net": str(f.model),
+        "x": f.names,
+        "state": state,
+        "rows": [_digest(f.inputs), _digest(f.targets)],
+        "batch_norm": f.batch_norm,
+        "chunk": f.chunk,
+        "reduction": f.reduction,
+    }
 
 
 def _digest(tensor):

@@ -91,54 +91,69 @@ def _table(columns, rows):
 
 
 # Accuracy
-TABLE2 = _table("train SB, train LB, test SB, test LB", """
+TABLE2 = _table(
+    "train SB, train LB, test SB, test LB",
+    """
     F1  99.66 ± 0.05  99.92 ± 0.01  98.03 ± 0.07  97.81 ± 0.07
     F2  99.99 ± 0.03  98.35 ± 2.08  64.02 ± 0.2   59.45 ± 1.05
     C1  99.89 ± 0.02  99.66 ± 0.2   80.04 ± 0.12  77.26 ± 0.42
     C2  99.99 ± 0.04  99.99 ± 0.01  89.24 ± 0.12  87.26 ± 0.07
     C3  99.56 ± 0.44  99.88 ± 0.30  49.58 ± 0.39  46.45 ± 0.43
     C4  99.10 ± 1.23  99.57 ± 1.84  63.08 ± 0.5   57.81 ± 0.17
-""")
+""",
+)
 
 # Sharpness (Metric 2.1) in the full space, A = I
-TABLE3 = _table("SB 1e-3, LB 1e-3, SB 5e-4, LB 5e-4", """
+TABLE3 = _table(
+    "SB 1e-3, LB 1e-3, SB 5e-4, LB 5e-4",
+    """
     F1  1.23 ± 0.83   205.14 ± 69.52  0.61 ± 0.27  42.90 ± 17.14
     F2  1.39 ± 0.02   310.64 ± 38.46  0.90 ± 0.05  93.15 ± 6.81
     C1  28.58 ± 3.13  707.23 ± 43.04  7.08 ± 0.88  227.31 ± 23.23
     C2  8.68 ± 1.32   925.32 ± 38.29  2.07 ± 0.86  175.31 ± 18.28
     C3  29.85 ± 5.98  258.75 ± 8.96   8.56 ± 0.99  105.11 ± 13.22
     C4  12.83 ± 3.84  421.84 ± 36.97  4.07 ± 0.87  109.35 ± 16.57
-""")
+""",
+)
 
 # Sharpness in random subspaces of 100 dimensions. F1's large-batch pair is suspicious: 9.22 and 9.17 hardly
 # differ between the two eps, while every other entry falls by a factor of 2.2 to 5.8.
-TABLE4 = _table("SB 1e-3, LB 1e-3, SB 5e-4, LB 5e-4", """
+TABLE4 = _table(
+    "SB 1e-3, LB 1e-3, SB 5e-4, LB 5e-4",
+    """
     F1  0.11 ± 0.00   9.22 ± 0.56     0.05 ± 0.00  9.17 ± 0.14
     F2  0.29 ± 0.02   23.63 ± 0.54    0.05 ± 0.00  6.28 ± 0.19
     C1  2.18 ± 0.23   137.25 ± 21.60  0.71 ± 0.15  29.50 ± 7.48
     C2  0.95 ± 0.34   25.09 ± 2.61    0.31 ± 0.08  5.82 ± 0.52
     C3  17.02 ± 2.20  236.03 ± 31.26  4.03 ± 1.45  86.96 ± 27.39
     C4  6.05 ± 1.13   72.99 ± 10.96   1.89 ± 0.33  19.85 ± 4.12
-""")
+""",
+)
 
 # Data augmentation, in both regimes
-TABLE6 = _table("test SB, test LB, LB 1e-3, LB 5e-4", """
+TABLE6 = _table(
+    "test SB, test LB, LB 1e-3, LB 5e-4",
+    """
     C1  83.63 ± 0.14  82.50 ± 0.67  231.77 ± 30.50  45.89 ± 3.83
     C2  89.82 ± 0.12  90.26 ± 1.15  468.65 ± 47.86  105.22 ± 19.57
     C3  54.55 ± 0.44  53.03 ± 0.33  103.68 ± 11.93  37.67 ± 3.46
     C4  63.05 ± 0.5   65.88 ± 0.13  271.06 ± 29.69  45.31 ± 5.93
-""")
+""",
+)
 
 # Conservative training of the large batch. The small-batch column repeats Table 2's, but prints other
 # deviations for C2 (0.05, there 0.12) and C4 (0.10, there 0.5). The text calls this table "Figure 7".
-TABLE7 = _table("test SB, test LB, LB 1e-3, LB 5e-4", """
+TABLE7 = _table(
+    "test SB, test LB, LB 1e-3, LB 5e-4",
+    """
     F1  98.03 ± 0.07  98.12 ± 0.01   232.25 ± 63.81   46.02 ± 12.58
     F2  64.02 ± 0.2   61.94 ± 1.10   928.40 ± 51.63   190.77 ± 25.33
     C1  80.04 ± 0.12  78.41 ± 0.22   520.34 ± 34.91   171.19 ± 15.13
     C2  89.24 ± 0.05  88.495 ± 0.63  632.01 ± 208.01  108.88 ± 47.36
     C3  49.58 ± 0.39  45.98 ± 0.54   337.92 ± 33.09   110.69 ± 3.88
     C4  63.08 ± 0.10  62.51 ± 0.67   354.94 ± 20.23   68.76 ± 16.29
-""")
+""",
+)
 
 
 def original(net):
@@ -193,5 +208,6 @@ def _one_of(name, known, introduction):
 
 def _columns(file):
     header, *rows = (line.split(",") for line in file.read_text(encoding="utf-8").split())
-    return {name: np.array(column, dtype=None if name == "series" else float)
-            for name, column in zip(header, zip(*rows))}
+    return {
+        name: np.array(column, dtype=None if name == "series" else float) for name, column in zip(header, zip(*rows))
+    }

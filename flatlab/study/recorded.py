@@ -28,7 +28,7 @@ class Result:
 
     experiment: str
     tier: str
-    data: dict                                                   # net -> data set
+    data: dict  # net -> data set
     seeds: tuple
     recipes: dict
     values: dict = field(repr=False)
@@ -44,7 +44,9 @@ class Result:
         try:
             return Result(**json.loads(Path(path).read_text()))
         except (ValueError, TypeError) as error:
-            raise OSError(f"{path} is not a flatlab result ({error}): record it again with `flatlab reproduce`.") from error
+            raise OSError(
+                f"{path} is not a flatlab result ({error}): record it again with `flatlab reproduce`."
+            ) from error
 
 
 def recorded(experiment, tier):
@@ -54,7 +56,9 @@ def recorded(experiment, tier):
     """
     path = REPOSITORY / "results" / f"{experiment}-{tier}.json"
     if not path.exists():
-        raise FileNotFoundError(f"{experiment} is not recorded at the {tier} tier: run `flatlab reproduce {experiment} --tier {tier}`.")
+        raise FileNotFoundError(
+            f"{experiment} is not recorded at the {tier} tier: run `flatlab reproduce {experiment} --tier {tier}`."
+        )
     return Result.read(path)
 
 
@@ -74,8 +78,12 @@ def largest(experiment):
 
 def origin(device, began):
     """The provenance of a result file written now: `train.provenance`, the commit, seconds since `began`, the date."""
-    return {**provenance(device), "commit": _commit(), "seconds": round(time.perf_counter() - began, 1),
-            "date": datetime.date.today().isoformat()}
+    return {
+        **provenance(device),
+        "commit": _commit(),
+        "seconds": round(time.perf_counter() - began, 1),
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 def _commit():

@@ -10,9 +10,12 @@ from flatlab.study.design import BASE, Experiment, Setting, base
 EPSILONS = ("1e-3", "5e-4")
 # For what asks for runs of its own: on two cores half of the data and as many epochs as the large batch needs to fit them, on a small
 # GPU one seed, so that all of the smoke tier, and each experiment of the colab tier, take a quarter of an hour.
-FEW = {"smoke": {"data": "2000 rows of mnist1d", "large": 1000, "epochs": 30, "seeds": (0, 1, 2)}, "colab": {"seeds": (0,)}}
+FEW = {
+    "smoke": {"data": "2000 rows of mnist1d", "large": 1000, "epochs": 30, "seeds": (0, 1, 2)},
+    "colab": {"seeds": (0,)},
+}
 SHORT = {**FEW, "colab": {"seeds": (0,), "epochs": 10}}
-HALF = {**FEW, "colab": {"seeds": (0,), "data": "25000 rows of cifar10"}}    # measuring 32 sharpnesses is most of fig6
+HALF = {**FEW, "colab": {"seeds": (0,), "data": "25000 rows of cifar10"}}  # measuring 32 sharpnesses is most of fig6
 
 
 def phi(case, x, eps, **options):
@@ -27,7 +30,11 @@ def pair(setting, seed):
 
 def table2(case):
     """Accuracy on both splits at the final point."""
-    return {f"{part} {label}": case.objective(part).accuracy(run.x) for part in ("train", "test") for label, run in case.runs.items()}
+    return {
+        f"{part} {label}": case.objective(part).accuracy(run.x)
+        for part in ("train", "test")
+        for label, run in case.runs.items()
+    }
 
 
 def fig2(case):
@@ -99,16 +106,21 @@ def warm_epochs(setting):
 def warm_starts(setting, seed):
     """The small batch, and the large batch started where it was."""
     small = small_run(setting, seed)
-    return {"SB": small} | {str(epoch): setting.job(setting.large, seed, start=(small, epoch)) for epoch in warm_epochs(setting)}
+    return {"SB": small} | {
+        str(epoch): setting.job(setting.large, seed, start=(small, epoch)) for epoch in warm_epochs(setting)
+    }
 
 
 def fig5(case):
     """Test accuracy and sharpness of the large batch started from an epoch of the small one."""
     epochs, small = warm_epochs(case.setting), case.runs["SB"]
     warm = [case.runs[str(epoch)] for epoch in epochs]
-    return {"sb_epoch": epochs, "SB_acc": [case.test.accuracy(small.points[epoch]) for epoch in epochs],
-            "PB_acc": [case.test.accuracy(run.x) for run in warm],
-            **{f"sharp_{eps}": [phi(case, run.x, eps) for run in warm] for eps in EPSILONS}}
+    return {
+        "sb_epoch": epochs,
+        "SB_acc": [case.test.accuracy(small.points[epoch]) for epoch in epochs],
+        "PB_acc": [case.test.accuracy(run.x) for run in warm],
+        **{f"sharp_{eps}": [phi(case, run.x, eps) for run in warm] for eps in EPSILONS},
+    }
 
 
 def kept_epochs(setting):
@@ -151,14 +163,18 @@ def augmented_pair(setting, seed):
 
 def table6(case):
     """Both batch sizes with augmented data: test accuracy, and the sharpness of the large batch on the images as they are."""
-    return {**{f"test {label}": case.test.accuracy(run.x) for label, run in case.runs.items()},
-            **{f"LB {eps}": phi(case, case.runs["LB"].x, eps) for eps in EPSILONS}}
+    return {
+        **{f"test {label}": case.test.accuracy(run.x) for label, run in case.runs.items()},
+        **{f"LB {eps}": phi(case, case.runs["LB"].x, eps) for eps in EPSILONS},
+    }
 
 
 def large_by(update):
     """The small batch as it is and the large one by another update."""
+
     def jobs(setting, seed):
         return setting.pair(seed) | {"LB": setting.job(setting.large, seed, update=update)}
+
     return jobs
 
 
@@ -172,9 +188,13 @@ REPRODUCTIONS = {
     "fig3": Experiment("the line between the two minima", BASE, pair, fig3),
     "fig7": Experiment("the arc between the two minima", BASE, pair, fig7),
     "distances": Experiment("how far from the start each ends", BASE, pair, distances),
-    "fig4": Experiment("batch size against accuracy and sharpness", base(nets=("mlp", "C1", "F2"), **SHORT), batches, fig4),
+    "fig4": Experiment(
+        "batch size against accuracy and sharpness", base(nets=("mlp", "C1", "F2"), **SHORT), batches, fig4
+    ),
     "fig5": Experiment("large batch warm-started from small", base(nets=("mlp", "C1", "F2"), **FEW), warm_starts, fig5),
-    "fig6": Experiment("sharpness against the loss on the way", base(nets=("mlp", "C1", "F2"), **HALF), kept_pair, fig6),
+    "fig6": Experiment(
+        "sharpness against the loss on the way", base(nets=("mlp", "C1", "F2"), **HALF), kept_pair, fig6
+    ),
     "table6": Experiment("augmented data", IMAGES, augmented_pair, table6),
     "table7": Experiment("conservative training of the large batch", base(**FEW), large_by("conservative"), table6),
 }

@@ -26,8 +26,13 @@ def _hash(*modules):
 
 # What a run comes out as is decided by the source of these modules, hashed as they are loaded; and what is measured, by those.
 SEMANTICS = _hash("data", "nets", "training/trainer", "training/updates", "training/train")
-MEASURING = _hash("objective", "formulas", "hessian", *(f"measure/{name}" for name in ("spectrum", "estimate", "region", "maximise", "sharpness", "paths")),
-                  *(f"study/{name}" for name in ("design", "reproductions", "controls", "essays")))
+MEASURING = _hash(
+    "objective",
+    "formulas",
+    "hessian",
+    *(f"measure/{name}" for name in ("spectrum", "estimate", "region", "maximise", "sharpness", "paths")),
+    *(f"study/{name}" for name in ("design", "reproductions", "controls", "essays")),
+)
 
 # What reading a file that is not ours can raise.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
@@ -52,7 +57,9 @@ class Store:
 
     def put(self, key, tensors, facts, partial=False):
         """Write tensors and facts (anything JSON can hold) as one file, whole or not at all."""
-        content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, {"flatlab": json.dumps(facts)})
+        content = save(
+            {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, {"flatlab": json.dumps(facts)}
+        )
         write_whole(self.path(key, partial), content)
 
     def get(self, key, partial=False, device="cpu"):
@@ -60,11 +67,13 @@ class Store:
         path = self.path(key, partial)
         if not path.exists():
             return None
-        content = path.read_bytes()                    # at once: a file that is opened twice may be two files
+        content = path.read_bytes()  # at once: a file that is opened twice may be two files
         try:
             return {name: t.to(device) for name, t in load(content).items()}, _facts(io.BytesIO(content))
         except BROKEN as error:
-            raise OSError(f"{path} is not a whole flatlab run ({error}): move it away, or run `flatlab runs prune`.") from error
+            raise OSError(
+                f"{path} is not a whole flatlab run ({error}): move it away, or run `flatlab runs prune`."
+            ) from error
 
     def remove(self, key, partial=False):
         self.path(key, partial).unlink(missing_ok=True)
@@ -83,8 +92,11 @@ class Store:
     def prune(self):
         """Remove what no run needs: files that cannot be read, leftovers of writers that died, and the
         half-finished state of runs that have finished. Returns the paths removed."""
-        useless = [self.path(key, partial) for key, partial, facts in self.runs()
-                   if facts is None or (partial and self.path(key).exists())]
+        useless = [
+            self.path(key, partial)
+            for key, partial, facts in self.runs()
+            if facts is None or (partial and self.path(key).exists())
+        ]
         useless += self.root.glob("*.tmp")
         for path in useless:
             path.unlink(missing_ok=True)

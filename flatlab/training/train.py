@@ -62,14 +62,22 @@ class Recipe:
             if getattr(self, field) not in known:
                 raise ValueError(f"{field} is {getattr(self, field)!r}: choose one of {', '.join(known)}.")
         if not self.batch_size > 0 or isinstance(self.batch_size, float) and self.batch_size > 1:
-            raise ValueError(f"batch_size is {self.batch_size!r}: give a number of rows (an int, 1 or more) or a fraction "
-                             "of the training set (a float, above 0 and at most 1.0).")
+            raise ValueError(
+                f"batch_size is {self.batch_size!r}: give a number of rows (an int, 1 or more) or a fraction "
+                "of the training set (a float, above 0 and at most 1.0)."
+            )
         if self.epochs < 0 or not self.lr > 0:
-            raise ValueError(f"epochs is {self.epochs} and lr is {self.lr}: epochs cannot be negative and lr must be above 0.")
+            raise ValueError(
+                f"epochs is {self.epochs} and lr is {self.lr}: epochs cannot be negative and lr must be above 0."
+            )
         if self.strength is not None and (self.update == "plain" or not self.strength > 0):
-            raise ValueError(f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain has none.")
+            raise ValueError(
+                f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain has none."
+            )
         if self.growth < 1 or self.decay < 0 or self.l1 < 0:
-            raise ValueError(f"growth is {self.growth}, decay {self.decay} and l1 {self.l1}: growth is 1 or more, the others 0 or more.")
+            raise ValueError(
+                f"growth is {self.growth}, decay {self.decay} and l1 {self.l1}: growth is 1 or more, the others 0 or more."
+            )
         if self.weight_decay and self.optimizer == "rprop":
             raise ValueError("rprop looks at signs only and has no weight_decay: leave it at 0.")
         if self.momentum and self.optimizer != "sgd":
@@ -108,8 +116,10 @@ class Run:
     def __repr__(self):
         end = {name: values[-1] for name, values in self.history.items()} if self.history["epoch"] else None
         tail = f", train {end['train_accuracy']:.2f} %, test {end['test_accuracy']:.2f} %" if end else ""
-        return (f"Run({self.facts['net']} on {self.facts['data']}, batch {self.facts['rows']}, seed {self.seed}, "
-                f"{len(self.history['epoch'])} epochs{tail})")
+        return (
+            f"Run({self.facts['net']} on {self.facts['data']}, batch {self.facts['rows']}, seed {self.seed}, "
+            f"{len(self.history['epoch'])} epochs{tail})"
+        )
 
     def model(self):
         """A copy of the network at x, in evaluation mode."""
@@ -152,17 +162,30 @@ def train(net, data, recipe=None, *, seed=0, x0=None, keep=(), store=None, progr
     problem = Problem(model, data, recipe)
     rows = recipe.rows(len(data.train.y))
     if rows == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
-        raise ValueError("batch_size is 1, and BatchNorm has nothing to normalise in a single row: take 2 or more, or a net without it.")
-    if problem.workers > 1 and (recipe.update == "ghost" or min(batch_sizes(len(data.train.y), rows)) < 2 * problem.workers):
-        raise ValueError(f"each of {problem.workers} workers needs two rows of every batch, and its share is a ghost batch already: take "
-                         "a larger batch that leaves no short last one, and another update than 'ghost'.")
+        raise ValueError(
+            "batch_size is 1, and BatchNorm has nothing to normalise in a single row: take 2 or more, or a net without it."
+        )
+    if problem.workers > 1 and (
+        recipe.update == "ghost" or min(batch_sizes(len(data.train.y), rows)) < 2 * problem.workers
+    ):
+        raise ValueError(
+            f"each of {problem.workers} workers needs two rows of every batch, and its share is a ghost batch already: take "
+            "a larger batch that leaves no short last one, and another update than 'ghost'."
+        )
     name = net if isinstance(net, str) else type(net).__name__
     start, history = problem.point.detach().clone(), {key: [] for key in HISTORY}
     wanted, points = tuple(keep), {}
     if not all(0 <= epoch <= recipe.epochs for epoch in keep):
         raise ValueError(f"keep is {tuple(keep)}: the epochs are 0 to {recipe.epochs}.")
-    facts = {"net": name, "data": data.name, "rows": rows, "parameters": start.numel(), "seed": seed,
-             "recipe": dataclasses.asdict(recipe), **provenance(start.device)}
+    facts = {
+        "net": name,
+        "data": data.name,
+        "rows": rows,
+        "parameters": start.numel(),
+        "seed": seed,
+        "recipe": dataclasses.asdict(recipe),
+        **provenance(start.device),
+    }
 
     if store is not None:
         store = store if isinstance(store, stores.Store) else stores.Store(store)
@@ -180,24 +203,48 @@ def train(net, data, recipe=None, *, seed=0, x0=None, keep=(), store=None, progr
                 continue
             history = saved["history"]
             if not partial:
-                return Run(tensors["x0"], tensors["x"], history, recipe, seed, saved["facts"],
-                           part_of(tensors, "buffer."), {epoch: points[epoch] for epoch in wanted}, model)
+                return Run(
+                    tensors["x0"],
+                    tensors["x"],
+                    history,
+                    recipe,
+                    seed,
+                    saved["facts"],
+                    part_of(tensors, "buffer."),
+                    {epoch: points[epoch] for epoch in wanted},
+                    model,
+                )
             problem.restore(tensors)
 
     if 0 in keep:
-        points[0] = start.clone()                                 # a file holds no tensor twice
-    with (progress_bar(recipe.epochs, "epoch", f"{name} {data.name} batch {rows}", progress, len(history["epoch"])) as bar,
-          torch.random.fork_rng(devices=[start.device] if start.is_cuda else []), _arithmetic(recipe.precision)):
+        points[0] = start.clone()  # a file holds no tensor twice
+    with (
+        progress_bar(
+            recipe.epochs, "epoch", f"{name} {data.name} batch {rows}", progress, len(history["epoch"])
+        ) as bar,
+        torch.random.fork_rng(devices=[start.device] if start.is_cuda else []),
+        _arithmetic(recipe.precision),
+    ):
         began = time.perf_counter() - (history["seconds"][-1] if history["seconds"] else 0.0)
         for epoch in range(len(history["epoch"]) + 1, recipe.epochs + 1):
             size = min(len(data.train.y), round(rows * recipe.growth ** (epoch - 1)))
             loss, accuracy = problem.epoch(size, recipe.lr / (1 + recipe.decay * (epoch - 1)), _epoch_seed(seed, epoch))
             if not loss < float("inf"):
-                raise FloatingPointError(f"the training loss is {loss} in epoch {epoch}: lower lr, which is {recipe.lr}.")
+                raise FloatingPointError(
+                    f"the training loss is {loss} in epoch {epoch}: lower lr, which is {recipe.lr}."
+                )
             test_loss, test_accuracy = problem.test()
             updates = len(batch_sizes(len(data.train.y), size)) + (history["updates"][-1] if epoch > 1 else 0)
-            entry = (epoch, loss, accuracy, test_loss, test_accuracy, (problem.point.detach() - start).norm().item(),
-                     time.perf_counter() - began, updates)
+            entry = (
+                epoch,
+                loss,
+                accuracy,
+                test_loss,
+                test_accuracy,
+                (problem.point.detach() - start).norm().item(),
+                time.perf_counter() - began,
+                updates,
+            )
             for column, value in zip(HISTORY, entry):
                 history[column].append(value)
             if epoch in keep:
@@ -205,7 +252,9 @@ def train(net, data, recipe=None, *, seed=0, x0=None, keep=(), store=None, progr
             bar.update()
             bar.set_postfix_str(f"train {accuracy:.1f} % test {test_accuracy:.1f} %")
             if store is not None and epoch < recipe.epochs and problem.rank == 0:
-                store.put(key, {**_named(points), **problem.state()}, {"history": history, "facts": facts}, partial=True)
+                store.put(
+                    key, {**_named(points), **problem.state()}, {"history": history, "facts": facts}, partial=True
+                )
 
     x, buffers = problem.point.detach().clone(), {k: v.clone() for k, v in model.named_buffers()}
     if store is not None and problem.rank == 0:
@@ -219,6 +268,7 @@ def train(net, data, recipe=None, *, seed=0, x0=None, keep=(), store=None, progr
 def provenance(device):
     """Where a result comes from: versions and the device's name."""
     from flatlab import __version__
+
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return {"flatlab": __version__, "torch": torch.__version__, "device": name, "semantics": stores.SEMANTICS}
@@ -241,11 +291,21 @@ def _identity(net, model, data, recipe, seed, x0, workers):
         try:
             architecture = [repr(model), sorted(inspect.getsource(kind) for kind in kinds)]
         except (OSError, TypeError) as error:
-            raise ValueError("a store needs the source of the network's classes to tell one network from another, and "
-                             f"cannot read it ({error}): define them in a file or a notebook cell, or pass store=None.") from error
+            raise ValueError(
+                "a store needs the source of the network's classes to tell one network from another, and "
+                f"cannot read it ({error}): define them in a file or a notebook cell, or pass store=None."
+            ) from error
     point = hashlib.sha256(x0.cpu().numpy().tobytes()).hexdigest()
-    return {"net": architecture, "data": data.digest, "recipe": dataclasses.asdict(recipe), "seed": seed, "x0": point,
-            "workers": workers, "dtype": str(x0.dtype), "semantics": stores.SEMANTICS}
+    return {
+        "net": architecture,
+        "data": data.digest,
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+        "x0": point,
+        "workers": workers,
+        "dtype": str(x0.dtype),
+        "semantics": stores.SEMANTICS,
+    }
 
 
 @contextlib.contextmanager
@@ -265,5 +325,6 @@ def _arithmetic(precision):
 def progress_bar(total, unit, label, show, done=0):
     """A progress bar with an estimate of the time left."""
     from tqdm.auto import tqdm  # here: it looks for a notebook, which takes time at import
-    options = {} if show else {"disable": True}                # else left to tqdm, which obeys TQDM_DISABLE
+
+    options = {} if show else {"disable": True}  # else left to tqdm, which obeys TQDM_DISABLE
     return tqdm(total=total, initial=done, desc=label, unit=unit, leave=False, **options)

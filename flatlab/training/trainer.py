@@ -14,8 +14,13 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 from flatlab.objective import Objective
 from flatlab.training.updates import STRENGTHS, UPDATES
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad,
-              "rmsprop": torch.optim.RMSprop, "rprop": torch.optim.Rprop}
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
+    "rprop": torch.optim.Rprop,
+}
 
 
 class Problem:
@@ -28,10 +33,12 @@ class Problem:
         self.model, self.data, self.recipe = model.train(), data, recipe
         self.update = UPDATES[recipe.update]
         self.strength = STRENGTHS.get(recipe.update) if recipe.strength is None else recipe.strength
-        self.rank, self.workers = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+        self.rank, self.workers = (
+            (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+        )
         self.point = nn.Parameter(torch.cat([p.detach().flatten() for p in trainable]))
         self.point.grad = torch.zeros_like(self.point)
-        self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)          # sums over the epoch so far
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)  # sums over the epoch so far
         self.correct = torch.zeros((), dtype=torch.int64, device=self.point.device)
         self.graph = None
         for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.point.grad))):
@@ -78,7 +85,7 @@ class Problem:
         torch.manual_seed(seed)
         count = len(self.data.train.y)
         order = torch.randperm(count, device=self.point.device)
-        if self.rank:                                             # dropout and noise differ from worker to worker, the order not
+        if self.rank:  # dropout and noise differ from worker to worker, the order not
             torch.manual_seed(seed + self.rank)
         self.optimizer.param_groups[0]["lr"] = lr
         if self.graph is None and self._capturable():
@@ -98,8 +105,13 @@ class Problem:
 
     def _capturable(self):
         """A graph holds one batch size, one learning rate and no communication."""
-        return (self.point.is_cuda and self.recipe.optimizer in ("adam", "sgd") and self.workers == 1
-                and self.recipe.growth == 1 and self.recipe.decay == 0)
+        return (
+            self.point.is_cuda
+            and self.recipe.optimizer in ("adam", "sgd")
+            and self.workers == 1
+            and self.recipe.growth == 1
+            and self.recipe.decay == 0
+        )
 
     def _capture(self, rows):
         """Record a step on `rows` rows as a CUDA graph, which reads the rows' numbers from self.captured.
@@ -118,7 +130,7 @@ class Problem:
         with torch.cuda.graph(graph):
             self.step(self.captured)
         for name, tensor in self.state().items():
-            tensor.copy_(before[name]) if name in before else tensor.zero_()       # an optimizer starts with all zeros
+            tensor.copy_(before[name]) if name in before else tensor.zero_()  # an optimizer starts with all zeros
         self.graph = graph
 
     def test(self):
@@ -172,18 +184,24 @@ def augmented(images):
     Keskar et al. 2017, appendix E.1. Random numbers are torch's global ones.
     """
     if images.dim() != 4:
-        raise ValueError(f"augmentation is for images (channels x height x width), but each input has shape {tuple(images.shape[1:])}.")
-    angle, right, down = ((2 * torch.rand(3, len(images), device=images.device, dtype=images.dtype) - 1)
-                          * torch.tensor([[math.radians(10)], [0.4], [0.4]], device=images.device, dtype=images.dtype))
+        raise ValueError(
+            f"augmentation is for images (channels x height x width), but each input has shape {tuple(images.shape[1:])}."
+        )
+    angle, right, down = (2 * torch.rand(3, len(images), device=images.device, dtype=images.dtype) - 1) * torch.tensor(
+        [[math.radians(10)], [0.4], [0.4]], device=images.device, dtype=images.dtype
+    )
     mirror = torch.where(torch.rand(len(images), device=images.device) < 0.5, -1.0, 1.0).to(images)
-    rows = [torch.stack([mirror * angle.cos(), -angle.sin(), right], 1), torch.stack([mirror * angle.sin(), angle.cos(), down], 1)]
+    rows = [
+        torch.stack([mirror * angle.cos(), -angle.sin(), right], 1),
+        torch.stack([mirror * angle.sin(), angle.cos(), down], 1),
+    ]
     grid = affine_grid(torch.stack(rows, 1), images.shape, align_corners=False)
     return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def part_of(tensors, prefix):
     """The tensors whose name begins with a prefix, under the rest of their name."""
-    return {name[len(prefix):]: t for name, t in tensors.items() if name.startswith(prefix)}
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _views(vector, parameters):

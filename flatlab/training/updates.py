@@ -65,7 +65,9 @@ def stability(problem, inputs, targets):
     noisy = inputs + problem.strength * torch.randn_like(inputs)
 
     def drift(outputs):
-        return kl_div(problem.model(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True)
+        return kl_div(
+            problem.model(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True
+        )
 
     loss, correct = problem.gradient(inputs, targets, penalty=drift)
     problem.optimizer.step()
@@ -96,7 +98,9 @@ def noisy_gradient(problem, inputs, targets):
 
 def noisy_iterate(problem, inputs, targets):
     """The step along g_B(x + strength ||x|| xi), xi as for `noisy_gradient`: the loss averaged over a ball around x."""
-    noise = torch.randn_like(problem.point) * (problem.strength * problem.point.detach().norm() / len(problem.point) ** 0.5)
+    noise = torch.randn_like(problem.point) * (
+        problem.strength * problem.point.detach().norm() / len(problem.point) ** 0.5
+    )
     problem.point.data.add_(noise)
     loss, correct = problem.gradient(inputs, targets)
     problem.point.data.sub_(noise)
@@ -112,10 +116,34 @@ def noisy_inputs(problem, inputs, targets):
 def noisy_labels(problem, inputs, targets):
     """The plain step where a share `strength` of the targets is another row's."""
     swapped = torch.rand(len(targets), device=targets.device) < problem.strength
-    return plain(problem, inputs, torch.where(swapped, targets[torch.randperm(len(targets), device=targets.device)], targets))
+    return plain(
+        problem, inputs, torch.where(swapped, targets[torch.randperm(len(targets), device=targets.device)], targets)
+    )
 
 
-UPDATES = {update.__name__: update for update in (plain, sam, conservative, adversarial, stability, ghost, noisy_gradient,
-                                                  noisy_iterate, noisy_inputs, noisy_labels)}
-STRENGTHS = {"sam": 0.05, "conservative": 1e-3, "adversarial": 0.05, "stability": 0.05, "ghost": 256, "noisy_gradient": 1.0,
-             "noisy_iterate": 0.01, "noisy_inputs": 0.1, "noisy_labels": 0.1}
+UPDATES = {
+    update.__name__: update
+    for update in (
+        plain,
+        sam,
+        conservative,
+        adversarial,
+        stability,
+        ghost,
+        noisy_gradient,
+        noisy_iterate,
+        noisy_inputs,
+        noisy_labels,
+    )
+}
+STRENGTHS = {
+    "sam": 0.05,
+    "conservative": 1e-3,
+    "adversarial": 0.05,
+    "stability": 0.05,
+    "ghost": 256,
+    "noisy_gradient": 1.0,
+    "noisy_iterate": 0.01,
+    "noisy_inputs": 0.1,
+    "noisy_labels": 0.1,
+}
