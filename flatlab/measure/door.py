@@ -1,0 +1,103 @@
+"""What is passed to a measurement is checked here, before anything is computed: one sentence says what is wrong and what to do.
+
+Members are asked for by name (see `protocols`), so that a user's own f or operator passes as well as ours.
+"""
+
+import math
+import operator as operators
+from collections.abc import Iterable
+
+import torch
+
+from flatlab.measure.protocols import Function, Operator
+
+
+def function(f: Function, measurement: str, *members: str) -> None:
+    """Refuse an f that lacks one of the members that this measurement uses: a network, for instance."""
+    missing = [name for name in members if not hasattr(f, name)]
+    if isinstance(f, (type, torch.nn.Module)) or missing:
+        lack = "" if isinstance(f, (type, torch.nn.Module)) else f", which has no .{missing[0]}"
+        raise ValueError(
+            f"{measurement} takes an Objective: flatlab.Objective(net, (inputs, targets)); this is {_kind(f)}{lack}."
+        )
+
+
+def operator(a: Operator, measurement: str) -> None:
+    """Refuse what is no square linear map: an Objective or a network, for instance."""
+    if not hasattr(a, "__matmul__"):
+        raise ValueError(
+            f"{measurement} takes an operator, and this is {_kind(a)}, which has no products A @ v: "
+            "pass f.hessian(x) or f.gauss_newton(x), with f = flatlab.Objective(net, (inputs, targets))."
+        )
+    shape = tuple(getattr(a, "shape", ()))
+    if shape and (len(shape) != 2 or shape[0] != shape[1]):
+        raise ValueError(f"{measurement} takes a symmetric operator of shape (n, n), but this one has shape {shape}.")
+
+
+def point(f: Function, x: torch.Tensor | None, measurement: str) -> torch.Tensor:
+    """The point to measure at, detached from any graph: x, or f's own where x is None."""
+    return points(f, measurement, x=f.x if x is None else x)[0]
+
+
+def points(f: Function | None, measurement: str, **vectors: torch.Tensor) -> list[torch.Tensor]:
+    """Vectors of one size, type and device (f's, where f has a point), detached from any graph."""
+    for name, vector in vectors.items():
+        if not torch.is_tensor(vector):
+            hint = f"; a size is passed by name, as eps={vector}" if isinstance(vector, float) else ""
+            raise ValueError(
+                f"{name} is {_kind(vector)}, but {measurement} takes a point, a vector like f.x or run.x{hint}."
+            )
+    own = getattr(f, "x", None)
+    expected = own if torch.is_tensor(own) else next(iter(vectors.values()))
+    for name, vector in vectors.items():
+        same = (vector.shape, vector.dtype, vector.device) == (expected.shape, expected.dtype, expected.device)
+        if vector.dim() != 1 or not vector.is_floating_point() or not same:
+            raise ValueError(
+                f"points and directions must be vectors of one size, type and device, here {_layout(expected)}, "
+                f"but {name} is {_layout(vector)}."
+            )
+    return [vector.detach() for vector in vectors.values()]
+
+
+def choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Refuse a value that is not one of the choices."""
+    choices = tuple(choices)
+    if not any(type(value) is type(one) and value == one for one in choices):
+        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(map(str, choices))}.")
+
+
+def count(name: str, value: int, least: int = 1, most: int | None = None, what: str = "") -> int:
+    """A whole number from `least` to `most`; `what` says what it counts."""
+    try:
+        number, whole = operators.index(value), ""
+    except TypeError:
+        number, whole = least - 1, "a whole number, "
+    if number < least or (most is not None and number > most):
+        bounds = f"{least:,} or more" if most is None else f"{least:,} to {most:,}"
+        raise ValueError(f"{name} is {value!r}: choose {whole}{bounds}{what and ', '}{what}.")
+    return number
+
+
+def positive(name: str, value: float, what: str, example: float) -> float:
+    """A finite number above 0; `what` says what it is."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} is {value!r}: it is {what} and must be a number above 0, e.g. {example:g}.")
+    return number
+
+
+def _kind(thing: object) -> str:
+    """What something is, in a few words: its value where that is short."""
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    if thing is None or isinstance(thing, (bool, int, float, str)):
+        return repr(thing)
+    name = type(thing).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _layout(vector: torch.Tensor) -> str:
+    return f"{vector.dtype} of shape {tuple(vector.shape)} on {vector.device}"
