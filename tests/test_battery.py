@@ -1,20 +1,22 @@
 """The default search on the battery: not more than 3 % below scipy's two forms (10 iterations) and 20 steps of Auto-PGD, in phi.
 
-The nets of benchmarks/battery.py were fixed before any search was run on them. Where the default does fall short is listed here.
+The nets of benchmarks/battery.py were fixed before any search was run on them. The search is judged at their recorded points in
+float64, so that the answer does not depend on the processor. Where the default does fall short is listed here. At another point of
+the same net another cell can: trained elsewhere, the net of batch 300 falls 8 % short at 1e-3 too (results/battery.json).
 """
 
 import functools
 import sys
 
 import pytest
+import torch
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import battery
 
 KNOWN = {
-    ("mlp 4x256 BN, mnist1d, batch 300", 1e-3, None): "8 % below 20 steps of Auto-PGD after 10 steps; level with it after 15",
-    ("mlp 4x256 BN, mnist1d, batch 300", 5e-4, None): "6 % below 20 steps of Auto-PGD after 10 steps; level with it after 15",
+    ("mlp 4x256 BN, mnist1d, batch 300", 5e-4, None): "10 % below 20 steps of Auto-PGD after 10 steps; 5 % above it after 15",
     ("mlp 2x30 tanh, regression", 1e-3, None): "21 % below the paper's scipy, which ends on another hill, as no other method does",
     ("mlp 2x30 tanh, regression", 5e-4, None): "20 % below the paper's scipy, which ends on another hill, as no other method does",
 }
@@ -22,11 +24,11 @@ CELLS = [(entry.name, eps, subspace) for entry in battery.BATTERY for eps in bat
 
 
 @functools.cache
-def rows(name):
-    """The measured rows of a net, by eps and subspace. It is trained once for all of them."""
+def rows(name, dtype=torch.float64):
+    """The measured rows of a net at its recorded point, by eps and subspace."""
     entry = next(entry for entry in battery.BATTERY if entry.name == name)
     methods = {method: battery.METHODS[method] for method in ("lbfgs", *battery.RIVALS)}
-    return {(row["eps"], row["subspace"]): row for row in battery.measure(entry.objective(), methods)}
+    return {(row["eps"], row["subspace"]): row for row in battery.measure(entry.recorded(dtype), methods)}
 
 
 def marked(*cell):
@@ -49,8 +51,8 @@ def test_the_battery_is_as_wide_as_it_says():
 
 @pytest.mark.parametrize("name", [entry.name for entry in battery.BATTERY if "1e-7" in entry.name])
 def test_a_net_trained_to_loss_1e_7_is_not_flat(name):
-    """There scipy's absolute stopping rule returns the centre, and so sharpness 0."""
-    row = rows(name)[1e-3, None]
+    """There scipy's absolute stopping rule returns the centre, and so sharpness 0. In float32, as nets are measured."""
+    row = rows(name, torch.float32)[1e-3, None]
     assert 0 < row["base"] < 2e-7
     assert row["phi"]["scipy"] == 0 < row["phi"]["lbfgs"]
     assert row["phi"]["lbfgs"] / 100 > 0.5 * row["base"]
