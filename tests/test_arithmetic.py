@@ -1,0 +1,106 @@
+"""torch's global settings are set aside and come back, also those that were never set and follow others."""
+
+import multiprocessing
+
+import pytest
+import torch
+
+from flatlab.arithmetic import _Setting, own_arithmetic
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+PLACES = [
+    *((backend, "all") for backend in ("generic", "cuda", "mkldnn")),
+    *((backend, operation) for backend in ("cuda", "mkldnn") for operation in ("matmul", "conv", "rnn")),
+]
+newer = pytest.mark.skipif(_Setting is None, reason="fp32_precision is of torch 2.9 and later")
+
+
+def assign(place, value):
+    return lambda: setattr(_Setting(*place), "fp32_precision", value)
+
+
+CALLERS = {
+    "nothing": [],
+    "medium": [lambda: torch.set_float32_matmul_precision("medium")],
+    "an older name": [lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True)],
+    "an older name of cuDNN": [lambda: setattr(torch.backends.cudnn, "allow_tf32", False)],
+    "every backend": [assign(("generic", "all"), "tf32")],
+    "a backend": [assign(("cuda", "all"), "tf32")],
+    "both alike": [assign(("generic", "all"), "tf32"), assign(("cuda", "all"), "tf32")],
+    "an operation": [assign(("cuda", "conv"), "tf32")],
+    "an operation set back": [assign(("cuda", "conv"), "none")],
+    "several": [
+        assign(("generic", "all"), "ieee"),
+        assign(("mkldnn", "conv"), "bf16"),
+        assign(("cuda", "matmul"), "tf32"),
+    ],
+}
+
+
+def precisions():
+    return tuple(_Setting(*place).fp32_precision for place in PLACES)
+
+
+def older_names():
+    for read in (
+        torch.get_float32_matmul_precision,
+        lambda: torch.backends.cuda.matmul.allow_tf32,
+        lambda: torch.backends.cudnn.allow_tf32,
+    ):
+        try:
+            yield read()
+        except RuntimeError:
+            yield "raises"
+
+
+def watch(caller, use, answers):
+    """In a process of its own: what the settings are after a use, and how each follows a change of those above it."""
+    for step in CALLERS[caller]:
+        step()
+    inside = []
+    for device, tf32 in ((CPU, False), (CPU, True), (GPU, False), (GPU, True)) if use else ():
+        with own_arithmetic(device, tf32=tf32):
+            inside.append((device.type, tf32, dict(zip(PLACES, precisions()))))
+    after = [precisions(), tuple(older_names())]
+    for place in PLACES[:3]:
+        for value in ("ieee", "tf32", "none"):
+            assign(place, value)()
+            after.append(precisions())
+    answers.put((inside, after))
+
+
+def watched(caller, use):
+    fork = multiprocessing.get_context("fork")
+    answers = fork.Queue()
+    process = fork.Process(target=watch, args=(caller, use, answers))
+    process.start()
+    found = answers.get(timeout=60)
+    process.join()
+    return found
+
+
+@newer
+@pytest.mark.parametrize("caller", CALLERS)
+def test_products_are_exact_inside_and_the_callers_settings_come_back(caller):
+    inside, after = watched(caller, use=True)
+    for device, tf32, found in inside:
+        backend = {"cpu": "mkldnn", "cuda": "cuda"}[device]
+        kinds = {found[backend, operation] for operation in ("matmul", "conv", "rnn")}
+        assert kinds <= ({"tf32"} if tf32 and device == "cuda" else {"ieee", "none"})
+    assert after == watched(caller, use=False)[1]
+
+
+def test_autocast_and_inference_mode_are_off_inside_and_come_back_after_an_error():
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        with pytest.raises(ZeroDivisionError), own_arithmetic(CPU):
+            assert not torch.is_autocast_enabled("cpu") and not torch.is_inference_mode_enabled()
+            raise ZeroDivisionError
+        assert torch.is_autocast_enabled("cpu") and torch.is_inference_mode_enabled()
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def test_cudnn_does_not_choose_by_speed_inside(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    with own_arithmetic(GPU):
+        assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark
