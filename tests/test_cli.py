@@ -118,7 +118,7 @@ def done(monkeypatch):
         {"mlp": "mnist1d"},
         (0,),
         {},
-        {"mlp": {"batch_size": [[8, 32]], "rows a second": [[1.0, 2.0]]}},
+        {"mlp": {"batch_size": [[8, 32]], "rows per second": [[1.0, 2.0]]}},
         {},
     )
     monkeypatch.setattr(flatlab, "reproduce", lambda *arguments, **options: result)

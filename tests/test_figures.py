@@ -253,7 +253,7 @@ def test_what_a_seed_never_reached_or_has_no_logarithm_is_no_point_and_no_error(
 
 def test_an_interval_far_wider_than_the_seeds_does_not_hide_them():
     result = synthetic("throughput", seeds=2)
-    result.values["mlp"]["rows a second"] = [
+    result.values["mlp"]["rows per second"] = [
         [10.0] * 6,
         [1000.0] * 6,
     ]  # the interval of their logarithms: 1e-11 to 1e15

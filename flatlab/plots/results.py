@@ -140,7 +140,7 @@ DRAWINGS = {
         log=True,
         panels=(
             Panel("test accuracy, %", (Curve("test_acc"), Curve("goal", "to be reached", style=":"))),
-            Panel("seconds an epoch", (Curve("seconds an epoch"),), log=True),
+            Panel("seconds per epoch", (Curve("seconds per epoch"),), log=True),
             Panel("epochs to reach it", (Curve("epochs"),), log=True),
             Panel("seconds to reach it", (Curve("seconds"),), log=True),
         ),
@@ -186,7 +186,7 @@ DRAWINGS = {
         marks=((1, TEXT, "a quadratic's limit"),),
     ),
     "throughput": Drawing(
-        "batch_size", "batch size", (Panel("rows a second", (Curve("rows a second"),), log=True),), log=True
+        "batch_size", "batch size", (Panel("rows per second", (Curve("rows per second"),), log=True),), log=True
     ),
 }
 
