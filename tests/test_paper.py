@@ -167,7 +167,7 @@ def test_the_pair_of_figure_3_that_has_no_gap():
 
 
 def test_test_curves_do_not_peak_and_decay():
-    """Section 2: "it is not over-fitting". The best epoch of Fig. 2 is hardly better than the last."""
+    """Section 2.2: "it is not over-fitting". The best epoch of Fig. 2 is hardly better than the last."""
     for net in FIGURES["fig2"]:
         columns = paper.curve("fig2", net)
         for batch in ("SB_test", "LB_test"):

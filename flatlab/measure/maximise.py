@@ -49,7 +49,7 @@ def maximise(f, region, *, method="lbfgs", steps=10, starts=1, seed=0):
 
     Returns a `Maximum`, never below f at the region's centre. Raises ValueError for an unknown method, no steps, no starts, or a
     ball where only a box will do, and FloatingPointError where f at the centre is not finite.
-    Sources: Keskar et al. 2017, section 2.2.1; Croce & Hein 2020 for Auto-PGD. Explained in the chapter
+    Sources: Keskar et al. 2017, section 2.2.2; Croce & Hein 2020 for Auto-PGD. Explained in the chapter
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
     """
     if method not in METHODS:

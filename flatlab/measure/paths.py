@@ -209,7 +209,7 @@ def triangle(x0, a, b):
     which unlike the arc cosine is accurate near 0 and 180 degrees too (Kahan). All in float64.
 
     Returns a `Triangle`. Raises ValueError for points that do not fit, or of which two are equal.
-    Source of the ratio: Keskar et al. 2017, section 4.
+    Source of the ratio: Keskar et al. 2017, section 3.
     """
     _check_points(x0, a, b)
     x0, a, b = (point.detach().double() for point in (x0, a, b))

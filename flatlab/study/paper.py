@@ -23,7 +23,7 @@ LARGE_FRACTION = 0.10  # of the training set
 EPSILONS = (1e-3, 5e-4)
 SUBSPACE = 100  # columns of A in Table 4
 THRESHOLDS = {"F2": 15_000, "C1": 500}  # Fig. 4: batch size beyond which accuracy falls and phi is high
-DISTANCE_RATIO = (3, 10)  # section 4: ||x_s - x_0|| / ||x_l - x_0||, over all networks
+DISTANCE_RATIO = (3, 10)  # section 3: ||x_s - x_0|| / ||x_l - x_0||, over all networks
 # Keras clips probabilities to [1e-7, 1 - 1e-7], so no loss of the paper exceeds this; Fig. 7 saturates there.
 LOSS_CAP = -math.log(1e-7)
 
