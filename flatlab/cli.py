@@ -219,7 +219,7 @@ def _reproduce(options):
 
 
 def _plan(options):
-    found = experiments.estimate(options.tier, options.experiments)
+    found = experiments.costs(options.tier, options.experiments)
     rows = [
         f"{name:16} {c['runs']:5} runs {c['flops']:10.2e} operations {c['seconds'] / 60:10.1f} minutes"
         for name, c in found.items()

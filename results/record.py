@@ -11,7 +11,7 @@ from pathlib import Path
 import flatlab
 from flatlab.study import paper
 from flatlab.study.engines import carry_out_all
-from flatlab.study.experiments import EXPERIMENTS, plan
+from flatlab.study.experiments import EXPERIMENTS, jobs_of
 from flatlab.training.store import Store
 
 # First what all the rest is compared with, net by net; then what asks for runs of its own.
@@ -37,7 +37,7 @@ def stages(tier, names):
 def record(tier, names, store, out, workers):
     """Record stage after stage. What is small enough to be wanted whole is trained at once, so that no process waits for another."""
     if tier == "smoke":
-        carry_out_all([job for name in names or EXPERIMENTS for job in plan(name, tier)], Store(store), workers=workers)
+        carry_out_all([job for name in names or EXPERIMENTS for job in jobs_of(name, tier)], Store(store), workers=workers)
     for name, nets in stages(tier, names):
         began = time.perf_counter()
         flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(

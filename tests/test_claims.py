@@ -10,13 +10,20 @@ import pytest
 from scipy import stats
 
 import flatlab
-from flatlab.study import claims, paper
+from flatlab.study import paper
 from flatlab.study import recorded as recording
-from flatlab.study.claims import CLAIMS, Claim, bounds, judge, ledger
+from flatlab.study.claims import CLAIMS
 from flatlab.study.experiments import EXPERIMENTS
+from flatlab.study.ledger import bounds, judge, ledger
 from flatlab.study.recorded import Result
+from flatlab.study.rules import Claim, Columns
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+def claimed(**bounds):
+    """A claim on the column "a"."""
+    return Claim(name="c", words="", source="", experiment="table2", measure="a", effect=lambda c: c["a"], **bounds)
 
 
 @pytest.mark.parametrize("count", range(2, 16))
@@ -32,19 +39,33 @@ def test_the_interval_is_students(count):
     "values, word", [([1, 1.1, 0.9], "holds"), ([-1, -1.1, -0.9], "fails"), ([1, -1, 0.5], "partly"), ([1], "partly")]
 )
 def test_a_verdict_is_where_the_interval_lies(values, word):
-    claim = Claim("c", "", "", "table2", "", lambda columns: columns["a"], above=0)
+    claim = claimed(above=0)
     (verdict,) = judge(claim, Result("table2", "smoke", {"mlp": "mnist1d"}, (), {}, {"mlp": {"a": values}}, {}))
     assert verdict.word == word and verdict.seeds == len(values)
 
 
 def test_between_two_bounds_is_both():
-    claim = Claim("c", "", "", "distances", "", lambda columns: columns["a"], above=3, below=10)
+    claim = claimed(above=3, below=10)
     words = {}
     for middle in (2, 5, 12, 3):
         values = [middle - 0.1, middle, middle + 0.1]
         (verdict,) = judge(claim, Result("t", "smoke", {"mlp": "d"}, (), {}, {"mlp": {"a": values}}, {}))
         words[middle] = verdict.word
     assert words == {2: "fails", 5: "holds", 12: "fails", 3: "partly"}
+
+
+@pytest.mark.parametrize(
+    "bounds, words",
+    [
+        ({"above": 0, "unit": "points"}, "a, above 0 points"),
+        ({"above": -1, "unit": "points"}, "a, above -1 point"),
+        ({"above": -1, "below": 1, "unit": "points"}, "a, within 1 point"),
+        ({"above": -0.6, "below": -0.4}, "a, between -0.6 and -0.4"),
+        ({"below": 0.9, "unit": "nats", "remark": "later"}, "a, below 0.9 nats (later)"),
+    ],
+)
+def test_the_words_of_a_rule_are_made_from_its_bound(bounds, words):
+    assert claimed(**bounds).rule == words
 
 
 def test_every_claim_belongs_to_an_experiment_and_has_a_rule():
@@ -64,7 +85,7 @@ def test_a_verdict_follows_from_the_result_file(claim, verdicts):
     assert bool(verdicts) == bool(recorded)
     for verdict in verdicts:
         result = json.loads((RESULTS / f"{claim.experiment}-{verdict.tier}.json").read_text())
-        effects = np.array(claim.effect(claims.Columns(result["values"][verdict.net])), float)
+        effects = np.array(claim.effect(Columns(result["values"][verdict.net])), float)
         if len(effects) == 1:
             low, high = -math.inf, math.inf
         elif np.ptp(effects) == 0:  # of seeds that agree the interval is a point, for which scipy has NaN

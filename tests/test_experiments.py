@@ -17,13 +17,14 @@ from flatlab.plots import results as figures
 from flatlab.plots import tables
 from flatlab.study import cost as costs
 from flatlab.study import design, engines, experiments, jobs, recorded
-from flatlab.study.claims import CLAIMS, judge
+from flatlab.study.claims import CLAIMS
 from flatlab.study.cost import cost
 from flatlab.study.design import Case, Setting
 from flatlab.study.engines import carry_out_all
 from flatlab.study.essays import RATES, regression
 from flatlab.study.experiments import EXPERIMENTS
-from flatlab.study.jobs import Job, carry_out, updates
+from flatlab.study.jobs import Job, carry_out, count_updates
+from flatlab.study.ledger import judge
 from flatlab.study.reproductions import threshold
 from flatlab.training.train import Recipe
 
@@ -86,7 +87,7 @@ def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch)
     sizes_only(monkeypatch)
     for name in EXPERIMENTS:
         for tier in EXPERIMENTS[name].settings:
-            for job in experiments.plan(name, tier):
+            for job in experiments.jobs_of(name, tier):
                 assert job.recipe.epochs >= 0 and (job.start is None or job.start[1] in job.start[0].keep), (name, tier)
 
 
@@ -108,7 +109,7 @@ def test_part_of_a_data_set_goes_by_the_name_it_is_marked_with():
     assert part.classes == whole.classes and tables.named("50 rows of cifar10") == "50 rows of CIFAR-10"
     assert len(jobs.loaded("400 rows of digits").test) == len(whole.test)
     job = Job("mlp", "50 rows of digits", 0, Recipe(batch_size=25, epochs=2))
-    assert jobs.updates(job) == 4 and "50 rows of digits" in str(job)
+    assert jobs.count_updates(job) == 4 and "50 rows of digits" in str(job)
 
 
 def test_a_bar_counts_the_epochs_of_a_plan_and_another_what_is_measured(few_rows, tmp_path, monkeypatch):
@@ -181,7 +182,7 @@ def test_the_cost_of_a_plan_is_counted(monkeypatch):
         found = cost([*wanted, *wanted])
         assert found["runs"] == len(batches) and found["seconds"] > 0
         assert found["flops"] == 6 * matrices * 1200 * 5 * len(batches)
-    assert updates(wanted[0]) == 10
+    assert count_updates(wanted[0]) == 10
 
 
 def test_the_threshold_is_the_break_of_a_level_and_a_line():

@@ -1,33 +1,36 @@
-"""What a plan costs on the device at hand: floating-point operations, counted, and seconds, timed on a few updates."""
+"""What a list of jobs costs on the device at hand: floating-point operations, counted, and seconds, timed on a few updates."""
 
 import functools
 import time
+from collections.abc import Sequence
 
 import torch
 
 from flatlab.nets import build
-from flatlab.study.jobs import loaded, updates
+from flatlab.study.jobs import Job, count_updates, loaded
 from flatlab.training.train import Recipe
 from flatlab.training.trainer import Problem
 
 
-def cost(jobs):
-    """What a plan costs on the device at hand: runs, floating-point operations, seconds.
+def cost(jobs: Sequence[Job]) -> dict[str, float]:
+    """What jobs cost on the device at hand: {"runs", "flops", "seconds"}.
 
+    Notes
+    -----
     The operations are counted on one batch forward, times three for the backward pass; the seconds are a few timed updates of each
     kind of job times its updates, one job after another. Updates that take several gradients are timed as they are. Batches beyond
-    256 rows are timed on 256 and multiplied, so that a plan for a large device can be costed on a small one.
+    256 rows are timed on 256 and multiplied, so that jobs for a large device can be costed on a small one.
     """
     flops, seconds = 0, 0.0
     for job in dict.fromkeys(jobs):
         rows = job.recipe.rows(len(job.load().train.y))
         each, step = cost_of_a_row(job.net, job.data, min(rows, 256), job.recipe.update, job.recipe.optimizer)
-        flops, seconds = flops + each * rows * updates(job), seconds + step * rows * updates(job)
+        flops, seconds = flops + each * rows * count_updates(job), seconds + step * rows * count_updates(job)
     return {"runs": len(set(jobs)), "flops": flops, "seconds": seconds}
 
 
 @functools.cache
-def cost_of_a_row(net, name, rows, update, optimizer):
+def cost_of_a_row(net: str, name: str, rows: int, update: str, optimizer: str) -> tuple[float, float]:
     """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
     from torch.utils.flop_counter import FlopCounterMode
 

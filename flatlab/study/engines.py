@@ -2,28 +2,57 @@
 
 import os
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_all_start_methods, get_context, parent_process
+from typing import Literal, get_args
 
 import torch
 
-from flatlab.study.jobs import carry_out, merged, updates
+from flatlab.study.jobs import Job, carry_out, count_updates, merged
 from flatlab.training.store import Store
 from flatlab.training.train import progress_bar
 
+Engine = Literal["local", "ray"]
+ENGINES = get_args(Engine)
 
-def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, progress=True):
-    """Carry out a plan; afterwards the store holds every run of it.
 
-    engine      "local": `workers` processes side by side (default: one a core without a GPU, one with), one thread each
-                "ray":   the tasks of a Ray cluster at `address`, which must see the store's directory
-    progress    a bar over the whole plan's epochs with an estimate of the time left
+def carry_out_all(
+    jobs: Iterable[Job],
+    store: Store,
+    *,
+    engine: Engine = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    progress: bool = True,
+) -> None:
+    """Carry out jobs; afterwards the store holds every run of them.
 
-    Raises ValueError for another engine, and what the first failing job raises, after the others under way were stopped; what is
-    finished stays in the store.
+    Parameters
+    ----------
+    jobs
+        In any order and with repetitions.
+    store
+        Where finished runs are read from and written to.
+    engine
+        "local": `workers` processes side by side, one thread each. "ray": the tasks of a Ray cluster at `address`, which must see the
+        store's directory.
+    workers
+        Default: one per core without a GPU, one with.
+    address
+        Of the Ray cluster.
+    progress
+        Show a bar over all epochs with the time left.
+
+    Raises
+    ------
+    ValueError
+        For another engine.
+    Exception
+        What the first failing job raises, after the others under way were stopped; what is finished stays in the store.
     """
-    if engine not in ("local", "ray"):
-        raise ValueError(f"engine is {engine!r}: choose local or ray.")
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}: choose {' or '.join(ENGINES)}.")
     jobs = merged(jobs)
     first = [job for job in jobs if job.start is None]
     then = [job for job in jobs if job.start is not None]
@@ -31,7 +60,7 @@ def carry_out_all(jobs, store, *, engine="local", workers=None, address=None, pr
         for wave in (first, then):  # a warm start reads a run of the first wave
             missing = [job for job in wave if not _finished(job, store)]
             bar.update(_epochs(wave) - _epochs(missing))
-            missing.sort(key=lambda job: -updates(job))  # the longest first, so that no core waits at the end
+            missing.sort(key=lambda job: -count_updates(job))  # the longest first, so that no core waits at the end
             if not missing:
                 continue
             if engine == "ray":

@@ -9,16 +9,18 @@ import dataclasses
 import difflib
 import json
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from flatlab.study.controls import CONTROLS
 from flatlab.study.cost import cost
 from flatlab.study.design import Case
-from flatlab.study.engines import carry_out_all
+from flatlab.study.engines import Engine, carry_out_all
 from flatlab.study.essays import ESSAYS
-from flatlab.study.jobs import carry_out
-from flatlab.study.recorded import TIERS, Result, origin
+from flatlab.study.jobs import Job, carry_out
+from flatlab.study.recorded import TIERS, Result, Tier, origin
 from flatlab.study.reproductions import REPRODUCTIONS
 from flatlab.training.store import MEASURING, Store, content_key
 from flatlab.training.train import progress_bar
@@ -27,26 +29,53 @@ EXPERIMENTS = REPRODUCTIONS | CONTROLS | ESSAYS
 
 
 def reproduce(
-    experiment, tier="smoke", *, nets=None, store=None, engine="local", workers=None, address=None, progress=True
-):
-    """Run an experiment at a tier and return its `Result`.
+    experiment: str,
+    tier: Tier = "smoke",
+    *,
+    nets: Sequence[str] | None = None,
+    store: Store | str | Path | None = None,
+    engine: Engine = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    progress: bool = True,
+) -> Result:
+    """Run an experiment at a tier.
 
-    experiment  a name in EXPERIMENTS, e.g. "table2"; `flatlab reproduce --help` lists them
-    tier        "smoke" (two cores, minutes), "reduced" (the paper's larger networks, the largest made smaller, on a part of their
-                data, two cores, hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds)
-    nets        only these of the tier's nets
-    store       a `Store` or a directory for the runs; default: the standard one
-    engine, workers, address    see `flatlab.study.engines.carry_out_all`
+    Parameters
+    ----------
+    experiment
+        A name in EXPERIMENTS, e.g. "table2"; `flatlab reproduce --help` lists them.
+    tier
+        "smoke" (two cores, minutes), "reduced" (the paper's larger networks, the largest made smaller, on a part of their data, two
+        cores, hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds).
+    nets
+        Only these of the tier's nets.
+    store
+        A `Store` or a directory for the runs; default: the standard one.
+    engine, workers, address
+        See `flatlab.study.engines.carry_out_all`.
+    progress
+        Show bars.
 
-    Whatever stops it, the same call goes on: finished runs and measurements are read from the store.
-    Raises ValueError for an unknown experiment or tier.
+    Returns
+    -------
+    Result
+        Every value of every seed.
+
+    Raises
+    ------
+    ValueError
+        For an unknown experiment, tier or net.
+
+    Notes
+    -----
+    Whatever stops it, the same call resumes: finished runs and measurements are read from the store.
     """
     chosen, settings = _settings(experiment, tier, nets)
     store = store if isinstance(store, Store) else Store(store)
     began, values, recipes, data = time.perf_counter(), {}, {}, {}
-    carry_out_all(
-        plan(experiment, tier, nets), store, engine=engine, workers=workers, address=address, progress=progress
-    )
+    jobs = jobs_of(experiment, tier, nets)
+    carry_out_all(jobs, store, engine=engine, workers=workers, address=address, progress=progress)
     with progress_bar(
         sum(len(setting.seeds) for setting in settings), "seed", f"measuring {experiment}", progress
     ) as bar:
@@ -63,19 +92,18 @@ def reproduce(
     return Result(experiment, tier, data, settings[0].seeds, recipes, values, facts)
 
 
-def plan(experiment, tier, nets=None):
+def jobs_of(experiment: str, tier: Tier, nets: Sequence[str] | None = None) -> list[Job]:
     """The jobs of an experiment at a tier."""
     chosen, settings = _settings(experiment, tier, nets)
     return [job for setting in settings for seed in setting.seeds for job in chosen.jobs(setting, seed).values()]
 
 
-def estimate(tier, names=None):
-    """name -> {"runs", "flops", "seconds"} of the training that each experiment needs on the device at hand, and "all": their
-    union, since they share runs."""
-    plans = {name: plan(name, tier) for name in names or EXPERIMENTS if tier in EXPERIMENTS[name].settings}
+def costs(tier: Tier, names: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+    """What the training that each experiment needs costs on the device at hand, and "all": their union, since they share runs."""
+    jobs = {name: jobs_of(name, tier) for name in names or EXPERIMENTS if tier in EXPERIMENTS[name].settings}
     return {
-        **{name: cost(jobs) for name, jobs in plans.items()},
-        "all": cost([job for jobs in plans.values() for job in jobs]),
+        **{name: cost(own) for name, own in jobs.items()},
+        "all": cost([job for own in jobs.values() for job in own]),
     }
 
 

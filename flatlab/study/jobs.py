@@ -4,10 +4,12 @@ No result depends on the engine that carries a job out: a job's bits depend on t
 """
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flatlab.data import load
-from flatlab.training.train import Recipe, train
+from flatlab.data import Data, load
+from flatlab.training.store import Store
+from flatlab.training.train import Recipe, Run, train
 from flatlab.training.trainer import batch_sizes
 
 
@@ -15,31 +17,38 @@ from flatlab.training.trainer import batch_sizes
 class Job:
     """One run: a net on a data set by a recipe from a seed.
 
-    start   (job, epoch): begin at the point where another job was after an epoch, which it keeps
-    keep    epochs whose points the experiment wants
-    rows    use a random part of the training set of that size
+    Parameters
+    ----------
+    net, data, seed, recipe
+        As `flatlab.train` takes them; the data by its name.
+    keep
+        Epochs whose points the experiment wants.
+    start
+        (job, epoch): begin at the point where another job was after an epoch, which it keeps.
+    subset
+        Use a random part of the training set of that size.
     """
 
     net: str
     data: str
     seed: int
     recipe: Recipe
-    keep: tuple = ()
-    start: tuple | None = None
-    rows: int | None = None
+    keep: tuple[int, ...] = ()
+    start: "tuple[Job, int] | None" = None
+    subset: int | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         change = "" if self.recipe.update == "plain" else f" {self.recipe.update}"
         return f"{self.net} on {self.data}, batch {self.recipe.batch_size}{change}, {self.recipe.epochs} epochs, seed {self.seed}"
 
-    def load(self):
+    def load(self) -> Data:
         """The job's `Data`."""
         data = loaded(self.data)
-        return data if self.rows is None else data.subset(self.rows, seed=self.seed)
+        return data if self.subset is None else data.subset(self.subset, seed=self.seed)
 
 
 @functools.lru_cache(maxsize=4)
-def loaded(name):
+def loaded(name: str) -> Data:
     """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of it."""
     rows, part, whole = name.partition(" rows of ")
     if not part:
@@ -48,7 +57,7 @@ def loaded(name):
     return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test))))
 
 
-def carry_out(job, store, progress=False):
+def carry_out(job: Job, store: Store, progress: bool = False) -> Run:
     """The job's `Run`, read from the store or trained through it."""
     x0 = None
     if job.start:
@@ -57,16 +66,16 @@ def carry_out(job, store, progress=False):
     return train(job.net, job.load(), job.recipe, seed=job.seed, x0=x0, keep=job.keep, store=store, progress=progress)
 
 
-def merged(jobs):
+def merged(jobs: Iterable[Job]) -> list[Job]:
     """The jobs without repetition: of those that differ in what they keep alone, one that keeps it all."""
-    kept = {}
+    kept: dict[Job, set[int]] = {}
     for job in jobs:
         kept.setdefault(replace(job, keep=()), set()).update(job.keep)
     return [replace(job, keep=tuple(sorted(epochs))) for job, epochs in kept.items()]
 
 
-def updates(job):
-    """The number of updates of a job."""
+def count_updates(job: Job) -> int:
+    """How many batches a job takes a step on."""
     count = len(job.load().train.y)
     rows = job.recipe.rows(count)
     return sum(

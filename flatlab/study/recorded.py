@@ -7,40 +7,56 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from flatlab.files import write_whole
 from flatlab.study import paper
 from flatlab.training.train import provenance
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-TIERS = ("smoke", "reduced", "colab", "paper")
+Tier = Literal["smoke", "reduced", "colab", "paper"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
 
 
 @dataclass(frozen=True)
 class Result:
     """What an experiment found.
 
-    .values         net -> column -> one value a seed (a number, or a list along a curve); columns are named as in `flatlab.study.paper`
-    .tier, .seeds   at which size
-    .recipes        net -> label, e.g. "SB" and "LB" -> the recipe's fields
-    .provenance     versions, commit, device, data, wall time, date
+    Attributes
+    ----------
+    experiment, tier, seeds
+        Which, and at which size.
+    data
+        Net -> data set.
+    recipes
+        Net -> label, e.g. "SB" and "LB" -> the recipe's fields.
+    values
+        Net -> column -> one value per seed, a number or a list along a curve. Columns are named by `flatlab.study.columns`.
+    provenance
+        Versions, commit, device, wall time, date.
     """
 
     experiment: str
-    tier: str
-    data: dict  # net -> data set
-    seeds: tuple
-    recipes: dict
-    values: dict = field(repr=False)
-    provenance: dict = field(repr=False)
+    tier: Tier
+    data: dict[str, str]
+    seeds: tuple[int, ...]
+    recipes: dict[str, dict[str, dict]]
+    values: dict[str, dict[str, list]] = field(repr=False)
+    provenance: dict[str, Any] = field(repr=False)
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the result as JSON, whole or not at all."""
         write_whole(path, json.dumps(dataclasses.asdict(self), indent=1).encode())
 
     @staticmethod
-    def read(path):
-        """The result in a file. Raises OSError when there is none or it is not one of ours."""
+    def read(path: str | Path) -> "Result":
+        """The result in a file.
+
+        Raises
+        ------
+        OSError
+            Where there is none or it is not one of ours.
+        """
         try:
             return Result(**json.loads(Path(path).read_text()))
         except (ValueError, TypeError) as error:
@@ -49,10 +65,13 @@ class Result:
             ) from error
 
 
-def recorded(experiment, tier):
+def recorded(experiment: str, tier: Tier) -> Result:
     """The recorded result of an experiment at a tier, from `results/`.
 
-    Raises FileNotFoundError when it was not recorded.
+    Raises
+    ------
+    FileNotFoundError
+        Where it was not recorded.
     """
     path = REPOSITORY / "results" / f"{experiment}-{tier}.json"
     if not path.exists():
@@ -62,7 +81,7 @@ def recorded(experiment, tier):
     return Result.read(path)
 
 
-def largest(experiment):
+def largest(experiment: str) -> list[Result]:
     """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has, "small-C2" if no C2."""
     found, seen = [], set()
     for tier in reversed(TIERS):
@@ -76,7 +95,7 @@ def largest(experiment):
     return found
 
 
-def origin(device, began):
+def origin(device: str, began: float) -> dict[str, Any]:
     """The provenance of a result file written now: `train.provenance`, the commit, seconds since `began`, the date."""
     return {
         **provenance(device),

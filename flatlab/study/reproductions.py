@@ -1,13 +1,16 @@
 """The paper's tables and figures. Each column is named as in `flatlab.study.paper`, so that ours stands beside the paper's own."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
+from torch import Tensor
 
 from flatlab.measure.paths import arc, line, triangle
 from flatlab.measure.sharpness import sharpness
-from flatlab.study import paper
-from flatlab.study.design import BASE, Experiment, Setting, base
+from flatlab.study import columns, paper
+from flatlab.study.design import BASE, Case, Experiment, Jobs, Measured, Setting, base
 
-EPSILONS = ("1e-3", "5e-4")
 # For what asks for runs of its own: on two cores half of the data and as many epochs as the large batch needs to fit them, on a small
 # GPU one seed, so that all of the smoke tier, and each experiment of the colab tier, take a quarter of an hour.
 FEW = {
@@ -18,92 +21,105 @@ SHORT = {**FEW, "colab": {"seeds": (0,), "epochs": 10}}
 HALF = {**FEW, "colab": {"seeds": (0,), "data": "25000 rows of cifar10"}}  # measuring 32 sharpnesses is most of fig6
 
 
-def phi(case, x, eps, **options):
+def phi(case: Case, x: Tensor, eps: float = 1e-3, **options: Any) -> float:
     """The sharpness of the training loss at a point, in percent."""
-    return sharpness(case.f, x, float(eps), seed=case.seed, **options).percent
+    return sharpness(case.f, x, eps, seed=case.seed, **options).percent
 
 
-def pair(setting, seed):
+def pair(setting: Setting, seed: int) -> Jobs:
     """Small and large batch."""
     return setting.pair(seed)
 
 
-def table2(case):
+def table2(case: Case) -> Measured:
     """Accuracy on both splits at the final point."""
     return {
-        f"{part} {label}": case.objective(part).accuracy(run.x)
-        for part in ("train", "test")
+        name(label): f.accuracy(run.x)
+        for name, f in ((columns.train, case.f), (columns.test, case.test))
         for label, run in case.runs.items()
     }
 
 
-def fig2(case):
+def fig2(case: Case) -> Measured:
     """Accuracy by epoch."""
-    columns = {"epoch": case.runs["SB"].history["epoch"]}
+    found = {columns.EPOCH: case.runs["SB"].history["epoch"]}
     for label, run in case.runs.items():
-        columns |= {f"{label}_{part}": run.history[f"{part}_accuracy"] for part in ("train", "test")}
-    return columns
+        found |= {columns.series(label, part): run.history[f"{part}_accuracy"] for part in ("train", "test")}
+    return found
 
 
-def table3(case, **options):
+def table3(case: Case, **options: Any) -> Measured:
     """Sharpness in the full space."""
-    return {f"{label} {eps}": phi(case, run.x, eps, **options) for eps in EPSILONS for label, run in case.runs.items()}
+    return {
+        columns.phi(label, eps): phi(case, run.x, eps, **options)
+        for eps in paper.EPSILONS
+        for label, run in case.runs.items()
+    }
 
 
-def table4(case):
+def table4(case: Case) -> Measured:
     """Sharpness in 100 random dimensions."""
     return table3(case, subspace=min(paper.SUBSPACE, len(case.runs["SB"].x)))
 
 
-def fig3(case, path=line):
+def fig3(case: Case, path: Callable = line) -> Measured:
     """Loss and accuracy along the line from small to large batch."""
-    columns = {}
-    for part in ("train", "test"):
-        found = path(case.objective(part), case.runs["SB"].x, case.runs["LB"].x)
-        columns |= {"alpha": found.alphas, f"loss_{part}": found.loss, f"acc_{part}": found.accuracy}
-    return columns
+    found = {}
+    for part, f in (("train", case.f), ("test", case.test)):
+        along = path(f, case.runs["SB"].x, case.runs["LB"].x)
+        found |= {
+            "alpha": along.alphas,
+            columns.series("loss", part): along.loss,
+            columns.series("acc", part): along.accuracy,
+        }
+    return found
 
 
-def fig7(case):
+def fig7(case: Case) -> Measured:
     """The same along an arc."""
     return fig3(case, arc)
 
 
-def batches(setting, seed):
+def batches(setting: Setting, seed: int) -> Jobs:
     """Nine batch sizes from the small one to the large one and beyond, evenly in the logarithm."""
     low, high = setting.small, 1.25 * setting.small * setting.ratio
     sizes = sorted({min(setting.rows, round(low * (high / low) ** (k / 8))) for k in range(9)})
     return {str(size): setting.job(size, seed) for size in sizes}
 
 
-def fig4(case):
+def fig4(case: Case) -> Measured:
     """Batch size against test accuracy and sharpness; the threshold by the rule of `threshold`."""
     sizes = [int(label) for label in case.runs]
     accuracy = [case.test.accuracy(run.x) for run in case.runs.values()]
-    sharp = {f"sharp_{eps}": [phi(case, run.x, eps) for run in case.runs.values()] for eps in EPSILONS}
-    return {"batch_size": sizes, "test_acc": accuracy, **sharp, "threshold": threshold(sizes, accuracy)}
+    sharp = {columns.phi_series(eps): [phi(case, run.x, eps) for run in case.runs.values()] for eps in paper.EPSILONS}
+    return {
+        columns.BATCH_SIZE: sizes,
+        columns.series("test", "acc"): accuracy,
+        **sharp,
+        columns.THRESHOLD: threshold(sizes, accuracy),
+    }
 
 
-def threshold(sizes, accuracy):
+def threshold(sizes: Sequence[int], accuracy: Sequence[float]) -> int:
     """The batch size beyond which accuracy drops: the break of the best fit of a level and then a line in log(batch size).
 
     Least squares over all breaks between the second and the last but one size. The paper reads it from the figure by eye.
     """
-    logs, accuracy = np.log(sizes), np.array(accuracy)
+    logs, values = np.log(sizes), np.array(accuracy)
 
     def misfit(place):
-        columns = np.stack([np.ones_like(logs), np.maximum(0, logs - logs[place])], 1)
-        return np.square(accuracy - columns @ np.linalg.lstsq(columns, accuracy, rcond=None)[0]).sum()
+        shape = np.stack([np.ones_like(logs), np.maximum(0, logs - logs[place])], 1)
+        return np.square(values - shape @ np.linalg.lstsq(shape, values, rcond=None)[0]).sum()
 
     return sizes[min(range(1, len(sizes) - 1), key=misfit)]
 
 
-def warm_epochs(setting):
+def warm_epochs(setting: Setting) -> list[int]:
     """The epochs of the small batch from which the large one is started."""
     return sorted({round(setting.epochs * share) for share in (0, 0.02, 0.05, 0.1, 0.2, 0.4, 1)})
 
 
-def warm_starts(setting, seed):
+def warm_starts(setting: Setting, seed: int) -> Jobs:
     """The small batch, and the large batch started where it was."""
     small = small_run(setting, seed)
     return {"SB": small} | {
@@ -111,65 +127,66 @@ def warm_starts(setting, seed):
     }
 
 
-def fig5(case):
+def fig5(case: Case) -> Measured:
     """Test accuracy and sharpness of the large batch started from an epoch of the small one."""
     epochs, small = warm_epochs(case.setting), case.runs["SB"]
     warm = [case.runs[str(epoch)] for epoch in epochs]
     return {
         "sb_epoch": epochs,
-        "SB_acc": [case.test.accuracy(small.points[epoch]) for epoch in epochs],
-        "PB_acc": [case.test.accuracy(run.x) for run in warm],
-        **{f"sharp_{eps}": [phi(case, run.x, eps) for run in warm] for eps in EPSILONS},
+        columns.series("SB", "acc"): [case.test.accuracy(small.points[epoch]) for epoch in epochs],
+        columns.series("PB", "acc"): [case.test.accuracy(run.x) for run in warm],
+        **{columns.phi_series(eps): [phi(case, run.x, eps) for run in warm] for eps in paper.EPSILONS},
     }
 
 
-def kept_epochs(setting):
+def kept_epochs(setting: Setting) -> list[int]:
     """Eight epochs, closer together at the beginning."""
     return sorted({max(1, round(setting.epochs * (k / 8) ** 2)) for k in range(1, 9)})
 
 
-def kept_pair(setting, seed):
+def kept_pair(setting: Setting, seed: int) -> Jobs:
     """Small and large batch with their points on the way."""
     kept = tuple(kept_epochs(setting))
     return {"SB": small_run(setting, seed), "LB": setting.job(setting.large, seed, keep=kept)}
 
 
-def small_run(setting, seed):
+def small_run(setting: Setting, seed: int) -> Jobs:
     """The small batch, with the points that `warm_starts` and `kept_pair` ask for."""
     return setting.job(setting.small, seed, keep=tuple(sorted({*warm_epochs(setting), *kept_epochs(setting)})))
 
 
-def fig6(case):
+def fig6(case: Case) -> Measured:
     """Sharpness against the cross entropy at epochs on the way."""
     epochs = kept_epochs(case.setting)
-    columns = {"epoch": epochs}
+    found = {columns.EPOCH: epochs}
     for label, run in case.runs.items():
-        columns[f"{label}_cross_entropy"] = [case.f.value(run.points[epoch]) for epoch in epochs]
-        columns |= {f"{label}_{eps}": [phi(case, run.points[epoch], eps) for epoch in epochs] for eps in EPSILONS}
-    return columns
+        points = [run.points[epoch] for epoch in epochs]
+        found[columns.series(label, "cross_entropy")] = [case.f.value(x) for x in points]
+        found |= {columns.phi_series(eps, label): [phi(case, x, eps) for x in points] for eps in paper.EPSILONS}
+    return found
 
 
-def distances(case):
+def distances(case: Case) -> Measured:
     """||x - x0|| of both, and the ratio, which the paper puts between 3 and 10."""
     small, large = case.runs["SB"], case.runs["LB"]
     found = triangle(small.x0, small.x, large.x)
-    return {"SB": found.a, "LB": found.b, "ratio": found.ratio}
+    return {"SB": found.a, "LB": found.b, columns.RATIO: found.ratio}
 
 
-def augmented_pair(setting, seed):
+def augmented_pair(setting: Setting, seed: int) -> Jobs:
     """Small and large batch on images that are moved at random."""
     return setting.pair(seed, augmentation=True)
 
 
-def table6(case):
+def table6(case: Case) -> Measured:
     """Both batch sizes with augmented data: test accuracy, and the sharpness of the large batch on the images as they are."""
     return {
-        **{f"test {label}": case.test.accuracy(run.x) for label, run in case.runs.items()},
-        **{f"LB {eps}": phi(case, case.runs["LB"].x, eps) for eps in EPSILONS},
+        **{columns.test(label): case.test.accuracy(run.x) for label, run in case.runs.items()},
+        **{columns.phi("LB", eps): phi(case, case.runs["LB"].x, eps) for eps in paper.EPSILONS},
     }
 
 
-def large_by(update):
+def large_by(update: str) -> Callable[[Setting, int], Jobs]:
     """The small batch as it is and the large one by another update."""
 
     def jobs(setting, seed):

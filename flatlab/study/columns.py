@@ -1,0 +1,68 @@
+"""The names of a result's columns: experiments write them, claims, tables and drawings read them, and here each is spelt once.
+
+A name that the paper's tables or curves have is theirs, so that our column stands beside the paper's (`flatlab.study.paper`).
+"""
+
+BATCH_SIZE = "batch_size"
+EPOCH = "epoch"
+GOAL = "goal"
+RATIO = "ratio"
+THRESHOLD = "threshold"
+
+# Along a curve that is drawn against the batch size, the share of the data or the step
+SHARE = "share"
+GROWTH = "growth"
+EPOCHS = "epochs"
+SECONDS = "seconds"
+SECONDS_IN_ALL = "seconds in all"
+SECONDS_PER_EPOCH = "seconds per epoch"
+ROWS_PER_SECOND = "rows per second"
+
+# Appendix C
+UPDATES_RATIO = "updates ratio"
+UPDATES_RATIO_ALLOWED = "updates ratio allowed"
+
+
+def written(eps: float) -> str:
+    """A radius as the paper's columns write it: 1e-3, 5e-4."""
+    return f"{eps:.0e}".replace("e-0", "e-")
+
+
+def train(label: str) -> str:
+    """Training accuracy of a run, in percent."""
+    return f"train {label}"
+
+
+def test(label: str) -> str:
+    """Test accuracy of a run, in percent."""
+    return f"test {label}"
+
+
+def loss(label: str) -> str:
+    """Training loss of a run, in nats."""
+    return f"loss {label}"
+
+
+def phi(label: str, eps: float = 1e-3) -> str:
+    """Sharpness of a run's last point, in percent."""
+    return f"{label} {written(eps)}"
+
+
+def series(label: str, kind: str) -> str:
+    """A curve of a run, or of a split: "SB_test", "loss_train", "LB_cross_entropy"."""
+    return f"{label}_{kind}"
+
+
+def phi_series(eps: float, label: str = "sharp") -> str:
+    """Sharpness along a curve: "sharp_1e-3", or of one batch size, "SB_1e-3"."""
+    return series(label, written(eps))
+
+
+def of(label: str, what: str) -> str:
+    """What an experiment measures of one run beside these: "SB seconds", "LB eigenvalues"."""
+    return f"{label} {what}"
+
+
+def at(what: str, place: str) -> str:
+    """What an experiment measures at one place: "error start", "cosine end", "updates LB"."""
+    return f"{what} {place}"
