@@ -1,4 +1,5 @@
 # Two commands: `make book` and `make test`. Each sets itself up in .venv first; nothing is taken for set up before it is.
+# The pins in requirements.txt are what `make pins` makes of pyproject.toml.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,7 +19,10 @@ SOURCES := Makefile _config.yml _toc.yml $(shell find book flatlab labs/release 
 
 NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval.cfg
 
-.PHONY: book test lab labs bench setup clean help
+# Tests of closed forms and of the house's own rules: no training beyond a toy, no browser, no kernel.
+QUICK := $(addprefix tests/test_,$(addsuffix .py,objective hessian spectrum nets noise paths project maximise paper claims))
+
+.PHONY: book test check lint lab labs bench pins setup clean help
 
 book: $(READY)  ## build the book at the smoke tier, with real computation; prints where it is
 	@$(PYTHON) book/build.py
@@ -26,6 +30,14 @@ book: $(READY)  ## build the book at the smoke tier, with real computation; prin
 test: $(READY) $(BOOK)  ## run everything: unit tests, chapters, labs, their pipeline, the built pages in a browser
 	@env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/store" OMP_NUM_THREADS=1 TQDM_DISABLE=1 \
 	  $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(NOTEBOOKS) tests $(wildcard book labs/source)
+
+check: lint  ## lint, and the tests of closed forms: what to run while working, in under two minutes
+	@OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m pytest --quiet --numprocesses=auto $(QUICK)
+
+lint: $(READY)  ## what reading the code alone can find: ruff's rules and layout, mypy's types
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m mypy
 
 lab: $(READY)  ## open JupyterLab on the chapters and the labs
 	@$(PYTHON) -m jupyter lab
@@ -36,6 +48,13 @@ labs: $(READY)  ## make the students' editions, labs/release, from the masters i
 bench: $(READY)  ## measure against other libraries: prints a table of ratios and writes results/bench.json
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m benchmarks.run
+
+pins: pyproject.toml  ## make requirements.txt anew, in an environment thrown away; MOVE="--upgrade-package NAME" moves a pin
+	@rm -rf _build/pins && $(PYTHON3) -m venv _build/pins
+	@_build/pins/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@_build/pins/bin/uv pip compile pyproject.toml --extra book --extra course --extra dev --group render --python-version 3.11 \
+	  --no-annotate --quiet --custom-compile-command 'make pins' --output-file requirements.txt $(MOVE) >/dev/null
+	@rm -rf _build/pins
 
 setup: $(READY)  ## only create .venv, with the pinned environment and the package
 

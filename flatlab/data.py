@@ -279,7 +279,7 @@ def _download(name, work):
     return arrays
 
 
-_declared = []  # keeps the declaration below alive
+_declared: list = []  # keeps the declaration below alive
 
 
 def _torchvision(name="this"):
