@@ -19,17 +19,27 @@ SOURCES := Makefile _config.yml _toc.yml $(shell find book flatlab labs/release 
 
 NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval.cfg
 
+PAGES := $(addprefix tests/test_,book.py browser.py)
+
+PYTEST = env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/store" OMP_NUM_THREADS=1 TQDM_DISABLE=1 \
+  $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=10
+
 # Tests of closed forms and of the house's own rules: no training beyond a toy, no browser, no kernel.
 QUICK := $(addprefix tests/test_,$(addsuffix .py,objective hessian spectrum nets noise paths project maximise paper claims))
 
-.PHONY: book test check lint lab labs bench pins setup clean help
+.PHONY: book test pages package check lint lab labs bench pins setup clean help
 
 book: $(READY)  ## build the book at the smoke tier, with real computation; prints where it is
 	@$(PYTHON) book/build.py
 
 test: $(READY) $(BOOK)  ## run everything: unit tests, chapters, labs, their pipeline, the built pages in a browser
-	@env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/store" OMP_NUM_THREADS=1 TQDM_DISABLE=1 \
-	  $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(NOTEBOOKS) tests $(wildcard book labs/source)
+	@$(PYTEST) $(NOTEBOOKS) tests $(wildcard book labs/source)
+
+pages: $(READY) $(BOOK)  ## the part of `make test` that needs the built book: its driver, its chapters, its pages in a browser
+	@$(PYTEST) $(NOTEBOOKS) $(PAGES) $(wildcard book)
+
+package: $(READY)  ## the other part: the package, the labs and their pipeline
+	@$(PYTEST) $(NOTEBOOKS) tests $(addprefix --ignore=,$(PAGES)) $(wildcard labs/source)
 
 check: lint  ## lint, and the tests of closed forms: what to run while working, in under two minutes
 	@OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m pytest --quiet --numprocesses=auto $(QUICK)

@@ -22,8 +22,7 @@ from flatlab.study.experiments import reproduce
 from flatlab.study.recorded import Result, recorded
 from flatlab.training.store import Store
 from flatlab.training.train import Recipe, Run, train
-
-__version__ = "0.1.0"
+from flatlab.version import __version__
 
 __all__ = [
     "AdaptiveSharpness",
@@ -43,6 +42,7 @@ __all__ = [
     "Store",
     "Surface",
     "Triangle",
+    "__version__",
     "adaptive_sharpness",
     "arc",
     "average_sharpness",

@@ -1,5 +1,6 @@
 """The project's own rules: light imports, honest pins, one address, clean notebooks, no half set-up."""
 
+import ast
 import json
 import os
 import re
@@ -39,6 +40,76 @@ def texts(*suffixes):
 
 
 # The package
+
+
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in TRACKED
+    if file.suffix == ".py" and file.is_relative_to(ROOT / "flatlab")
+}
+FLOORS = ["measure", "ground", "training", "study", "face", "plots", "cli"]  # each stands on those before it
+ROOMS = {**{room: set(FLOORS[: number + 1]) for number, room in enumerate(FLOORS)}, "measure": {"measure"}}
+ROOMS["checks"] = {"checks", "measure", "ground", "training"}
+
+
+def room(module):
+    """The room that a module is in: its wing, the ground floor, the command line, or the face, which is `flatlab` itself."""
+    parts = module.split(".")
+    if len(parts) == 1:
+        return "face"
+    return parts[1] if parts[1] in ROOMS else "cli" if parts[1] in ("cli", "__main__") else "ground"
+
+
+def imports(module):
+    """The modules of the package that a module imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        names = [name.name for name in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+        for name in [f"{node.module}.{name}" if isinstance(node, ast.ImportFrom) else name for name in names]:
+            while name and name not in MODULES:
+                name = name.rpartition(".")[0]
+            if name:
+                yield name
+
+
+def test_imports_follow_the_arrows_of_the_layout():
+    """cli -> plots -> study -> training -> ground floor; study, checks -> measure -> nothing of the house but itself."""
+    wrong = [(module, name) for module in MODULES for name in imports(module) if room(name) not in ROOMS[room(module)]]
+    assert not wrong, "\n".join(f"{module} may not import {name}" for module, name in wrong)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {module: set(imports(module)) for module in MODULES}
+    while leaves := [module for module, names in graph.items() if not names]:
+        for module in leaves:
+            del graph[module]
+        graph = {module: names - set(leaves) for module, names in graph.items()}
+    assert not graph, f"these import one another in a circle, or stand on one that does: {graph}"
+
+
+def test_the_store_names_no_module_above_it():
+    assert {room(name) for name in imports("flatlab.training.store")} <= {"ground"}
+
+
+def test_a_misspelt_argument_is_found_by_a_users_type_checker(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import torch\n"
+        "import flatlab\n\n"
+        "net = torch.nn.Linear(8, 3)\n"
+        "inputs, targets = torch.randn(20, 8), torch.arange(20) % 3\n"
+        "f = flatlab.Objective(net, (inputs, targets))\n"
+        "found = flatlab.sharpness(f, epsilon=1e-3)\n"
+        "percent: float = flatlab.sharpness(f, eps=1e-3).percent\n"
+        "print(found, percent)\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "mypy", program], cwd=ROOT, capture_output=True, text=True)
+    said = [
+        line.partition("program.py:")[2]
+        for line in done.stdout.splitlines()
+        if "program.py" in line and "error" in line
+    ]
+    assert len(said) == 1 and said[0].startswith("7: ") and '"epsilon"' in said[0], done.stdout + done.stderr
+    assert (ROOT / "flatlab" / "py.typed").is_file(), "without it a type checker takes an installed package for untyped"
 
 
 def test_importing_flatlab_pulls_in_nothing_that_a_figure_or_a_data_set_needs():
@@ -81,7 +152,9 @@ def test_the_package_gives_lower_bounds_only():
 
 
 def test_the_books_environment_is_pinned_exactly():
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    text = (ROOT / "requirements.txt").read_text()
+    assert "make pins" in text, "requirements.txt is made by `make pins`"
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     pins = {Requirement(line).name.lower().replace("_", "-"): Requirement(line) for line in lines}
     assert len(pins) == len(lines), "a package is named twice"
     for pin in pins.values():
@@ -250,5 +323,5 @@ def test_a_python_that_is_too_old_is_refused_in_a_sentence(fresh):
 
 def test_make_help_lists_every_command():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
-    for command in ("book", "test", "lab", "labs", "help"):
+    for command in ("book", "test", "check", "lint", "lab", "labs", "pins", "help"):
         assert re.search(rf"^{command} ", listed, re.MULTILINE), command

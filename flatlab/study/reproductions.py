@@ -13,7 +13,7 @@ from flatlab.study.design import BASE, Case, Experiment, Jobs, Measured, Setting
 
 # For what asks for runs of its own: on two cores half of the data and as many epochs as the large batch needs to fit them, on a small
 # GPU one seed, so that all of the smoke tier, and each experiment of the colab tier, take a quarter of an hour.
-FEW = {
+FEW: dict[str, dict] = {
     "smoke": {"data": "2000 rows of mnist1d", "large": 1000, "epochs": 30, "seeds": (0, 1, 2)},
     "colab": {"seeds": (0,)},
 }

@@ -20,6 +20,7 @@ from flatlab.nets import build
 from flatlab.training import store as stores
 from flatlab.training.trainer import OPTIMIZERS, Problem, batch_sizes, load_point, part_of
 from flatlab.training.updates import UPDATES
+from flatlab.version import __version__
 
 PRECISIONS = ("float32", "tf32", "bf16")
 HISTORY = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "distance", "seconds", "updates")
@@ -267,8 +268,6 @@ def train(net, data, recipe=None, *, seed=0, x0=None, keep=(), store=None, progr
 
 def provenance(device):
     """Where a result comes from: versions and the device's name."""
-    from flatlab import __version__
-
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return {"flatlab": __version__, "torch": torch.__version__, "device": name, "semantics": stores.SEMANTICS}
