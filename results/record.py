@@ -37,7 +37,9 @@ def stages(tier, names):
 def record(tier, names, store, out, workers):
     """Record stage after stage. What is small enough to be wanted whole is trained at once, so that no process waits for another."""
     if tier == "smoke":
-        carry_out_all([job for name in names or EXPERIMENTS for job in jobs_of(name, tier)], Store(store), workers=workers)
+        carry_out_all(
+            [job for name in names or EXPERIMENTS for job in jobs_of(name, tier)], Store(store), workers=workers
+        )
     for name, nets in stages(tier, names):
         began = time.perf_counter()
         flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(
