@@ -26,10 +26,10 @@ from flatlab.data import Data, Split, load
 from flatlab.files import write_whole
 from flatlab.study.recorded import REPOSITORY, origin
 
-POINTS = REPOSITORY / "benchmarks" / "battery.safetensors"   # a vector x for each net
+POINTS = REPOSITORY / "benchmarks" / "battery.safetensors"  # a vector x for each net
 
-METHODS = {"lbfgs": 10, "scipy": 10, "scipy-scaled": 10, "apgd": 20, "vertex": 10, "best": 10}      # method -> steps
-RIVALS = ("scipy", "scipy-scaled", "apgd")                   # that the default may not fall short of by more than 3 %
+METHODS = {"lbfgs": 10, "scipy": 10, "scipy-scaled": 10, "apgd": 20, "vertex": 10, "best": 10}  # method -> steps
+RIVALS = ("scipy", "scipy-scaled", "apgd")  # that the default may not fall short of by more than 3 %
 EPS = (1e-3, 5e-4)
 SUBSPACES = (None, 20)
 
@@ -39,10 +39,10 @@ class Entry:
     """A net, its data and how it is trained."""
 
     name: str
-    net: object                                              # () -> nn.Module
-    data: object                                             # () -> Data
+    net: object  # () -> nn.Module
+    data: object  # () -> Data
     recipe: dict
-    sharper: float = 1.0                                     # factor on the last layer: with all answers right, a lower loss
+    sharper: float = 1.0  # factor on the last layer: with all answers right, a lower loss
     loss: object = field(default=nn.functional.cross_entropy)
 
     def objective(self, seed=0):
@@ -121,14 +121,32 @@ def _mlp(*widths, norm=False, activation=nn.ReLU):
 
 def _conv1d(norm):
     batch_norm = nn.BatchNorm1d if norm else lambda channels: nn.Identity()
-    return nn.Sequential(nn.Unflatten(1, (1, 40)), nn.Conv1d(1, 16, 5, stride=2), batch_norm(16), nn.ReLU(),
-                         nn.Conv1d(16, 16, 5, stride=2), batch_norm(16), nn.ReLU(), nn.Flatten(), nn.Linear(112, 10))
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 40)),
+        nn.Conv1d(1, 16, 5, stride=2),
+        batch_norm(16),
+        nn.ReLU(),
+        nn.Conv1d(16, 16, 5, stride=2),
+        batch_norm(16),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(112, 10),
+    )
 
 
 def _conv2d(norm):
     batch_norm = nn.BatchNorm2d if norm else lambda channels: nn.Identity()
-    return nn.Sequential(nn.Conv2d(1, 8, 3), batch_norm(8), nn.ReLU(), nn.Conv2d(8, 16, 3), batch_norm(16), nn.ReLU(),
-                         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3),
+        batch_norm(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3),
+        batch_norm(16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
 
 
 def _mnist1d(rows):
@@ -140,30 +158,68 @@ def _digits(rows):
 
 
 BATTERY = (
-    Entry("mlp 4x256 BN, mnist1d, batch 32", lambda: _mlp(40, 256, 256, 256, 256, 10, norm=True), _mnist1d(600),
-          {"batch_size": 32, "epochs": 8}),
-    Entry("mlp 4x256 BN, mnist1d, batch 300", lambda: _mlp(40, 256, 256, 256, 256, 10, norm=True), _mnist1d(600),
-          {"batch_size": 300, "epochs": 40}),
-    Entry("mlp 4x256 BN, mnist1d, 1 epoch", lambda: _mlp(40, 256, 256, 256, 256, 10, norm=True), _mnist1d(600),
-          {"batch_size": 100, "epochs": 1}),
-    Entry("mlp 2x64 BN, mnist1d, loss 1e-7", lambda: _mlp(40, 64, 64, 10, norm=True), _mnist1d(200),
-          {"batch_size": 200, "epochs": 100, "lr": 1e-2}, sharper=2.0),
+    Entry(
+        "mlp 4x256 BN, mnist1d, batch 32",
+        lambda: _mlp(40, 256, 256, 256, 256, 10, norm=True),
+        _mnist1d(600),
+        {"batch_size": 32, "epochs": 8},
+    ),
+    Entry(
+        "mlp 4x256 BN, mnist1d, batch 300",
+        lambda: _mlp(40, 256, 256, 256, 256, 10, norm=True),
+        _mnist1d(600),
+        {"batch_size": 300, "epochs": 40},
+    ),
+    Entry(
+        "mlp 4x256 BN, mnist1d, 1 epoch",
+        lambda: _mlp(40, 256, 256, 256, 256, 10, norm=True),
+        _mnist1d(600),
+        {"batch_size": 100, "epochs": 1},
+    ),
+    Entry(
+        "mlp 2x64 BN, mnist1d, loss 1e-7",
+        lambda: _mlp(40, 64, 64, 10, norm=True),
+        _mnist1d(200),
+        {"batch_size": 200, "epochs": 100, "lr": 1e-2},
+        sharper=2.0,
+    ),
     Entry("mlp 64, mnist1d, batch 50", lambda: _mlp(40, 64, 10), _mnist1d(600), {"batch_size": 50, "epochs": 40}),
-    Entry("mlp 3x100, mnist1d, batch 300", lambda: _mlp(40, 100, 100, 100, 10), _mnist1d(600),
-          {"batch_size": 300, "epochs": 150}),
-    Entry("mlp 64, digits, loss 1e-7", lambda: _mlp(64, 64, 10), _digits(200),
-          {"batch_size": 200, "epochs": 150, "lr": 1e-2}, sharper=3.0),
+    Entry(
+        "mlp 3x100, mnist1d, batch 300",
+        lambda: _mlp(40, 100, 100, 100, 10),
+        _mnist1d(600),
+        {"batch_size": 300, "epochs": 150},
+    ),
+    Entry(
+        "mlp 64, digits, loss 1e-7",
+        lambda: _mlp(64, 64, 10),
+        _digits(200),
+        {"batch_size": 200, "epochs": 150, "lr": 1e-2},
+        sharper=3.0,
+    ),
     Entry("softmax regression, digits", lambda: _mlp(64, 10), _digits(500), {"batch_size": 50, "epochs": 20}),
     Entry("conv BN, mnist1d, batch 32", lambda: _conv1d(True), _mnist1d(400), {"batch_size": 32, "epochs": 15}),
     Entry("conv, mnist1d, batch 200", lambda: _conv1d(False), _mnist1d(400), {"batch_size": 200, "epochs": 100}),
     Entry("conv BN, digits, batch 250", lambda: _conv2d(True), _digits(500), {"batch_size": 250, "epochs": 40}),
     Entry("conv, digits, batch 25", lambda: _conv2d(False), _digits(500), {"batch_size": 25, "epochs": 8}),
-    Entry("mlp 2x50 tanh, noisy clouds", lambda: _mlp(20, 50, 50, 5, activation=nn.Tanh), _clouds,
-          {"batch_size": 100, "epochs": 150}),
-    Entry("mlp 2x8 tanh, spirals", lambda: _mlp(2, 8, 8, 2, activation=nn.Tanh), _spirals,
-          {"batch_size": 50, "epochs": 150, "lr": 1e-2}),
-    Entry("mlp 2x32 BN, spirals, lr too high", lambda: _mlp(2, 32, 32, 2, norm=True), _spirals,
-          {"batch_size": 20, "epochs": 20, "optimizer": "sgd", "lr": 2.0, "momentum": 0.9}),
+    Entry(
+        "mlp 2x50 tanh, noisy clouds",
+        lambda: _mlp(20, 50, 50, 5, activation=nn.Tanh),
+        _clouds,
+        {"batch_size": 100, "epochs": 150},
+    ),
+    Entry(
+        "mlp 2x8 tanh, spirals",
+        lambda: _mlp(2, 8, 8, 2, activation=nn.Tanh),
+        _spirals,
+        {"batch_size": 50, "epochs": 150, "lr": 1e-2},
+    ),
+    Entry(
+        "mlp 2x32 BN, spirals, lr too high",
+        lambda: _mlp(2, 32, 32, 2, norm=True),
+        _spirals,
+        {"batch_size": 20, "epochs": 20, "optimizer": "sgd", "lr": 2.0, "momentum": 0.9},
+    ),
     Entry("mlp 2x30 tanh, regression", lambda: _mlp(10, 30, 30, 1, activation=nn.Tanh), _teacher, {}, loss=mse_loss),
 )
 
@@ -173,11 +229,19 @@ def measure(f, methods=METHODS):
     rows = []
     for eps in EPS:
         for subspace in SUBSPACES:
-            found = {method: flatlab.sharpness(f, eps=eps, subspace=subspace, method=method, steps=steps)
-                     for method, steps in methods.items()}
-            rows.append({"eps": eps, "subspace": subspace, "base": found["lbfgs"].base,
-                         "phi": {method: s.percent for method, s in found.items()},
-                         "evaluations": {method: s.maximum.evaluations for method, s in found.items()}})
+            found = {
+                method: flatlab.sharpness(f, eps=eps, subspace=subspace, method=method, steps=steps)
+                for method, steps in methods.items()
+            }
+            rows.append(
+                {
+                    "eps": eps,
+                    "subspace": subspace,
+                    "base": found["lbfgs"].base,
+                    "phi": {method: s.percent for method, s in found.items()},
+                    "evaluations": {method: s.maximum.evaluations for method, s in found.items()},
+                }
+            )
     return rows
 
 
@@ -205,8 +269,12 @@ def main():
         for row in measure(f):
             table.append({"net": entry.name, "size": f.size, **row})
             cells = (f"{row['phi'][m]:.4g} ({row['evaluations'][m]})" for m in METHODS)
-            print(f"{entry.name:38}{f.size:8}{row['base']:9.2g}  {row['eps']:<5g}{row['subspace'] or 'full':>6}"
-                  + "".join(f"{cell:>15}" for cell in cells) + f"   {share(row):.3f}", flush=True)
+            print(
+                f"{entry.name:38}{f.size:8}{row['base']:9.2g}  {row['eps']:<5g}{row['subspace'] or 'full':>6}"
+                + "".join(f"{cell:>15}" for cell in cells)
+                + f"   {share(row):.3f}",
+                flush=True,
+            )
     result = {"methods": METHODS, "rivals": RIVALS, "rows": table, "provenance": origin("cpu", began)}
     write_whole(REPOSITORY / "results" / "battery.json", json.dumps(result, indent=1).encode())
     return min(map(share, table)) < 0.97

@@ -16,11 +16,25 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import battery
 
 KNOWN = {
-    ("mlp 4x256 BN, mnist1d, batch 300", 5e-4, None): "10 % below 20 steps of Auto-PGD after 10 steps; 5 % above it after 15",
-    ("mlp 2x30 tanh, regression", 1e-3, None): "21 % below the paper's scipy, which ends on another hill, as no other method does",
-    ("mlp 2x30 tanh, regression", 5e-4, None): "20 % below the paper's scipy, which ends on another hill, as no other method does",
+    (
+        "mlp 4x256 BN, mnist1d, batch 300",
+        5e-4,
+        None,
+    ): "10 % below 20 steps of Auto-PGD after 10 steps; 5 % above it after 15",
+    (
+        "mlp 2x30 tanh, regression",
+        1e-3,
+        None,
+    ): "21 % below the paper's scipy, which ends on another hill, as no other method does",
+    (
+        "mlp 2x30 tanh, regression",
+        5e-4,
+        None,
+    ): "20 % below the paper's scipy, which ends on another hill, as no other method does",
 }
-CELLS = [(entry.name, eps, subspace) for entry in battery.BATTERY for eps in battery.EPS for subspace in battery.SUBSPACES]
+CELLS = [
+    (entry.name, eps, subspace) for entry in battery.BATTERY for eps in battery.EPS for subspace in battery.SUBSPACES
+]
 
 
 @functools.cache

@@ -73,14 +73,16 @@ def reproduce(
     """
     chosen, settings = _settings(experiment, tier, nets)
     store = store if isinstance(store, Store) else Store(store)
-    began, values, recipes, data = time.perf_counter(), {}, {}, {}
+    began, values, data = time.perf_counter(), {}, {}
+    recipes: dict[str, dict] = {}
     jobs = jobs_of(experiment, tier, nets)
     carry_out_all(jobs, store, engine=engine, workers=workers, address=address, progress=progress)
     with progress_bar(
         sum(len(setting.seeds) for setting in settings), "seed", f"measuring {experiment}", progress
     ) as bar:
         for setting in settings:
-            data[setting.net], recipes[setting.net], columns = setting.data, {}, {}
+            data[setting.net], recipes[setting.net] = setting.data, {}
+            columns: dict[str, list] = {}
             for seed in setting.seeds:
                 jobs = chosen.jobs(setting, seed)
                 recipes[setting.net] = {label: dataclasses.asdict(job.recipe) for label, job in jobs.items()}

@@ -83,7 +83,8 @@ def recorded(experiment: str, tier: Tier) -> Result:
 
 def largest(experiment: str) -> list[Result]:
     """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has, "small-C2" if no C2."""
-    found, seen = [], set()
+    found = []
+    seen: set[str] = set()
     for tier in reversed(TIERS):
         try:
             result = recorded(experiment, tier)
