@@ -53,7 +53,7 @@ def parser():
         return p
 
     p = command("data", _data, "Load data sets, downloading what is not there yet.")
-    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(datasets.NAMES)}; none: list them")
+    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(datasets.DATA_SETS)}; none: list them")
 
     p = command("train", _train, "Train one run, or read it from the store.")
     _run_options(p)
@@ -98,8 +98,8 @@ def parser():
 
 
 def _run_options(p):
-    p.add_argument("net", help=f"of {', '.join(nets.NAMES)}")
-    p.add_argument("data", help=f"of {', '.join(datasets.NAMES)}")
+    p.add_argument("net", help=f"of {', '.join(nets.NETS)}")
+    p.add_argument("data", help=f"of {', '.join(datasets.DATA_SETS)}")
     p.add_argument("--batch-size", type=_number, default=256, help="rows, or a fraction such as 0.10")
     for name in ("epochs", "optimizer", "lr", "momentum", "weight_decay", "precision", "update"):
         default = getattr(Recipe(), name)
@@ -141,7 +141,7 @@ def _trained(options, data, **changes):
 
 def _data(options):
     if not options.names:
-        return {"names": datasets.NAMES, "root": str(files.cache_directory())}, "\n".join(datasets.NAMES)
+        return {"names": datasets.DATA_SETS, "root": str(files.cache_directory())}, "\n".join(datasets.DATA_SETS)
     found = [flatlab.load(name) for name in options.names]
     answer = {
         d.name: {"train": len(d.train), "test": len(d.test), "shape": list(d.train.x.shape[1:]), "classes": d.classes}

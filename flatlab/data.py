@@ -18,6 +18,8 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -26,7 +28,8 @@ from torch import Tensor
 from flatlab import speech
 from flatlab.files import cache_directory
 
-NAMES = ("mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit")
+DataName = Literal["mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit"]
+DATA_SETS: tuple[DataName, ...] = get_args(DataName)
 
 # What <name>.npz must hold: training rows, test rows, the shape of one row, classes.
 _KEPT = {
@@ -42,26 +45,53 @@ _KEYS = ("train_x", "train_y", "test_x", "test_y")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Inputs and their targets, row by row."""
+    """Inputs and their targets, row by row.
 
-    x: Tensor  # float32, N x ...
-    y: Tensor  # int64, N
+    Attributes
+    ----------
+    x : Tensor
+        The inputs, N x ..., in float32 as `load` gives them.
+    y : Tensor
+        The targets, N, in int64 as `load` gives them.
 
-    def __post_init__(self):
+    Raises
+    ------
+    ValueError
+        When there are not as many targets as rows.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
             raise ValueError(f"a split needs a target for each row: {len(self.x)} rows have {len(self.y)}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Split({len(self)} rows of {tuple(self.x.shape[1:])} on {self.x.device})"
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> "Split":
+        """The same rows on a device."""
         return Split(self.x.to(device), self.y.to(device))
 
-    def subset(self, n, seed=0):
-        """n rows drawn without replacement; a smaller n with the same seed is a prefix of a larger one."""
+    def subset(self, n: int, seed: int = 0) -> "Split":
+        """Some rows, drawn without replacement; a smaller n with the same seed gives the first rows of a larger one.
+
+        Parameters
+        ----------
+        n : int
+            How many rows, from 1 to all of them.
+        seed : int
+            Decides which rows.
+
+        Raises
+        ------
+        ValueError
+            When n is no such number.
+        """
         if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= len(self):
             raise ValueError(f"a subset needs a whole number of rows between 1 and {len(self)}, not {n!r}")
         rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:n].to(self.y.device)
@@ -70,22 +100,33 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set: its name, its number of classes, and the two splits."""
+    """A data set.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    classes : int
+        How many classes there are.
+    train, test : Split
+        The two splits.
+    """
 
     name: str
     classes: int
     train: Split
     test: Split
 
-    def subset(self, n, seed=0):
-        """The same data with n training rows; the test split is kept whole."""
+    def subset(self, n: int, seed: int = 0) -> "Data":
+        """The same data with n training rows, as `Split.subset` draws them; the test split is kept whole."""
         return replace(self, name=f"{self.name}[{n},{seed}]", train=self.train.subset(n, seed))
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> "Data":
+        """The same data on a device."""
         return replace(self, train=self.train.to(device), test=self.test.to(device))
 
     @functools.cached_property
-    def digest(self):
+    def digest(self) -> str:
         """A hexadecimal name for the content: shapes, types and bytes of the tensors, on any device alike."""
         content = hashlib.blake2b(digest_size=32)
         for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
@@ -95,24 +136,44 @@ class Data:
         return content.hexdigest()
 
 
-def load(name, *, device=None, root=None):
+def load(
+    name: DataName, *, device: torch.device | str | None = None, root: str | os.PathLike[str] | None = None
+) -> Data:
     """Load a data set by name, downloading and keeping it at first use where that is needed.
 
-    mnist1d        generated (Greydanus 2020): 4,000 + 1,000 signals of 40 samples, 10 classes
-    digits         scikit-learn's: 1,437 + 360 images 1 x 8 x 8, 10 classes; the split is ours and fixed
-    mnist, fashion-mnist, cifar10, cifar100    torchvision's downloads and checksums
-    spoken-digits  an open stand-in for data that is licensed, made from the Free Spoken Digit Dataset
-                   (CC BY-SA 4.0): 112,911 + 12,326 frames of 360 numbers, 180 classes (flatlab.speech)
-    timit          reads <root>/timit.npz, which a holder of the licence makes with Kaldi
+    Parameters
+    ----------
+    name : {"mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit"}
+        "mnist1d" is generated (Greydanus 2020): 4,000 + 1,000 signals of 40 samples, 10 classes.
+        "digits" is scikit-learn's: 1,437 + 360 images 1 x 8 x 8, 10 classes; the split is ours and fixed.
+        "mnist", "fashion-mnist", "cifar10" and "cifar100" are torchvision's downloads, with its checksums.
+        "spoken-digits" is an open stand-in for data that is licensed, made from the Free Spoken Digit Dataset
+        (CC BY-SA 4.0): 112,911 + 12,326 frames of 360 numbers, 180 classes; see `flatlab.speech`.
+        "timit" reads <root>/timit.npz, which a holder of the licence makes with Kaldi.
+    device : torch.device or str, optional
+        Where the tensors go; left out, CUDA if there is one, else the CPU.
+    root : path, optional
+        The folder of the kept files; left out, $FLATLAB_DATA, else the platform's cache directory.
 
-    device: where the tensors go; CUDA if there is one, else the CPU.
-    root: the folder of the kept files; $FLATLAB_DATA, else the platform's cache directory.
-    Raises ValueError for an unknown name or device or a wrong timit.npz, FileNotFoundError for an absent one,
-    ImportError for a missing optional package, OSError when a download or a kept file fails.
+    Returns
+    -------
+    Data
+        With images as N x C x H x W in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or device, or a wrong timit.npz.
+    FileNotFoundError
+        For an absent timit.npz.
+    ImportError
+        For a missing optional package.
+    OSError
+        When a download or a kept file fails.
     """
-    if name not in NAMES:
-        nearest = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0)[0]
-        raise ValueError(f"there is no data set {name!r}: did you mean {nearest!r}, of {', '.join(NAMES)}?")
+    if name not in DATA_SETS:
+        nearest = difflib.get_close_matches(str(name).lower(), DATA_SETS, n=1, cutoff=0)[0]
+        raise ValueError(f"there is no data set {name!r}: did you mean {nearest!r}, of {', '.join(DATA_SETS)}?")
     device = _device(device)
     root = Path(root).expanduser() if root else cache_directory()
     if name == "mnist1d":
@@ -271,7 +332,7 @@ def _reason(error):
 def _download(name, work):
     if name == "spoken-digits":
         return speech.spoken_digits(work.parent / "fsdd" / "recordings", work)
-    datasets = _torchvision(name).datasets
+    datasets = import_torchvision(name).datasets
     arrays = []
     for train in (True, False):
         part = getattr(datasets, _TORCHVISION[name])(work, train=train, download=True)
@@ -282,14 +343,31 @@ def _download(name, work):
 _declared: list = []  # keeps the declaration below alive
 
 
-def _torchvision(name="this"):
-    """torchvision, also beside a CPU-only torch.
+def import_torchvision(purpose: str = "this") -> ModuleType:
+    """Import torchvision, also beside a CPU-only torch.
 
-    The common wheel is linked against CUDA. Beside a CPU-only torch its extension does not load, and the
-    import dies on two operators nobody declared; with them declared, data sets, transforms and models work.
+    Parameters
+    ----------
+    purpose : str
+        What needs it, for the sentence that says that it is missing.
+
+    Returns
+    -------
+    module
+        torchvision.
+
+    Raises
+    ------
+    ImportError
+        When it is not installed.
+
+    Notes
+    -----
+    The common wheel is linked against CUDA. Beside a CPU-only torch its extension does not load, and the import dies on
+    two operators that nobody declared. With them declared, data sets, transforms and models work.
     """
     try:
-        return _need("torchvision", name)
+        return _need("torchvision", purpose)
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
@@ -297,4 +375,4 @@ def _torchvision(name="this"):
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _declared.append(library)
-    return _need("torchvision", name)
+    return _need("torchvision", purpose)

@@ -1,35 +1,57 @@
 """The networks: the paper's six as its released code builds them, a LeNet and a small MLP.
 
-Where the paper's text and its code disagree, the code is followed, since it drew the paper's figures: the convolutions of C1 have
-stride 1 and its pools stride 2; BatchNorm always uses the statistics of the batch at hand; VGG's dropouts are those of the code.
+Where the paper's text and its code disagree, the code is followed, because it drew the paper's figures: the
+convolutions of C1 have stride 1 and its pools stride 2; BatchNorm always uses the statistics of the batch at hand;
+VGG's dropouts are those of the code.
 """
 
 import difflib
 import math
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
-NAMES = ("F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp")
+from flatlab.data import Data, Split
+
+NetName = Literal["F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp"]
+NETS: tuple[NetName, ...] = get_args(NetName)
 
 
-def build(name, data, *, seed=0, running_averages=False):
-    """The network `name`, sized for `data` and initialised glorot-uniform with zero biases from `seed`.
+def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages: bool = False) -> nn.Module:
+    """Build a network, sized for the data and initialised glorot-uniform with zero biases.
 
-    name    "F1" (5 x 512), "F2" (7 x 512), "C1", "C3" (AlexNet-like), "C2", "C4" (VGG-like), "small-C2", "small-C4", the same at a
-            quarter of the width and without dropout, "lenet", "mlp" (4 x 256), "plain-mlp", the same without BatchNorm
-    data    a `Data`, or a `Split` whose largest label tells the number of classes
-    running_averages    False: BatchNorm has batch statistics only, as the paper's code; True: torch's running averages
+    Parameters
+    ----------
+    name : {"F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp"}
+        "F1" (5 x 512) and "F2" (7 x 512) are fully connected, "C1" and "C3" like AlexNet, "C2" and "C4" like VGG.
+        "small-C2" and "small-C4" are the same at a quarter of the width and without dropout. "mlp" is 4 x 256, and
+        "plain-mlp" the same without BatchNorm.
+    data : Data or Split
+        What it is for. Of a `Split` the largest label tells the number of classes.
+    seed : int
+        Decides the initialisation.
+    running_averages : bool
+        False: BatchNorm has batch statistics only, as the paper's code. True: torch's running averages.
 
-    Returns an nn.Module on the data's device, in training mode. No global random state is used or changed.
-    Raises ValueError for an unknown name or inputs that the network cannot take.
+    Returns
+    -------
+    nn.Module
+        On the data's device, in training mode. No global random state is used or changed.
 
+    Raises
+    ------
+    ValueError
+        For an unknown name, or for inputs that the network cannot take.
+
+    Notes
+    -----
     Source: Keskar et al. 2017, appendix B, and its released `network_zoo.py`.
     """
-    if name not in NAMES:
-        near = difflib.get_close_matches(str(name), NAMES, 1, 0.0)[0]
+    if name not in NETS:
+        near = difflib.get_close_matches(str(name), NETS, 1, 0.0)[0]
         raise ValueError(
-            f"there is no net {name!r}: choose one of {', '.join(NAMES)} (nearest: {near}), "
+            f"there is no net {name!r}: choose one of {', '.join(NETS)} (nearest: {near}), "
             "or pass an nn.Module of your own."
         )
     split = getattr(data, "train", data)
@@ -111,7 +133,10 @@ def _shallow(channels, height, width, classes, running_averages):
 
 
 def _deep(channels, height, width, classes, running_averages, slimmer=1):
-    """C2 and C4: the code's `deepnet`, VGG-16 with BatchNorm; no dropout stands right before a pool. Every width is divided by `slimmer`."""
+    """C2 and C4: the code's `deepnet`, VGG-16 with BatchNorm, with every width divided by `slimmer`.
+
+    No dropout stands right before a pool.
+    """
     if height < 32 or width < 32:
         raise ValueError(
             f"the nets C2 and C4 halve an image five times and need 32 x 32 pixels, but these are "

@@ -20,13 +20,31 @@ ARCHIVE = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/
 SHA256 = "0900e6ac05fd34e012bd7b8202598df703a011d3ce8c085ceab03284183b9a4a"
 
 
-def spoken_digits(folder, work):
-    """uint8 train_x (N x 360), train_y, test_x, test_y; from folder if it is there, else downloaded via work.
+def spoken_digits(folder: Path, work: Path) -> list[np.ndarray]:
+    """Make the data set from the recordings.
 
-    A row is one frame: log-mel energies of it and of its four neighbours on either side, 9 x 40 = 360 numbers
-    (the ends of a recording are repeated). Its class is 30 speaker + 3 digit + third of the word, with the
-    speakers in alphabetical order.
-    Raises OSError when the recordings are not the released ones.
+    Parameters
+    ----------
+    folder : Path
+        Where the recordings are; where it is no folder they are downloaded.
+    work : Path
+        A folder for the download.
+
+    Returns
+    -------
+    list of array
+        train_x (N x 360), train_y, test_x and test_y, in uint8.
+
+    Raises
+    ------
+    OSError
+        When the recordings are not the released ones, or cannot be had.
+
+    Notes
+    -----
+    A row is one frame: log-mel energies of it and of its four neighbours on either side, 9 x 40 = 360 numbers (the ends
+    of a recording are repeated). Its class is 30 speaker + 3 digit + third of the word, with the speakers in
+    alphabetical order.
     """
     if folder.is_dir():
         files = {path.name: path.read_bytes() for path in folder.glob("*.wav")}
@@ -68,8 +86,8 @@ def _samples(content):
 
 
 @functools.cache
-def mel_filters():
-    """40 triangles over 257 frequencies, equally spaced in mel , 2595 log10(1 + f/700), 20 to 4,000 Hz."""
+def mel_filters() -> np.ndarray:
+    """40 triangles over 257 frequencies, equally spaced in mel, 2595 log10(1 + f/700), from 20 to 4,000 Hz."""
     mel = np.linspace(*2595 * np.log10(1 + np.array([20, 4000]) / 700), 42)
     edges = 700 * (10 ** (mel / 2595) - 1)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -78,11 +96,23 @@ def mel_filters():
     return np.maximum(0, np.minimum(rising, falling))
 
 
-def log_mel(samples):
-    """int16 samples at 8 kHz -> frames x 40 in uint8: log-mel energies of 25 ms Hann windows every 10 ms.
+def log_mel(samples: np.ndarray) -> np.ndarray:
+    """The log-mel energies of 25 ms Hann windows, one every 10 ms.
 
-    With samples in [-1, 1], a natural log energy e is kept as round(255 (e + 16) / 22), clipped: the same map
-    for all recordings. Nothing is normalised by recording or speaker, since who speaks is part of the class.
+    Parameters
+    ----------
+    samples : array
+        int16, at 8 kHz.
+
+    Returns
+    -------
+    array
+        frames x 40 in uint8.
+
+    Notes
+    -----
+    With samples in [-1, 1], a natural log energy e is kept as round(255 (e + 16) / 22), clipped: the same map for all
+    recordings. Nothing is normalised by recording or speaker, because who speaks is part of the class.
     """
     windows = np.lib.stride_tricks.sliding_window_view(samples / 32768, 200)[::80]
     power = np.abs(np.fft.rfft(windows * np.hanning(202)[1:-1], 512)) ** 2
@@ -90,7 +120,7 @@ def log_mel(samples):
     return np.clip(np.round(255 * (energy + 16) / 22), 0, 255).astype(np.uint8)
 
 
-def with_context(frames):
+def with_context(frames: np.ndarray) -> np.ndarray:
     """frames x 40 -> frames x 360: each frame between the four before it and the four after it."""
     neighbours = np.clip(np.arange(len(frames))[:, None] + np.arange(-4, 5), 0, len(frames) - 1)
     return frames[neighbours].reshape(len(frames), -1)

@@ -55,7 +55,7 @@ def tiny(monkeypatch):
             self.data, self.targets = torch.tensor(x), torch.tensor(y).long()
 
     monkeypatch.setattr(
-        data, "_torchvision", lambda name: types.SimpleNamespace(datasets=types.SimpleNamespace(MNIST=MNIST))
+        data, "import_torchvision", lambda name: types.SimpleNamespace(datasets=types.SimpleNamespace(MNIST=MNIST))
     )
     return made
 
@@ -266,7 +266,7 @@ def test_colours_come_before_rows(monkeypatch, tmp_path):
 
 def test_a_kept_file_needs_no_torchvision(tiny, monkeypatch, tmp_path):
     np.savez(tmp_path / "mnist.npz", **dict(zip(data._KEYS, tiny.arrays)))
-    monkeypatch.setattr(data, "_torchvision", lambda name: pytest.fail("torchvision was asked for"))
+    monkeypatch.setattr(data, "import_torchvision", lambda name: pytest.fail("torchvision was asked for"))
     assert len(flatlab.load("mnist", root=tmp_path).train) == 6
 
 
@@ -520,9 +520,9 @@ def test_torchvision_can_be_imported_and_used(before):
             {before}
         except RuntimeError:
             pass
-        from flatlab.data import _torchvision
-        first = _torchvision()
-        second = _torchvision()
+        from flatlab.data import import_torchvision
+        first = import_torchvision()
+        second = import_torchvision()
         import torch, torchvision
         from torchvision.transforms import v2
         image = v2.RandomCrop(16)(torch.zeros(3, 32, 32))

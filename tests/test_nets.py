@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import flatlab
-from flatlab.nets import NAMES
+from flatlab.nets import NETS
 from flatlab.study import paper
 
 
@@ -107,5 +107,5 @@ def test_lenet_takes_small_and_large_images(side):
 
 
 def test_every_name_builds():
-    for name in NAMES:
+    for name in NETS:
         assert isinstance(flatlab.build(name, DATA["C1"]), nn.Module)
