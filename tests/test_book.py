@@ -6,10 +6,13 @@ execution cache does not see a changed package. So each is proved on a book of o
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import textwrap
 
+import docutils.core
+import docutils.nodes
 import nbformat
 import pytest
 
@@ -147,3 +150,46 @@ def test_kernels_do_not_see_somebodys_own_configuration(driver, book, monkeypatc
 def test_a_directory_without_a_book_is_refused_in_a_sentence(root, tmp_path):
     done = build(root, tmp_path)
     assert done.returncode == 2 and "holds no _toc.yml" in done.stderr
+
+
+def test_every_public_name_is_on_one_page_of_the_reference(root):
+    import flatlab
+
+    pages = "\n".join(page.read_text() for page in sorted((root / "book" / "api").glob("*.md")))
+    documented = re.findall(r"^\.\. auto(?:function|class):: flatlab\.(\w+)$", pages, re.MULTILINE)
+    assert sorted(documented) == sorted(set(flatlab.__all__) - {"__version__"})
+
+
+def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "book"))
+    import docstrings
+
+    lines = [
+        "The box |x_i| <= r_ of *args, in `Objective`:",
+        "",
+        "    r = eps (|x| + 1)",
+        "",
+        "Notes",
+        "-----",
+        "As",
+        "    a = 1",
+    ]
+    text = "\n".join(docstrings.restructured(lines))
+    nodes = docutils.core.publish_doctree(text.replace(":py:obj:", ""), settings_overrides={"report_level": 5})
+    said = nodes.astext()
+    assert "The box |x_i| <= r_ of *args, in Objective:" in said and "r = eps (|x| + 1)" in said and "a = 1" in said
+    assert not list(nodes.findall(docutils.nodes.problematic))
+    assert (
+        docstrings.prose("[Measuring](https://a.b/c_d.html) and `f(x)`.")
+        == r"`Measuring <https://a.b/c_d.html>`__\  and ``f(x)``\ ."
+    )
+
+
+def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "book"))
+    import docstrings
+
+    import flatlab
+
+    told = docstrings.fields(flatlab.Sharpness)
+    assert "base : float" in told and "    f(x)" in told

@@ -1,0 +1,70 @@
+"""Docstrings in the book: Sphinx reads them as reStructuredText, and they are written to be read as they stand.
+
+Here a backtick is a name or code, a link is Markdown's, what is indented is a formula that keeps its lines, and any other sign is
+the sign itself: |x| is no substitution. The fields of a frozen result are explained where they stand, by the comment behind each.
+"""
+
+import dataclasses
+import inspect
+import re
+
+# A span of code, or a link: the two things in a docstring's prose that mean more than they show.
+SPAN = re.compile(r"`+([^`]+)`+|\[([^\]]+)\]\((https?://[^)\s]+)\)")
+NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?$")
+FIELD = re.compile(r"    (\w+): ([^#=]+?)(?: = [^#]+?)?  # (.+)")
+VERBATIM = ("Examples", "References")
+
+
+def prose(text):
+    """One line of a docstring as reStructuredText that shows the same."""
+
+    def plain(part):
+        return re.sub(r"([\\*|`]|(?<=\w)_(?!\w))", r"\\\1", part)
+
+    done, end = "", 0
+    for span in SPAN.finditer(text):
+        code, words, address = span.groups()
+        role = f":py:obj:`{code}`" if code and NAME.match(code) else f"``{code}``"
+        done += plain(text[end : span.start()]) + (role if code else f"`{words} <{address}>`__") + r"\ "
+        end = span.end()
+    return (done + plain(text[end:])).removesuffix(r"\ ")
+
+
+def restructured(lines):
+    """The lines of a docstring as reStructuredText, with NumPy's sections left for napoleon to read."""
+    done, section, formula = [], "", False
+    for number, line in enumerate(lines):
+        following = lines[number + 1].strip() if number + 1 < len(lines) else ""
+        if line and following and set(following) == {"-"}:
+            section, formula = line.strip(), False
+        free = section in ("", "Notes")  # elsewhere an indented line explains the name above it
+        indented = free and line.startswith(" ")
+        if indented and not formula:
+            done += ["", ".. code-block:: text", ""]
+        if formula and line and not indented:
+            done += [""]
+        formula = indented or (formula and not line)
+        dashes = bool(line.strip()) and set(line.strip()) == {"-"}
+        done.append(line if indented or dashes or section in VERBATIM else prose(line))
+    return done
+
+
+def fields(result):
+    """A section of the fields of a dataclass, from the comments behind them."""
+    found = [match.groups() for line in inspect.getsource(result).splitlines() if (match := FIELD.fullmatch(line))]
+    lines = ["", "Attributes", "----------"]
+    for name, kind, meaning in found:
+        lines += [f"{name} : {kind}", f"    {meaning}"]
+    return lines if found else []
+
+
+def read(app, what, name, thing, options, lines):
+    """Sphinx calls this with the lines of each docstring, to change in place, before napoleon reads its sections."""
+    if what == "class" and dataclasses.is_dataclass(thing) and "Attributes" not in lines:
+        lines += fields(thing)
+    lines[:] = restructured(lines)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", read, priority=400)
+    return {"parallel_read_safe": True}
