@@ -65,15 +65,15 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
         WORKER.replace(
             "data = flatlab.load",
             textwrap.dedent("""\
-        from flatlab.training.trainer import Problem
-        real, epochs = Problem.epoch, []
+        from flatlab.training.trainer import Trainer
+        real, epochs = Trainer.epoch, []
         def epoch(self, *arguments):
             epochs.append(1)
             if len(epochs) == 3 and distributed.get_rank() == 1:
                 import os, signal
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(self, *arguments)
-        Problem.epoch = epoch
+        Trainer.epoch = epoch
         data = flatlab.load"""),
             1,
         )

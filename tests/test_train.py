@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import flatlab
-from flatlab.training.train import HISTORY, _epoch_seed
-from flatlab.training.trainer import Problem, batch_sizes
+from flatlab.training.run import HISTORY
+from flatlab.training.train import _epoch_seed
+from flatlab.training.trainer import Trainer, batch_sizes
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch
     )
     options = {"optimizer": optimizer, "momentum": 0.9 if optimizer == "sgd" else 0.0, "epochs": 5}
     whole = train(net, data, **options)
-    real, calls = Problem.epoch, []
+    real, calls = Trainer.epoch, []
 
     def interrupted(self, *arguments):
         calls.append(1)
@@ -181,7 +182,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch
             raise KeyboardInterrupt
         return real(self, *arguments)
 
-    monkeypatch.setattr(Problem, "epoch", interrupted)
+    monkeypatch.setattr(Trainer, "epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(net, data, store=tmp_path, **options)
     assert [p.suffix for p in tmp_path.iterdir()] == [".partial"]
@@ -244,7 +245,7 @@ def test_refusals_say_what_to_do(data):
 def test_the_captured_step_is_the_eager_one_on_a_gpu(data, monkeypatch):
     data = data.to("cuda")
     captured = train("mlp", data, epochs=3)
-    monkeypatch.setattr(Problem, "_capture", lambda self, rows: None)
+    monkeypatch.setattr(Trainer, "_capture", lambda self, rows: None)
     eager = train("mlp", data, epochs=3)
     torch.testing.assert_close(captured.x, eager.x, rtol=1e-3, atol=1e-4)
     assert captured.history["train_accuracy"] == pytest.approx(eager.history["train_accuracy"], abs=1.0)

@@ -1,6 +1,7 @@
 """Each update against its formula written out in float64, by plain gradient descent so that a step is a gradient."""
 
 import copy
+import typing
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy, kl_div
 
 import flatlab
-from flatlab.training.trainer import Problem, augmented
-from flatlab.training.updates import STRENGTHS, UPDATES
+from flatlab.training.augmentation import augmented
+from flatlab.training.recipe import OPTIMIZERS, Changes
+from flatlab.training.trainer import TORCH_OPTIMIZERS, Trainer
+from flatlab.training.updates import STRENGTHS, UPDATES, Update
 
 LR = 0.1
 
@@ -44,10 +47,10 @@ def at(net, point):
 def one_step(net, data, update, seed=0, **changes):
     """The point after one step on all rows, in the order 0, 1, 2, ..., and the step's loss."""
     recipe = flatlab.Recipe(batch_size=60, optimizer="sgd", lr=LR, update=update, **changes)
-    problem = Problem(copy.deepcopy(net), data, recipe)
+    trainer = Trainer(copy.deepcopy(net), data, recipe)
     torch.manual_seed(seed)
-    problem.step(torch.arange(60))
-    return problem.point.detach(), problem.loss.item() / 60
+    trainer.step(torch.arange(60))
+    return trainer.point.detach(), trainer.loss.item() / 60
 
 
 def test_sam_steps_along_the_gradient_of_the_climbed_point(net, data):
@@ -137,6 +140,11 @@ def test_l1_pulls_every_coordinate_towards_zero(net, data):
     torch.testing.assert_close(
         one_step(net, data, "plain", l1=0.01)[0], plain - LR * 0.01 * flat(net).sign(), rtol=0, atol=1e-12
     )
+
+
+def test_every_choice_is_written_down_for_type_checkers():
+    assert typing.get_args(Update) == tuple(UPDATES) and set(OPTIMIZERS) == set(TORCH_OPTIMIZERS)
+    assert typing.get_type_hints(Changes) == typing.get_type_hints(flatlab.Recipe)
 
 
 def test_every_update_with_a_strength_has_a_default():

@@ -9,7 +9,7 @@ import torch
 from flatlab.nets import build
 from flatlab.study.jobs import Job, count_updates, loaded
 from flatlab.training.train import Recipe
-from flatlab.training.trainer import Problem
+from flatlab.training.trainer import Trainer
 
 
 def cost(jobs: Sequence[Job]) -> dict[str, float]:
@@ -35,21 +35,21 @@ def cost_of_a_row(net: str, name: str, rows: int, update: str, optimizer: str) -
     from torch.utils.flop_counter import FlopCounterMode
 
     data = loaded(name)
-    problem = Problem(build(net, data), data, Recipe(batch_size=rows, update=update, optimizer=optimizer))
-    batch = torch.arange(rows, device=problem.point.device)
+    trainer = Trainer(build(net, data), data, Recipe(batch_size=rows, update=update, optimizer=optimizer))
+    batch = torch.arange(rows, device=trainer.point.device)
     with torch.random.fork_rng():
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            problem.model(data.train.x[batch])
-        step = _seconds(problem, batch)
+            trainer.model(data.train.x[batch])
+        step = _seconds(trainer, batch)
     return 3 * counter.get_total_flops() // rows, step / rows
 
 
-def _seconds(problem, batch):
+def _seconds(trainer, batch):
     """The least time of up to five updates, as many as begin within a second."""
     times = []
     while len(times) < 5 and sum(times) < 1:
         began = time.perf_counter()
-        problem.step(batch)
-        problem.loss.item()  # waits for the device
+        trainer.step(batch)
+        trainer.loss.item()  # waits for the device
         times.append(time.perf_counter() - began)
     return min(times)

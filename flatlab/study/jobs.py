@@ -77,8 +77,4 @@ def merged(jobs: Iterable[Job]) -> list[Job]:
 def count_updates(job: Job) -> int:
     """How many batches a job takes a step on."""
     count = len(job.load().train.y)
-    rows = job.recipe.rows(count)
-    return sum(
-        len(batch_sizes(count, min(count, round(rows * job.recipe.growth**epoch))))
-        for epoch in range(job.recipe.epochs)
-    )
+    return sum(len(batch_sizes(count, job.recipe.rows(count, epoch + 1))) for epoch in range(job.recipe.epochs))

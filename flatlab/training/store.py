@@ -25,7 +25,11 @@ def _hash(*modules):
 
 
 # What a run comes out as is decided by the source of these modules, hashed as they are loaded; and what is measured, by those.
-SEMANTICS = _hash("data", "nets", "training/trainer", "training/updates", "training/train")
+SEMANTICS = _hash(
+    "data",
+    "nets",
+    *(f"training/{name}" for name in ("recipe", "updates", "augmentation", "trainer", "run", "checkpoint", "train")),
+)
 MEASURING = _hash(
     "objective",
     "formulas",

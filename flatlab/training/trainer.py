@@ -1,87 +1,109 @@
-"""One training problem: a model whose parameters are views of one flat point, its optimizer and its data.
+"""A trainer: a model whose parameters are views of one flat point, with its gradient, optimizer and data.
 
 On a GPU small steps are bound by the time to launch them, so there a step of a fixed batch size is captured once as a CUDA graph
 and replayed.
 """
 
 import functools
-import math
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import distributed, nn
-from torch.nn.functional import affine_grid, cross_entropy, grid_sample
+from torch import Tensor, distributed, nn
+from torch.nn.functional import cross_entropy
 
+from flatlab.data import Data
 from flatlab.objective import Objective
+from flatlab.training.augmentation import augmented
+from flatlab.training.recipe import Recipe
 from flatlab.training.updates import STRENGTHS, UPDATES
 
-OPTIMIZERS = {
+TORCH_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
     "adagrad": torch.optim.Adagrad,
     "rmsprop": torch.optim.RMSprop,
     "rprop": torch.optim.Rprop,
 }
+FUSED = ("adam", "sgd", "adagrad")  # the optimizers that step a tensor in one kernel
 
 
-class Problem:
-    """One training problem: the model whose parameters are views of `point`, its gradient, optimizer and data."""
+class Trainer:
+    """Trains a model: its parameters become views of `point`, and their gradients views of `grad`.
 
-    def __init__(self, model, data, recipe):
-        trainable = [p for p in model.parameters() if p.requires_grad]
+    Parameters
+    ----------
+    model : nn.Module
+        The network, on the data's device. It is put into training mode and changed as it is trained.
+    data : Data
+        The training split is trained on, the test split is only measured.
+    recipe : Recipe
+        How to train.
+
+    Attributes
+    ----------
+    point, grad : nn.Parameter, Tensor
+        x, the parameters with requires_grad, and its gradient, each of shape (n,).
+    optimizer : torch.optim.Optimizer
+        Steps `point` along `grad`.
+    strength : float or None
+        The number of the recipe's update.
+    rank, workers : int
+        Which one of how many processes this is.
+
+    Raises
+    ------
+    ValueError
+        When no parameter has requires_grad.
+    """
+
+    def __init__(self, model: nn.Module, data: Data, recipe: Recipe):
+        trainable = _trainable(model)
         if not trainable:
             raise ValueError("the network has no parameter with requires_grad: there is nothing to train.")
         self.model, self.data, self.recipe = model.train(), data, recipe
-        self.update = UPDATES[recipe.update]
+        self.take_step = UPDATES[recipe.update]
         self.strength = STRENGTHS.get(recipe.update) if recipe.strength is None else recipe.strength
-        self.rank, self.workers = (
-            (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-        )
+        together = distributed.is_initialized()
+        self.rank, self.workers = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
         self.point = nn.Parameter(torch.cat([p.detach().flatten() for p in trainable]))
-        self.point.grad = torch.zeros_like(self.point)
+        self.point.grad = self.grad = torch.zeros_like(self.point)
         self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)  # sums over the epoch so far
         self.correct = torch.zeros((), dtype=torch.int64, device=self.point.device)
-        self.graph = None
-        for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.point.grad))):
+        self.graph: torch.cuda.CUDAGraph | None = None
+        for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.grad))):
             parameter.data, parameter.grad = x, g
-        options = {"lr": recipe.lr}
-        if recipe.optimizer != "rprop":
-            options["weight_decay"] = recipe.weight_decay
-        if recipe.optimizer == "sgd":
-            options["momentum"] = recipe.momentum
-        if recipe.optimizer in ("adam", "sgd", "adagrad"):
-            options["fused"] = True
-        if recipe.optimizer == "adam" and self.point.is_cuda:
-            options["capturable"] = True
-        self.optimizer = OPTIMIZERS[recipe.optimizer]([self.point], **options)
+        self.optimizer = _optimizer(self.point, recipe)
 
-    def gradient(self, inputs, targets, penalty=None):
-        """Set point.grad to the gradient of the batch's mean loss, plus penalty(outputs) and l1 ||x||_1; return the loss and the
+    def gradient(
+        self, inputs: Tensor, targets: Tensor, penalty: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Set `grad` to the gradient of the batch's mean loss, plus penalty(outputs) and l1 ||x||_1; return the loss and the
         number of correct answers. With several workers the batch is this worker's share, and the gradient that of all shares."""
-        self.point.grad.zero_()
+        self.grad.zero_()
         with torch.autocast(self.point.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             outputs = self.model(inputs)
         outputs = outputs.float() if self.recipe.precision == "bf16" else outputs
         loss = cross_entropy(outputs, targets)
         (loss if penalty is None else loss + penalty(outputs)).backward()
         if self.workers > 1:
-            self.point.grad.mul_(len(targets) / self.rows)
-            distributed.all_reduce(self.point.grad)
+            self.grad.mul_(len(targets) / self.rows)
+            distributed.all_reduce(self.grad)
         if self.recipe.l1:
-            self.point.grad.add_(self.point.detach().sign(), alpha=self.recipe.l1)
+            self.grad.add_(self.point.detach().sign(), alpha=self.recipe.l1)
         return loss.detach(), (outputs.detach().argmax(1) == targets).sum()
 
-    def step(self, batch):
-        """One update on the rows `batch`, of which each worker takes its share."""
+    def step(self, batch: Tensor) -> None:
+        """One step on the rows whose numbers are in `batch`, of which each worker takes its share."""
         self.rows, share = len(batch), batch.tensor_split(self.workers)[self.rank]
         inputs = self.data.train.x[share]
         if self.recipe.augmentation:
             inputs = augmented(inputs)
-        loss, correct = self.update(self, inputs, self.data.train.y[share])
+        loss, correct = self.take_step(self, inputs, self.data.train.y[share])
         self.loss += loss * len(share)
         self.correct += correct
 
-    def epoch(self, rows, lr, seed):
-        """One pass over the training set in the random order of a seed; returns its mean loss and accuracy in percent."""
+    def epoch(self, rows: int, lr: float, seed: int) -> tuple[float, float]:
+        """Pass over the training set once, in the random order of a seed; return its mean loss and accuracy in percent."""
         torch.manual_seed(seed)
         count = len(self.data.train.y)
         order = torch.randperm(count, device=self.point.device)
@@ -133,7 +155,7 @@ class Problem:
             tensor.copy_(before[name]) if name in before else tensor.zero_()  # an optimizer starts with all zeros
         self.graph = graph
 
-    def test(self):
+    def test(self) -> tuple[float, float]:
         """(loss, accuracy in percent) on the test split, by running averages if the net keeps them."""
         load_point(self._measured.model, None, dict(self.model.named_buffers()))
         return self._measured.loss_and_accuracy(self.point.detach())
@@ -144,20 +166,21 @@ class Problem:
         averages = any(getattr(m, "running_mean", None) is not None for m in self.model.modules())
         return Objective(self.model, self.data.test, batch_norm="frozen" if averages else "batch")
 
-    def state(self):
+    def state(self) -> dict[str, Tensor]:
         """All that the next epoch depends on, as named tensors."""
         optimizer = {f"optimizer.{k}": v for k, v in self.optimizer.state[self.point].items() if torch.is_tensor(v)}
         return {"x": self.point.detach(), **optimizer, **{f"buffer.{k}": v for k, v in self.model.named_buffers()}}
 
-    def restore(self, tensors):
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to a state."""
         load_point(self.model, None, part_of(tensors, "buffer."))
         self.point.data.copy_(tensors["x"])
         self.optimizer.state[self.point].update(part_of(tensors, "optimizer."))
 
 
-def load_point(model, x, buffers):
-    """Copy a point and buffers into a model."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
+def load_point(model: nn.Module, x: Tensor | None, buffers: dict[str, Tensor]) -> None:
+    """Copy a point, if there is one, and buffers by name into a model."""
+    trainable = _trainable(model)
     if x is not None:
         size = sum(p.numel() for p in trainable)
         if x.shape != (size,):
@@ -170,40 +193,38 @@ def load_point(model, x, buffers):
             buffer.copy_(buffers[name])
 
 
-def batch_sizes(count, rows):
-    """The sizes of an epoch's batches. A single last row joins the batch before it: BatchNorm could not normalise it."""
+def batch_sizes(count: int, rows: int) -> list[int]:
+    """The sizes of the batches of one epoch. A single last row joins the batch before it: BatchNorm could not normalise it."""
     sizes = [rows] * (count // rows) + [count % rows] * (count % rows > 0)
     if len(sizes) > 1 and sizes[-1] == 1 and rows > 1:
         sizes[-2:] = [rows + 1]
     return sizes
 
 
-def augmented(images):
-    """Each image reflected at random, turned by up to 10 degrees and moved by up to 0.2 of its size; the border is repeated.
-
-    Keskar et al. 2017, appendix E.1. Random numbers are torch's global ones.
-    """
-    if images.dim() != 4:
-        raise ValueError(
-            f"augmentation is for images (channels x height x width), but each input has shape {tuple(images.shape[1:])}."
-        )
-    angle, right, down = (2 * torch.rand(3, len(images), device=images.device, dtype=images.dtype) - 1) * torch.tensor(
-        [[math.radians(10)], [0.4], [0.4]], device=images.device, dtype=images.dtype
-    )
-    mirror = torch.where(torch.rand(len(images), device=images.device) < 0.5, -1.0, 1.0).to(images)
-    rows = [
-        torch.stack([mirror * angle.cos(), -angle.sin(), right], 1),
-        torch.stack([mirror * angle.sin(), angle.cos(), down], 1),
-    ]
-    grid = affine_grid(torch.stack(rows, 1), images.shape, align_corners=False)
-    return grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
-def part_of(tensors, prefix):
+def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose name begins with a prefix, under the rest of their name."""
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _views(vector, parameters):
+def _optimizer(point: nn.Parameter, recipe: Recipe) -> torch.optim.Optimizer:
+    """torch's optimizer of a recipe, for one flat point."""
+    options: dict = {"lr": recipe.lr}
+    if recipe.optimizer != "rprop":
+        options["weight_decay"] = recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        options["momentum"] = recipe.momentum
+    if recipe.optimizer in FUSED:
+        options["fused"] = True
+    if recipe.optimizer == "adam" and point.is_cuda:
+        options["capturable"] = True
+    return TORCH_OPTIMIZERS[recipe.optimizer]([point], **options)
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def _views(vector: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of a flat vector in the shapes of parameters."""
     parts = vector.split([p.numel() for p in parameters])
     return [part.view(p.shape) for part, p in zip(parts, parameters)]

@@ -1,126 +1,139 @@
 """How one batch becomes one step.
 
-An update is a function of the training problem and a batch. It leaves the problem's point x where the step ends, and returns the
-batch's loss and number of correct answers as tensors on the device, so that nothing waits for the device within an epoch. Most have
-one number of their own, the recipe's `strength`; STRENGTHS holds what it is where the recipe says nothing.
+An update is a function of a `Trainer` and a batch. It leaves the trainer's point x where the step ends, and returns the batch's
+loss and number of correct answers as tensors on the device, so that nothing waits for the device within an epoch. Most have one
+number of their own, the recipe's `strength`; STRENGTHS holds what it is where the recipe says nothing.
 """
+
+from typing import Literal
 
 import torch
 from torch.nn.functional import cross_entropy, kl_div
 
 
-def plain(problem, inputs, targets):
+def plain(trainer, inputs, targets):
     """x <- the optimizer's step along g_B(x) = grad 1/|B| sum_{i in B} loss_i(x). Keskar et al. 2017, equation (2)."""
-    loss, correct = problem.gradient(inputs, targets)
-    problem.optimizer.step()
+    loss, correct = trainer.gradient(inputs, targets)
+    trainer.optimizer.step()
     return loss, correct
 
 
-def sam(problem, inputs, targets):
+def sam(trainer, inputs, targets):
     """The step along g_B(x + rho g_B(x) / ||g_B(x)||), strength = rho. Foret et al. 2021, equation (2) and algorithm 1."""
-    gradient = problem.point.grad
-    loss, correct = problem.gradient(inputs, targets)
-    climb = gradient * (problem.strength / gradient.norm().clamp_min(1e-12))
-    problem.point.data.add_(climb)
-    problem.gradient(inputs, targets)
-    problem.point.data.sub_(climb)
-    problem.optimizer.step()
+    gradient = trainer.grad
+    loss, correct = trainer.gradient(inputs, targets)
+    climb = gradient * (trainer.strength / gradient.norm().clamp_min(1e-12))
+    trainer.point.data.add_(climb)
+    trainer.gradient(inputs, targets)
+    trainer.point.data.sub_(climb)
+    trainer.optimizer.step()
     return loss, correct
 
 
-def conservative(problem, inputs, targets):
+def conservative(trainer, inputs, targets):
     """Three steps towards argmin_x f_B(x) + lambda/2 ||x - x_k||^2, strength = lambda. Keskar et al. 2017, appendix E.2.
 
     The paper does not say whether the optimizer's state is kept from one batch to the next: here it is.
     """
-    anchor, first = problem.point.detach().clone(), None
+    anchor, answers = trainer.point.detach().clone(), []
     for _ in range(3):
-        found = problem.gradient(inputs, targets)
-        first = first or found
-        problem.point.grad.add_(problem.point.detach() - anchor, alpha=problem.strength)
-        problem.optimizer.step()
-    return first
+        answers.append(trainer.gradient(inputs, targets))
+        trainer.grad.add_(trainer.point.detach() - anchor, alpha=trainer.strength)
+        trainer.optimizer.step()
+    return answers[0]
 
 
-def adversarial(problem, inputs, targets):
+def adversarial(trainer, inputs, targets):
     """The mean of the gradients on the batch and on inputs moved by radius * sign(grad_inputs loss), strength = radius.
 
     Goodfellow et al. 2015, equation for the fast gradient sign; Keskar et al. 2017, appendix E.3, which gives no radius.
     """
-    loss, correct = problem.gradient(inputs, targets)
-    gradient = problem.point.grad.clone()
+    loss, correct = trainer.gradient(inputs, targets)
+    gradient = trainer.grad.clone()
     moved = inputs.detach().clone().requires_grad_()
-    slope = torch.autograd.grad(cross_entropy(problem.model(moved), targets), moved)[0]
-    problem.gradient(inputs + problem.strength * slope.sign(), targets)
-    problem.point.grad.add_(gradient).div_(2)
-    problem.optimizer.step()
+    slope = torch.autograd.grad(cross_entropy(trainer.model(moved), targets), moved)[0]
+    trainer.gradient(inputs + trainer.strength * slope.sign(), targets)
+    trainer.grad.add_(gradient).div_(2)
+    trainer.optimizer.step()
     return loss, correct
 
 
-def stability(problem, inputs, targets):
+def stability(trainer, inputs, targets):
     """The gradient of f_B + KL(outputs || outputs of inputs + noise), strength = standard deviation of the noise.
 
     Zheng et al. 2016, equation (3) with weight 1; Keskar et al. 2017, appendix E.3.
     """
-    noisy = inputs + problem.strength * torch.randn_like(inputs)
+    noisy = inputs + trainer.strength * torch.randn_like(inputs)
 
     def drift(outputs):
         return kl_div(
-            problem.model(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True
+            trainer.model(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True
         )
 
-    loss, correct = problem.gradient(inputs, targets, penalty=drift)
-    problem.optimizer.step()
+    loss, correct = trainer.gradient(inputs, targets, penalty=drift)
+    trainer.optimizer.step()
     return loss, correct
 
 
-def ghost(problem, inputs, targets):
+def ghost(trainer, inputs, targets):
     """The same step, with BatchNorm's statistics taken over parts of `strength` rows. Hoffer et al. 2017, algorithm 1."""
-    parts = -(-len(targets) // int(problem.strength))
-    total, losses, hits = torch.zeros_like(problem.point), 0, 0
+    parts = -(-len(targets) // int(trainer.strength))
+    total, losses, hits = torch.zeros_like(trainer.point), 0, 0
     for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts)):
-        loss, correct = problem.gradient(x, y)
-        total.add_(problem.point.grad, alpha=len(y) / len(targets))
+        loss, correct = trainer.gradient(x, y)
+        total.add_(trainer.grad, alpha=len(y) / len(targets))
         losses, hits = losses + loss * len(y) / len(targets), hits + correct
-    problem.point.grad.copy_(total)
-    problem.optimizer.step()
+    trainer.grad.copy_(total)
+    trainer.optimizer.step()
     return losses, hits
 
 
-def noisy_gradient(problem, inputs, targets):
+def noisy_gradient(trainer, inputs, targets):
     """The step along g_B + strength ||g_B|| xi, with xi of independent normal entries and expected square length 1."""
-    loss, correct = problem.gradient(inputs, targets)
-    gradient = problem.point.grad
-    gradient.add_(torch.randn_like(gradient) * (problem.strength * gradient.norm() / len(gradient) ** 0.5))
-    problem.optimizer.step()
+    loss, correct = trainer.gradient(inputs, targets)
+    gradient = trainer.grad
+    gradient.add_(torch.randn_like(gradient) * (trainer.strength * gradient.norm() / len(gradient) ** 0.5))
+    trainer.optimizer.step()
     return loss, correct
 
 
-def noisy_iterate(problem, inputs, targets):
+def noisy_iterate(trainer, inputs, targets):
     """The step along g_B(x + strength ||x|| xi), xi as for `noisy_gradient`: the loss averaged over a ball around x."""
-    noise = torch.randn_like(problem.point) * (
-        problem.strength * problem.point.detach().norm() / len(problem.point) ** 0.5
+    noise = torch.randn_like(trainer.point) * (
+        trainer.strength * trainer.point.detach().norm() / len(trainer.point) ** 0.5
     )
-    problem.point.data.add_(noise)
-    loss, correct = problem.gradient(inputs, targets)
-    problem.point.data.sub_(noise)
-    problem.optimizer.step()
+    trainer.point.data.add_(noise)
+    loss, correct = trainer.gradient(inputs, targets)
+    trainer.point.data.sub_(noise)
+    trainer.optimizer.step()
     return loss, correct
 
 
-def noisy_inputs(problem, inputs, targets):
+def noisy_inputs(trainer, inputs, targets):
     """The plain step on inputs + strength times standard normal noise."""
-    return plain(problem, inputs + problem.strength * torch.randn_like(inputs), targets)
+    return plain(trainer, inputs + trainer.strength * torch.randn_like(inputs), targets)
 
 
-def noisy_labels(problem, inputs, targets):
+def noisy_labels(trainer, inputs, targets):
     """The plain step where a share `strength` of the targets is another row's."""
-    swapped = torch.rand(len(targets), device=targets.device) < problem.strength
+    swapped = torch.rand(len(targets), device=targets.device) < trainer.strength
     return plain(
-        problem, inputs, torch.where(swapped, targets[torch.randperm(len(targets), device=targets.device)], targets)
+        trainer, inputs, torch.where(swapped, targets[torch.randperm(len(targets), device=targets.device)], targets)
     )
 
 
+Update = Literal[
+    "plain",
+    "sam",
+    "conservative",
+    "adversarial",
+    "stability",
+    "ghost",
+    "noisy_gradient",
+    "noisy_iterate",
+    "noisy_inputs",
+    "noisy_labels",
+]
 UPDATES = {
     update.__name__: update
     for update in (

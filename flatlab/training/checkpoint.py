@@ -1,0 +1,100 @@
+"""The files of one run in a store: a finished run is read, a half-finished one resumed, and each epoch kept."""
+
+import copy
+import dataclasses
+import os
+from collections.abc import Callable
+
+from torch import Tensor
+
+from flatlab.training.run import Run
+from flatlab.training.store import Store, content_key
+from flatlab.training.trainer import Trainer, part_of
+
+
+class Checkpoint:
+    """The files of one run in a store, which the first of several workers writes.
+
+    Parameters
+    ----------
+    store : Store or path or None
+        Without one there is nothing to read, and nothing is written.
+    identity : callable
+        identity() is all that decides how the run comes out; it is asked for where there is a store.
+    trainer : Trainer
+        What trains the run.
+    epochs : tuple of int
+        The epochs whose points are wanted; 0 is the start.
+    """
+
+    def __init__(
+        self,
+        store: Store | str | os.PathLike | None,
+        identity: Callable[[], dict],
+        trainer: Trainer,
+        epochs: tuple[int, ...],
+    ):
+        self.store = store if store is None or isinstance(store, Store) else Store(store)
+        self.key = "" if store is None else content_key(identity())
+        self.trainer, self.wanted, self.kept = trainer, epochs, set(epochs)
+
+    def finished(self, run: Run) -> Run | None:
+        """The run, if the store has finished it."""
+        if not (found := self._read(run, partial=False)):
+            return None
+        tensors, run, facts = found
+        x0, x, buffers = tensors["x0"], tensors["x"], part_of(tensors, "buffer.")
+        return self._with_points(run, x0=x0, x=x, buffers=buffers, facts=facts)
+
+    def resumed(self, run: Run) -> Run:
+        """The run as far as the store has it, and the trainer where that is."""
+        if found := self._read(run, partial=True):
+            tensors, run, _ = found
+            self.trainer.restore(tensors)
+        if 0 in self.kept:
+            run.points[0] = run.x0.clone()  # a file holds no tensor twice
+        return run
+
+    def keep_epoch(self, run: Run, epoch: int) -> None:
+        """Note the point after an epoch if it is wanted, and write what the next epoch needs."""
+        if epoch in self.kept:
+            run.points[epoch] = self.trainer.point.detach().clone()
+        if epoch < run.recipe.epochs:
+            self._write(run, self.trainer.state(), partial=True)
+
+    def keep_run(self, run: Run) -> Run:
+        """The run with its end, which is written in the place of what its epochs needed."""
+        x, model = self.trainer.point.detach().clone(), self.trainer.model
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        self._write(run, {"x0": run.x0, "x": x, **_named("buffer", buffers)}, partial=False)
+        return self._with_points(run, x=x, buffers=buffers, net=copy.deepcopy(model))
+
+    def _read(self, run: Run, *, partial: bool) -> tuple[dict[str, Tensor], Run, dict] | None:
+        """(tensors, run, facts) of a file. None if there is none, or if it went past an epoch that is wanted without keeping its
+        point: the run is then trained again, and keeps what that file kept as well."""
+        found = self.store.get(self.key, partial, run.x0.device) if self.store is not None else None
+        if not found:
+            return None
+        tensors, saved = found
+        points = {int(epoch): point for epoch, point in part_of(tensors, "point.").items()}
+        reached = {epoch for epoch in self.kept if epoch <= len(saved["history"]["epoch"])}
+        if not reached <= set(points):
+            self.kept |= set(points)
+            return None
+        return tensors, dataclasses.replace(run, history=saved["history"], points=points), saved["facts"]
+
+    def _write(self, run: Run, tensors: dict[str, Tensor], *, partial: bool) -> None:
+        if self.store is None or self.trainer.rank != 0:
+            return
+        facts = {"history": run.history, "facts": run.facts}
+        self.store.put(self.key, {**tensors, **_named("point", run.points)}, facts, partial)
+        if not partial:
+            self.store.remove(self.key, partial=True)
+
+    def _with_points(self, run: Run, **changes) -> Run:
+        """The run with the points that were asked for alone."""
+        return dataclasses.replace(run, points={epoch: run.points[epoch] for epoch in self.wanted}, **changes)
+
+
+def _named(prefix, tensors):
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}

@@ -1,0 +1,129 @@
+"""A recipe: everything that is chosen about how to train, checked where it is written down."""
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict, get_args
+
+from flatlab.training.updates import UPDATES, Update
+
+Optimizer = Literal["adam", "sgd", "adagrad", "rmsprop", "rprop"]
+Precision = Literal["float32", "tf32", "bf16"]
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. The defaults are the paper's: Adam as Keras sets it, small batch, 100 epochs.
+
+    Parameters
+    ----------
+    batch_size : int or float
+        The batch: an int is a number of rows, a float a fraction of the training set (0.10 is the paper's large batch).
+    epochs : int
+        How often the whole training set is passed over.
+    optimizer : {"adam", "sgd", "adagrad", "rmsprop", "rprop"}
+        Whose step is taken: adam, sgd, adagrad, rmsprop or rprop.
+    lr : float
+        The learning rate in the first epoch.
+    momentum : float
+        The momentum of sgd, which is the only optimizer that takes one.
+    weight_decay : float
+        The weight w of a penalty w/2 ||x||^2, in the form in which the optimizer adds it; rprop has none.
+    update : str
+        How a batch becomes a step: plain, sam, conservative, adversarial, stability, ghost, noisy_gradient, noisy_iterate,
+        noisy_inputs or noisy_labels (see `flatlab.training.updates`).
+    strength : float, optional
+        The one number of an update other than plain; left out, the update's own default.
+    growth : float
+        The batch grows by this factor per epoch, up to the whole training set (dynamic sampling).
+    decay : float
+        The learning rate of epoch k is lr / (1 + decay (k - 1)).
+    l1 : float
+        The weight w of a penalty w ||x||_1.
+    augmentation : bool
+        Reflect, turn and move each image at random (appendix E.1 of the paper).
+    sync_batch_norm : bool
+        With several workers, let BatchNorm use all workers' rows instead of each worker's own (CUDA only).
+    precision : {"float32", "tf32", "bf16"}
+        The arithmetic of training: float32, tf32 (CUDA only) or bf16 (autocast); measuring is never in bf16.
+
+    Raises
+    ------
+    ValueError
+        When a value makes no sense.
+
+    Notes
+    -----
+    Source: Keskar et al. 2017, section 2.2, and its released code.
+    """
+
+    batch_size: int | float = 256
+    epochs: int = 100
+    optimizer: Optimizer = "adam"
+    lr: float = 1e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    update: Update = "plain"
+    strength: float | None = None
+    growth: float = 1.0
+    decay: float = 0.0
+    l1: float = 0.0
+    augmentation: bool = False
+    sync_batch_norm: bool = False
+    precision: Precision = "float32"
+
+    def __post_init__(self):
+        for field, known in (("optimizer", OPTIMIZERS), ("update", UPDATES), ("precision", PRECISIONS)):
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field} is {getattr(self, field)!r}: choose one of {', '.join(known)}.")
+        if not self.batch_size > 0 or isinstance(self.batch_size, float) and self.batch_size > 1:
+            raise ValueError(
+                f"batch_size is {self.batch_size!r}: give a number of rows (an int, 1 or more) or a fraction "
+                "of the training set (a float, above 0 and at most 1.0)."
+            )
+        if self.epochs < 0 or not self.lr > 0:
+            raise ValueError(
+                f"epochs is {self.epochs} and lr is {self.lr}: epochs cannot be negative and lr must be above 0."
+            )
+        if self.strength is not None and (self.update == "plain" or not self.strength > 0):
+            raise ValueError(
+                f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain has none."
+            )
+        if self.growth < 1 or self.decay < 0 or self.l1 < 0:
+            raise ValueError(
+                f"growth is {self.growth}, decay {self.decay} and l1 {self.l1}: growth is 1 or more, the others 0 or more."
+            )
+        if self.weight_decay and self.optimizer == "rprop":
+            raise ValueError("rprop looks at signs only and has no weight_decay: leave it at 0.")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum is for optimizer='sgd', and this one is {self.optimizer!r}: leave it at 0.")
+
+    def rows(self, count: int, epoch: int = 1) -> int:
+        """The batch size of an epoch in rows, for a training set of `count` rows."""
+        rows = max(1, round(self.batch_size * count)) if isinstance(self.batch_size, float) else self.batch_size
+        if rows > count:
+            raise ValueError(f"batch_size is {rows}, but the training set has only {count} rows: take a smaller batch.")
+        return min(count, round(rows * self.growth ** (epoch - 1)))
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch; the first is 1."""
+        return self.lr / (1 + self.decay * (epoch - 1))
+
+
+class Changes(TypedDict, total=False):
+    """The fields of a `Recipe` as keyword arguments, for editors and type checkers."""
+
+    batch_size: int | float
+    epochs: int
+    optimizer: Optimizer
+    lr: float
+    momentum: float
+    weight_decay: float
+    update: Update
+    strength: float | None
+    growth: float
+    decay: float
+    l1: float
+    augmentation: bool
+    sync_batch_norm: bool
+    precision: Precision
