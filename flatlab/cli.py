@@ -2,10 +2,13 @@
 
 import argparse
 import dataclasses
+import inspect
 import json
 import os
+import re
 import statistics
 import sys
+import typing
 
 import torch
 
@@ -15,9 +18,10 @@ from flatlab import files, nets
 from flatlab.plots.tables import published
 from flatlab.study import experiments, recorded
 from flatlab.training import store as stores
-from flatlab.training.train import Recipe
+from flatlab.training.recipe import Recipe
 
 DESCRIPTION = "Why do large batches generalise worse? Train, measure sharpness, and redo Keskar et al. 2017."
+STORE = "Directory of runs; left out, $FLATLAB_STORE or the platform's cache."
 
 
 def main(arguments=None):
@@ -45,76 +49,101 @@ def parser():
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name, run, text):
-        p = commands.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        p = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
         p.set_defaults(run=run)
-        p.add_argument("--json", action="store_true", help="print one JSON object")
+        p.add_argument("--json", action="store_true", help="Print one JSON object.")
         return p
 
     p = command("data", _data, "Load data sets, downloading what is not there yet.")
-    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(datasets.DATA_SETS)}; none: list them")
+    p.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"Of {', '.join(datasets.DATA_SETS)}; without one, list them."
+    )
 
     p = command("train", _train, "Train one run, or read it from the store.")
     _run_options(p)
 
     p = command("sharpness", _sharpness, "Measure the sharpness (Metric 2.1) of one run, training it if need be.")
     _run_options(p)
-    p.add_argument("--eps", type=float, default=1e-3, help="relative size of the box")
-    p.add_argument("--subspace", type=int, metavar="P", help="random dimensions; default: the full space")
-    p.add_argument("--method", default="lbfgs", help="lbfgs, apgd, best, or the paper's scipy")
-    p.add_argument("--steps", type=int, default=10, help="steps of the inner maximisation")
+    p.add_argument("--eps", type=float, default=1e-3, help="Relative size of the box.")
+    p.add_argument(
+        "--subspace", type=int, metavar="P", help="Dimensions of a random subspace; left out, the full space."
+    )
+    p.add_argument(
+        "--method", default="lbfgs", help="How the maximum is searched: lbfgs, apgd, best, or the paper's scipy."
+    )
+    p.add_argument("--steps", type=int, default=10, help="Steps of the inner maximisation.")
 
     p = command("line", _line, "The loss along the line from small to large batch (Figure 3), or the arc (Figure 7).")
     _run_options(p)
-    p.add_argument("--large", type=_number, default=0.10, help="the large batch at alpha = 1")
-    p.add_argument("--arc", action="store_true", help="follow the arc of Figure 7")
+    p.add_argument("--large", type=_number, default=0.10, help="The large batch, which is at alpha = 1.")
+    p.add_argument("--arc", action="store_true", help="Follow the arc of Figure 7.")
 
     p = command(
         "reproduce",
         _reproduce,
         "Redo one of the paper's tables or figures; write its result file and, beside it, its figure or table.",
     )
-    p.add_argument("experiment", help=f"of {', '.join(experiments.EXPERIMENTS)}")
-    p.add_argument("--tier", default="smoke", help=f"of {', '.join(recorded.TIERS)}")
-    p.add_argument("--nets", nargs="+", help="only these of the tier's nets")
-    p.add_argument("--store", help="directory of runs; default: $FLATLAB_STORE or the platform's cache")
-    p.add_argument("--engine", default="local", help="local: processes on this machine; ray: a Ray cluster")
-    p.add_argument("--workers", type=int, help="processes of the local engine; default: one a core, or one with a GPU")
-    p.add_argument("--address", help="of the Ray cluster")
+    p.add_argument("experiment", help=f"Of {', '.join(experiments.EXPERIMENTS)}.")
+    p.add_argument("--tier", default="smoke", help=f"The size: {', '.join(recorded.TIERS)}.")
+    p.add_argument("--nets", nargs="+", help="Only these of the tier's nets.")
+    p.add_argument("--store", help=STORE)
+    p.add_argument("--engine", default="local", help="local: processes on this machine; ray: a Ray cluster.")
     p.add_argument(
-        "--out", help="result file; default: EXPERIMENT-TIER.json here; its figure (.svg) or table (.md) lies beside it"
+        "--workers", type=int, help="Processes of the local engine; left out, one per core, or one with a GPU."
+    )
+    p.add_argument("--address", help="Address of the Ray cluster.")
+    p.add_argument(
+        "--out",
+        help="Result file; left out, EXPERIMENT-TIER.json here. Its figure (.svg) or table (.md) lies beside it.",
     )
 
     p = command("plan", _plan, "What a tier takes to train: runs, floating-point operations, time on this device.")
-    p.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
-    p.add_argument("--tier", default="smoke", help=f"of {', '.join(recorded.TIERS)}")
+    p.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="Left out, all.")
+    p.add_argument("--tier", default="smoke", help=f"The size: {', '.join(recorded.TIERS)}.")
 
     p = command("runs", _runs, "List, show or prune the runs of a store.")
-    p.add_argument("action", choices=("list", "show", "prune"))
-    p.add_argument("key", nargs="?", help="for show: the run's key, or its first digits")
-    p.add_argument("--store", help="directory of runs")
+    p.add_argument("action", choices=("list", "show", "prune"), help="What to do with the runs.")
+    p.add_argument("key", nargs="?", help="For show: the run's key, or its first digits.")
+    p.add_argument("--store", help=STORE)
     return root
 
 
 def _run_options(p):
-    p.add_argument("net", help=f"of {', '.join(nets.NETS)}")
-    p.add_argument("data", help=f"of {', '.join(datasets.DATA_SETS)}")
-    p.add_argument("--batch-size", type=_number, default=256, help="rows, or a fraction such as 0.10")
-    for name in ("epochs", "optimizer", "lr", "momentum", "weight_decay", "precision", "update"):
-        default = getattr(Recipe(), name)
-        p.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=" ")
-    p.add_argument(
-        "--sync-batch-norm",
-        action="store_true",
-        help="under torchrun: BatchNorm over all workers' rows, not each's own",
-    )
-    p.add_argument("--seed", type=int, default=0, help="of initialisation and batches")
-    p.add_argument("--store", help="directory of runs; default: $FLATLAB_STORE or the platform's cache")
+    p.add_argument("net", help=f"The network: {', '.join(nets.NETS)}.")
+    p.add_argument("data", help=f"The data set: {', '.join(datasets.DATA_SETS)}.")
+    sentences, types = _parameters(Recipe), typing.get_type_hints(Recipe)
+    for field in dataclasses.fields(Recipe):
+        option, kind = f"--{field.name.replace('_', '-')}", types[field.name]
+        about = {"default": field.default, "help": sentences.get(field.name)}
+        if kind is bool:
+            p.add_argument(option, action="store_true", **about)
+        else:
+            p.add_argument(option, type=READ.get(kind, str), **about)
+    p.add_argument("--seed", type=int, default=0, help="Decides initialisation and batches.")
+    p.add_argument("--store", help=STORE)
 
 
 def _number(text):
     return float(text) if any(mark in text for mark in ".e") else int(text)
+
+
+# How the value of a recipe's field is read; any other field is a word.
+READ = {int | float: _number, int: int, float: float, float | None: float}
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that gives the default of an option that has one."""
+
+    def _get_help_string(self, action):
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _parameters(documented):
+    """name -> its text in the section Parameters of a docstring, ready for argparse."""
+    entries = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", inspect.getdoc(documented) or "", re.MULTILINE)
+    return {name: " ".join(text.split()).replace("%", "%%") for name, text in entries}
 
 
 def _join_workers():
@@ -126,8 +155,7 @@ def _join_workers():
 
 
 def _trained(options, data, **changes):
-    fields = {f.name for f in dataclasses.fields(Recipe)} & set(vars(options))
-    recipe = Recipe(**{name: getattr(options, name) for name in fields})
+    recipe = Recipe(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Recipe)})
     return flatlab.train(
         options.net,
         data,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 
 import pytest
@@ -80,6 +81,44 @@ def test_help_of_every_command(capsys):
         with pytest.raises(SystemExit) as stop:
             cli.main([*arguments, "--help"])
         assert stop.value.code == 0 and len(capsys.readouterr().out) > 200
+
+
+@pytest.mark.parametrize("command", ["train", "sharpness", "line"])
+def test_help_explains_every_field_of_a_recipe(capsys, monkeypatch, command):
+    """With the sentence of the recipe's own documentation."""
+    monkeypatch.setenv("COLUMNS", "10000")
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    said = " ".join(capsys.readouterr().out.partition("\noptions:")[2].split())
+    for field in dataclasses.fields(flatlab.Recipe):
+        (sentence,) = re.findall(rf"--{field.name.replace('_', '-')}(?: [A-Z0-9_]+)? (.+?\.)(?= \(default| --)", said)
+        assert len(sentence) > 20 and sentence in " ".join(flatlab.Recipe.__doc__.split())
+
+
+def test_every_field_of_a_recipe_can_be_set(capsys):
+    wanted = flatlab.Recipe(
+        batch_size=0.5,
+        epochs=0,
+        optimizer="sgd",
+        lr=0.2,
+        momentum=0.9,
+        weight_decay=0.1,
+        update="noisy_inputs",
+        strength=0.3,
+        growth=1.5,
+        decay=0.25,
+        l1=0.01,
+        augmentation=True,
+        precision="bf16",
+    )
+    options = []
+    for name, value in dataclasses.asdict(wanted).items():
+        if value != getattr(flatlab.Recipe(), name):
+            options += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    run = answer(capsys, "train", "mlp", "mnist1d", *options)
+    assert run["facts"]["recipe"] == dataclasses.asdict(wanted)
+    assert cli.main(["train", "mlp", "mnist1d", "--epochs", "0", "--sync-batch-norm"]) == 2  # set, and refused
+    assert "sync_batch_norm needs CUDA" in capsys.readouterr().err
 
 
 PAPERS = ("table2", "table3", "table4", "fig2", "fig3", "fig7")
