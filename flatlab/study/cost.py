@@ -8,8 +8,9 @@ import torch
 
 from flatlab.nets import build
 from flatlab.study.jobs import Job, count_updates, loaded
-from flatlab.training.train import Recipe
+from flatlab.training.recipe import Optimizer, Recipe
 from flatlab.training.trainer import Trainer
+from flatlab.training.updates import Update
 
 
 def cost(jobs: Sequence[Job]) -> dict[str, float]:
@@ -30,7 +31,7 @@ def cost(jobs: Sequence[Job]) -> dict[str, float]:
 
 
 @functools.cache
-def cost_of_a_row(net: str, name: str, rows: int, update: str, optimizer: str) -> tuple[float, float]:
+def cost_of_a_row(net: str, name: str, rows: int, update: Update, optimizer: Optimizer) -> tuple[int, float]:
     """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
     from torch.utils.flop_counter import FlopCounterMode
 
