@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from flatlab.nets import build
+from flatlab.nets import NetName, build
 from flatlab.study.jobs import Job, count_updates, loaded
 from flatlab.training.recipe import Optimizer, Recipe
 from flatlab.training.trainer import Trainer
@@ -31,7 +31,7 @@ def cost(jobs: Sequence[Job]) -> dict[str, float]:
 
 
 @functools.cache
-def cost_of_a_row(net: str, name: str, rows: int, update: Update, optimizer: Optimizer) -> tuple[int, float]:
+def cost_of_a_row(net: NetName, name: str, rows: int, update: Update, optimizer: Optimizer) -> tuple[int, float]:
     """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.data import Data
-from flatlab.nets import build
+from flatlab.nets import NetName, build
 from flatlab.training import store as stores
 from flatlab.training.checkpoint import Checkpoint
 from flatlab.training.recipe import Changes, Recipe
@@ -30,7 +30,7 @@ from flatlab.version import __version__
 
 
 def train(
-    net: str | nn.Module,
+    net: NetName | nn.Module,
     data: Data,
     recipe: Recipe | None = None,
     *,
