@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import flatlab
 from flatlab.measure import maximise
 from flatlab.measure import region as regions
-from flatlab.measure.maximise import METHODS
+from flatlab.measure.maximise import SEARCHES
 from flatlab.measure.region import Region
 
-BALL = [method for method in METHODS if "scipy" not in method]
+BALL = [method for method in SEARCHES if "scipy" not in method]
 
 
 class Function:
@@ -53,7 +53,7 @@ def test_separable_quadratic_has_its_maximum_at_the_far_vertex(method):
     assert f.value(found.x) == pytest.approx(found.value)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(SEARCHES))
 def test_linear_function_rises_by_its_weighted_one_norm(method):
     """max of g.z over the box is g.x + sum r_i |g_i|."""
     g, x = torch.randn(2, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -141,7 +141,7 @@ def test_no_method_leaves_the_region_or_falls_below_its_centre(seed, norm, start
     a, b, x = torch.randn(3, 12, generator=generator, dtype=torch.float64)
     f = Function(lambda z: (a * z.square() + b * z.sin()).sum(), x)
     region = Region(x, 0.3 * (x.abs() + 1), norm=norm)
-    for method in BALL if norm == 2 else METHODS:
+    for method in BALL if norm == 2 else SEARCHES:
         found = flatlab.maximise(f, region, method=method, starts=starts)
         u = (found.x - x) / region.radius
         assert (u.norm() if norm == 2 else u.abs().max()) <= 1 + 1e-12
@@ -180,7 +180,7 @@ def test_random_points_of_a_region_are_uniform():
 def test_a_peak_that_is_not_finite_is_no_peak():
     x = torch.ones(4, dtype=torch.float64)
     f = Function(lambda z: z.sum() if z.sum() < 4.2 else z.sum() / 0, x)
-    for method in METHODS:
+    for method in SEARCHES:
         assert 4 <= flatlab.maximise(f, flatlab.box(f, x, 0.1), method=method).value <= 4.2
 
 
@@ -306,7 +306,7 @@ def test_the_subspace_is_one_matrix_whether_held_or_drawn_at_each_use(monkeypatc
     monkeypatch.setattr(regions, "BLOCK", 700)  # several blocks of rows
     x = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     s = regions.Subspace(x, 7, seed=5)
-    a = torch.cat([rows for _, _, rows in s.rows()])
+    a = torch.cat([block for _, _, block in s.blocks()])
     assert a.shape == (500, 7) and a.mean().abs() < 0.06 and abs(a.std() - 1) < 0.05  # 3,500 normals
     z = torch.randn(7, dtype=torch.float64)
     torch.testing.assert_close(s @ z, a @ z)
@@ -333,7 +333,7 @@ def test_refusals_say_what_to_do():
     for message, call in {
         "eps is 0": lambda: flatlab.sharpness(f, x, 0),
         "eps is nan": lambda: flatlab.sharpness(f, x, math.nan),
-        "6 dimensions: choose 1 to 5": lambda: flatlab.sharpness(f, x, subspace=6),
+        "subspace is 6: choose 1 to 5": lambda: flatlab.sharpness(f, x, subspace=6),
         "method is 'sgd': choose": lambda: flatlab.sharpness(f, x, method="sgd"),
         "steps is 0": lambda: flatlab.sharpness(f, x, steps=0),
         "starts is 0": lambda: flatlab.sharpness(f, x, starts=0),

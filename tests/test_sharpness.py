@@ -214,7 +214,7 @@ def test_refusals_say_what_to_do():
     for message, call in {
         "rho is 0: .* above 0": lambda: flatlab.adaptive_sharpness(f, rho=0),
         "rho is nan": lambda: flatlab.average_sharpness(f, rho=math.nan),
-        "norm is 1: choose 2 or": lambda: flatlab.adaptive_sharpness(f, norm=1),
+        "norm is 1: choose one of 2, inf": lambda: flatlab.adaptive_sharpness(f, norm=1),
         "group is 61: choose 1 to 60": lambda: flatlab.adaptive_sharpness(f, group=61),
         "samples is 1": lambda: flatlab.average_sharpness(f, samples=1),
         "method 'scipy' knows boxes only": lambda: flatlab.adaptive_sharpness(f, norm=2, method="scipy"),

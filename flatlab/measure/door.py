@@ -5,6 +5,7 @@ Members are asked for by name (see `protocols`), so that a user's own f or opera
 
 import math
 import operator as operators
+import reprlib
 from collections.abc import Iterable
 
 import torch
@@ -22,6 +23,13 @@ def function(f: Function, measurement: str, *members: str) -> None:
         )
 
 
+def instance(thing: object, kind: type, sentence: str) -> None:
+    """Refuse what is of another kind, with the sentence that says what is taken."""
+    if isinstance(thing, kind):
+        return
+    raise ValueError(f"{sentence}; this is {_kind(thing)}.")
+
+
 def operator(a: Operator, measurement: str) -> None:
     """Refuse what is no square linear map: an Objective or a network, for instance."""
     if not hasattr(a, "__matmul__"):
@@ -31,11 +39,12 @@ def operator(a: Operator, measurement: str) -> None:
         )
     shape = tuple(getattr(a, "shape", ()))
     if shape and (len(shape) != 2 or shape[0] != shape[1]):
-        raise ValueError(f"{measurement} takes a symmetric operator of shape (n, n), but this one has shape {shape}.")
+        raise ValueError(f"{measurement} takes a symmetric operator of shape (n, n), and this one has {shape}.")
 
 
-def point(f: Function, x: torch.Tensor | None, measurement: str) -> torch.Tensor:
-    """The point to measure at, detached from any graph: x, or f's own where x is None."""
+def point(f: Function, x: torch.Tensor | None, measurement: str, *members: str) -> torch.Tensor:
+    """The point to measure f at, detached from any graph: x, or f's own where x is None."""
+    function(f, measurement, "x", *members)
     return points(f, measurement, x=f.x if x is None else x)[0]
 
 
@@ -43,9 +52,9 @@ def points(f: Function | None, measurement: str, **vectors: torch.Tensor) -> lis
     """Vectors of one size, type and device (f's, where f has a point), detached from any graph."""
     for name, vector in vectors.items():
         if not torch.is_tensor(vector):
-            hint = f"; a size is passed by name, as eps={vector}" if isinstance(vector, float) else ""
+            hint = "; other arguments have names, as in sharpness(f, eps=1e-3)" if isinstance(vector, float) else ""
             raise ValueError(
-                f"{name} is {_kind(vector)}, but {measurement} takes a point, a vector like f.x or run.x{hint}."
+                f"{name} is {_kind(vector)}, and {measurement} takes a point, a vector like f.x or run.x{hint}."
             )
     own = getattr(f, "x", None)
     expected = own if torch.is_tensor(own) else next(iter(vectors.values()))
@@ -54,7 +63,7 @@ def points(f: Function | None, measurement: str, **vectors: torch.Tensor) -> lis
         if vector.dim() != 1 or not vector.is_floating_point() or not same:
             raise ValueError(
                 f"points and directions must be vectors of one size, type and device, here {_layout(expected)}, "
-                f"but {name} is {_layout(vector)}."
+                f"and {name} is {_layout(vector)}."
             )
     return [vector.detach() for vector in vectors.values()]
 
@@ -62,8 +71,8 @@ def points(f: Function | None, measurement: str, **vectors: torch.Tensor) -> lis
 def choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Refuse a value that is not one of the choices."""
     choices = tuple(choices)
-    if not any(type(value) is type(one) and value == one for one in choices):
-        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(map(str, choices))}.")
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))) or value not in choices:
+        raise ValueError(f"{name} is {_kind(value)}: choose one of {', '.join(map(str, choices))}.")
 
 
 def count(name: str, value: int, least: int = 1, most: int | None = None, what: str = "") -> int:
@@ -74,8 +83,24 @@ def count(name: str, value: int, least: int = 1, most: int | None = None, what: 
         number, whole = least - 1, "a whole number, "
     if number < least or (most is not None and number > most):
         bounds = f"{least:,} or more" if most is None else f"{least:,} to {most:,}"
-        raise ValueError(f"{name} is {value!r}: choose {whole}{bounds}{what and ', '}{what}.")
+        raise ValueError(f"{name} is {_kind(value)}: choose {whole}{bounds}{what and ', '}{what}.")
     return number
+
+
+def seed(value: int) -> int:
+    """Any whole number, as a seed of a torch.Generator."""
+    try:
+        return operators.index(value) % 2**63
+    except TypeError:
+        raise ValueError(f"seed is {_kind(value)}: choose a whole number.") from None
+
+
+def counts(name: str, values: Iterable[int], least: int = 1, most: int | None = None, what: str = "") -> list[int]:
+    """Whole numbers from `least` to `most`, one or more."""
+    found = [count(name, value, least, most, what) for value in (values if isinstance(values, Iterable) else [values])]
+    if not found:
+        raise ValueError(f"{name} is empty: pass one or more whole numbers{what and ', '}{what}.")
+    return found
 
 
 def positive(name: str, value: float, what: str, example: float) -> float:
@@ -85,16 +110,27 @@ def positive(name: str, value: float, what: str, example: float) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not 0 < number < math.inf:
-        raise ValueError(f"{name} is {value!r}: it is {what} and must be a number above 0, e.g. {example:g}.")
+        raise ValueError(f"{name} is {_kind(value)}: it is {what} and must be a number above 0, such as {example:g}.")
     return number
 
 
+def numbers(name: str, values: Iterable[float]) -> tuple[float, ...]:
+    """Finite numbers, one or more."""
+    try:
+        found = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise ValueError(f"{name} is {_kind(values)}: pass finite numbers, one or more.")
+    return found
+
+
 def _kind(thing: object) -> str:
-    """What something is, in a few words: its value where that is short."""
+    """What something is, in a few words: its value where that is one."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}"
     if thing is None or isinstance(thing, (bool, int, float, str)):
-        return repr(thing)
+        return reprlib.repr(thing)
     name = type(thing).__name__
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 

@@ -1,35 +1,51 @@
 """A number with what is known of its error: a standard error from sampling, an interval over seeds."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its standard error. `float(estimate)` is the number; value +- 1.96 stderr covers the truth 95 times in 100
-    where the samples are many."""
+    """A number and its standard error, as a measurement by sampling returns it.
+
+    ``float(estimate)`` is the number. Where the samples are many, value +- 1.96 stderr covers the truth 95 times in 100.
+    """
 
     value: float
     stderr: float
     samples: int
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.value
 
     @staticmethod
-    def mean(samples):
+    def mean(samples: torch.Tensor | Sequence[float]) -> "Estimate":
         """The mean of independent samples, with stderr = standard deviation / sqrt(count)."""
         samples = torch.as_tensor(samples, dtype=torch.float64)
         return Estimate(samples.mean().item(), (samples.std() / math.sqrt(len(samples))).item(), len(samples))
 
 
-def interval(values):
-    """(mean, half width) of the 95 % interval for the mean: t_{0.975, k-1} s / sqrt(k) for k values; nan for a single one.
+def interval(values: ArrayLike) -> tuple[float, float]:
+    """The 95 % interval for the mean of a few values, one for each seed.
 
-    It assumes that the seeds' values scatter like a normal distribution.
+    Parameters
+    ----------
+    values : array_like
+        k numbers, which are taken to scatter like a normal distribution.
+
+    Returns
+    -------
+    mean, half_width : float
+        The half width is nan for a single value.
+
+    Notes
+    -----
+    The half width is t_{0.975, k-1} s / sqrt(k), with the values' standard deviation s.
     """
     from scipy.stats import t
 

@@ -2,68 +2,96 @@
 
     max  f(x + A z)   subject to  ||z / r|| <= 1          (a box or a ball)
 
-No method here finds the global maximum: each value is a lower bound of it, and carries what is needed to judge it. All methods but
-the paper's own work in u = z / r, in the unit ball, and use no absolute tolerance or step size, so multiplying the loss by any
-positive number changes nothing.
+No method here finds the global maximum: each value is a lower bound of it, and carries what is needed to judge it. All methods
+except the paper's own work in u = z / r, in the unit ball, and use no absolute tolerance or step size, so multiplying the loss by
+any positive number changes nothing.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
+from flatlab.measure import door
+from flatlab.measure.protocols import Function
+from flatlab.measure.region import Region
+
 PAIRS = 5  # steps that L-BFGS remembers; 3 to 20 are usual, and each is two vectors of size n
+
+SearchMethod = Literal["lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled"]
 
 
 @dataclass(frozen=True)
 class Maximum:
-    """The largest value found: a lower bound of the maximum over the region.
-
-    `float(maximum)` is the value.
-    """
+    """The largest value found: a lower bound of the maximum over the region. ``float(maximum)`` is the value."""
 
     value: float  # f at .x
     x: torch.Tensor = field(repr=False)  # (n,)
     evaluations: int  # of f and its gradient, over all starts
-    history: tuple = field(repr=False)  # the best value after each evaluation; the first is f at the centre
+    history: tuple[float, ...] = field(repr=False)  # the best value after each evaluation; the first is f at the centre
     at_bound: float  # share of the p coordinates that lie on the boundary; for a ball 0 or 1
     converged: bool  # the first-order conditions hold, or nothing better was found in reach
     method: str
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.value
 
 
-def maximise(f, region, *, method="lbfgs", steps=10, starts=1, seed=0):
-    """A large value of f over a region.
+def maximise(
+    f: Function, region: Region, *, method: SearchMethod = "lbfgs", steps: int = 10, starts: int = 1, seed: int = 0
+) -> Maximum:
+    """A large value of f over a region, found by first-order search.
 
-    method      "lbfgs"         vertex steps, then projected L-BFGS (default)
-                "apgd"          Auto-PGD
-                "vertex"        vertex steps only: u <- argmax g.u, as long as the value rises
-                "best"          lbfgs and apgd, each with its own evaluations
-                "scipy"         the paper's protocol, which is not scale-free and can stop where it starts; boxes only
-                "scipy-scaled"  the same search in u, on the rise in units of mean |r g|, where it works; boxes only
-    steps       evaluations of f and its gradient after the first of a start (iterations for scipy's two)
-    starts      the first is the region's centre, further ones are random points of the region; the best is kept
-    seed        of the random starts
+    Parameters
+    ----------
+    f : Objective
+    region : Region
+        A `box`, for instance.
+    method : {"lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled"}
+        - ``"lbfgs"``: vertex steps, then projected L-BFGS.
+        - ``"apgd"``: Auto-PGD.
+        - ``"vertex"``: vertex steps only, u <- argmax g.u, as long as the value rises.
+        - ``"best"``: lbfgs and apgd, each with its own evaluations.
+        - ``"scipy"``: the paper's protocol, which is not scale-free and can stop where it starts; boxes only.
+        - ``"scipy-scaled"``: the same search in u, on the rise in units of ``mean |r g|``, where it works; boxes only.
+    steps : int
+        Evaluations of f and its gradient after the first of a start (iterations for scipy's two methods).
+    starts : int
+        The first is the region's centre, further ones are random points of the region; the best value is kept.
+    seed : int
+        Of the random starts.
 
-    Returns a `Maximum`, never below f at the region's centre. Raises ValueError for an unknown method, no steps, no starts, or a
-    ball where only a box will do, and FloatingPointError where f at the centre is not finite.
+    Returns
+    -------
+    Maximum
+        Never below f at the region's centre.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, no steps, no starts, or a ball where only a box will do.
+    FloatingPointError
+        If f at the centre is not finite.
+
+    Notes
+    -----
     Sources: Keskar et al. 2017, section 2.2.2; Croce & Hein 2020 for Auto-PGD. Explained in the chapter
-    [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}.")
-    for name, count in (("steps", steps), ("starts", starts)):
-        if count < 1:
-            raise ValueError(f"{name} is {count}: take at least one.")
+    door.function(f, "maximise", "value", "gradient")
+    door.instance(region, Region, "maximise takes a Region: flatlab.box(f, x, eps)")
+    door.points(f, "maximise", x=region.x)
+    door.choice("method", method, SEARCHES)
+    steps, starts, seed = door.count("steps", steps), door.count("starts", starts), door.seed(seed)
     if "scipy" in method and region.norm != math.inf:
         raise ValueError(
             f"method {method!r} knows boxes only, and this region is a ball: choose lbfgs, apgd, vertex or best."
         )
     search = _Search(f, region)
     for start in range(starts):
-        search.run(METHODS[method], region.random(seed + start) if start else torch.zeros_like(region.radius), steps)
+        search.run(SEARCHES[method], region.random(seed + start) if start else torch.zeros_like(region.radius), steps)
     return Maximum(
         search.value,
         region.point(search.best),
@@ -78,9 +106,10 @@ def maximise(f, region, *, method="lbfgs", steps=10, starts=1, seed=0):
 class _Search:
     """h(u) = f(x + A (r u)) on the unit ball, remembering the best point evaluated."""
 
-    def __init__(self, f, region):
+    def __init__(self, f: Function, region: Region) -> None:
         self.f, self.region = f, region
-        self.value, self.best, self.history, self.converged = -math.inf, None, [], False
+        self.value, self.converged = -math.inf, False
+        self.best, self.history = torch.zeros_like(region.radius), list[float]()
 
     def __call__(self, u):
         """h(u) and its gradient. A value that is not finite counts as no rise."""
@@ -297,7 +326,7 @@ def _lbfgs_b(search, u, first, unit, base, scale, **options):
     )
 
 
-METHODS = {
+SEARCHES: dict[SearchMethod, Callable[["_Search", torch.Tensor, int], bool]] = {
     "lbfgs": _lbfgs,
     "apgd": _apgd,
     "vertex": _vertex,

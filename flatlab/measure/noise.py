@@ -11,6 +11,7 @@ has one, as training sees it, and what those statistics add to the noise is then
 """
 
 import warnings
+from collections.abc import Callable, Iterable
 from math import sqrt
 
 import torch
@@ -18,36 +19,63 @@ from torch import nn
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from flatlab.measure import door
 from flatlab.measure.estimate import Estimate
+from flatlab.measure.protocols import MeanFunction
 
 HELD = 2**24  # most numbers in the per-example gradients held at once
+DRAWN = ("gradient", "subset", "rows")  # what an f needs of which batches are drawn
 
 
-def noise_scale(f, x=None, *, small, big, samples=50, seed=0):
-    """The simple noise scale, the batch size at which noise and signal are equally long, from two batch sizes,
+def noise_scale(
+    f: MeanFunction, x: torch.Tensor | None = None, *, small: int, big: int, samples: int = 50, seed: int = 0
+) -> Estimate:
+    """The simple noise scale: the batch size at which noise and signal are equally long, from two batch sizes.
+
+    Parameters
+    ----------
+    f : Objective
+        Over two tensors, (inputs, targets).
+    x : Tensor, optional
+        A point of f; f.x without one.
+    small, big : int
+        Numbers of rows, 1 <= small < big <= N; small = 1 with big = N is exact.
+    samples : int
+        How many draws, 2 or more; each is a pass over `big` rows.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    Estimate
+        In rows. An estimate of the signal that may be zero is warned of and used as it is, also when negative.
+
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense, or the data are a list of batches.
+    FloatingPointError
+        If a gradient is not finite.
+
+    Notes
+    -----
+    ::
 
         B_simple = tr(S) / |G|^2,      with  E |g_m|^2 = |G|^2 + tr(S) c(m)  for m = small and big
 
-    solved for tr(S) and |G|^2. A sample is `big` rows drawn without replacement and cut into batches of
-    `small`; their mean gradient is the big batch's, so one pass gives both lengths. G is the gradient over f's
-    own rows, not over the distribution that they came from. B_simple is the ratio of the two means, and its
-    standard error is by the delta method.
+    solved for tr(S) and ``|G|^2``. A sample is `big` rows drawn without replacement and cut into batches of `small`; their mean
+    gradient is the big batch's, so one pass gives both lengths. G is the gradient over f's own rows, not over the distribution
+    that they came from. B_simple is the ratio of the two means, and its standard error is by the delta method.
 
-    f, x          an `Objective` and a point of it, default f.x
-    small, big    numbers of rows, 1 <= small < big <= N; small = 1 with big = N is exact
-    samples       how many draws, 2 or more; each is a pass over `big` rows
-
-    Returns an `Estimate`, in rows. An estimate of |G|^2 that may be zero is warned of and used as it is, also
-    when negative. Raises ValueError for sizes that do not fit and for data in batches, FloatingPointError where
-    a gradient is not finite.
-    Source: McCandlish, Kaplan & Amodei 2018, equation (2.9) and appendix A.1, here for finite data. Explained
-    in the appendix [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
+    Source: McCandlish, Kaplan & Amodei 2018, equation (2.9) and appendix A.1, here for finite data. Explained in the appendix
+    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
     """
+    x = door.point(f, x, "noise_scale", *DRAWN)
+    small, big = door.count("small", small, what="a number of rows"), door.count("big", big, what="a number of rows")
     if not 1 <= small < big <= f.rows:
         raise ValueError(
             f"small is {small} and big is {big}: they are numbers of rows, 1 <= small < big <= {f.rows:,}."
         )
-    x = f.x if x is None else x
     draw = _draws(f, small, samples, seed)
     of_small, of_big = torch.stack([_two_lengths(f, x, draw(big), small) for _ in range(samples)]).T
     variance = (of_small - of_big) / (_share(f, small) - _share(f, big))  # tr(S)
@@ -63,34 +91,58 @@ def noise_scale(f, x=None, *, small, big, samples=50, seed=0):
     return scale
 
 
-def _two_lengths(f, x, rows, small):
-    """The mean of |g_small|^2 over the whole small batches among the rows, and |g_big|^2 of all of them."""
+def _two_lengths(f: MeanFunction, x: torch.Tensor, drawn: torch.Tensor, small: int) -> torch.Tensor:
+    """The mean of |g_small|^2 over the whole small batches of the rows drawn, and |g_big|^2 of all of them."""
     mean, lengths = torch.zeros_like(x), []
-    for part in rows.split(small):
+    for part in drawn.split(small):
         gradient = f.subset(part).gradient(x)[1]
-        mean.add_(gradient, alpha=len(part) / len(rows))
+        mean.add_(gradient, alpha=len(part) / len(drawn))
         if len(part) == small:  # the last may be shorter
             lengths.append(_square(gradient))
     return torch.stack([torch.stack(lengths).mean(), _square(mean)])
 
 
-def signal_to_noise(f, x=None, *, batch_sizes, samples=50, seed=0):
-    """The gradient's signal to noise for each batch size m, measured on batches drawn without replacement,
+def signal_to_noise(
+    f: MeanFunction, x: torch.Tensor | None = None, *, batch_sizes: Iterable[int], samples: int = 50, seed: int = 0
+) -> list[Estimate]:
+    """The gradient's signal to noise for each batch size m, measured on batches drawn without replacement.
 
-        |G|^2 / E |g_m - G|^2,      in closed form  |G|^2 / (tr(S) c(m)),  about m / B_simple while m is far below N.
+    Parameters
+    ----------
+    f : Objective
+        Over two tensors, (inputs, targets).
+    x : Tensor, optional
+        A point of f; f.x without one.
+    batch_sizes : iterable of int
+        Numbers of rows, each from 1 to N - 1.
+    samples : int
+        How many batches of each size, 2 or more.
+    seed : int
+        Of the draws.
 
-    f, x          an `Objective` and a point of it, default f.x
-    batch_sizes   numbers of rows, each from 1 to N - 1
-    samples       how many batches of each size, 2 or more
+    Returns
+    -------
+    list of Estimate
+        One for each batch size.
 
-    Returns a list of `Estimate`, one a batch size. Raises as `noise_scale` does.
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense, or the data are a list of batches.
+    FloatingPointError
+        If a gradient is not finite.
+
+    Notes
+    -----
+    The closed form is about m / B_simple while m is far below N::
+
+        |G|^2 / E |g_m - G|^2  =  |G|^2 / (tr(S) c(m))
+
     Source: McCandlish, Kaplan & Amodei 2018, section 2.2. Explained in the appendix
-    [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
+    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
     """
-    batch_sizes = list(batch_sizes)
-    if not batch_sizes or not all(1 <= m < f.rows for m in batch_sizes):
-        raise ValueError(f"batch_sizes is {batch_sizes}: give numbers of rows, each from 1 to {f.rows - 1:,}.")
-    x = f.x if x is None else x
+    x = door.point(f, x, "signal_to_noise", *DRAWN)
+    batch_sizes = door.counts("batch_sizes", batch_sizes, 1, f.rows - 1, "numbers of rows")
     draw = _draws(f, min(batch_sizes), samples, seed)
     full = f.gradient(x)[1]
     measured = []
@@ -100,26 +152,51 @@ def signal_to_noise(f, x=None, *, batch_sizes, samples=50, seed=0):
     return measured
 
 
-def hessian_noise_scale(f, x=None, *, batch_size=32, samples=100, seed=0):
-    """The noise scale that weighs every direction by its curvature: with batches of this size a step of the
-    best length makes half the progress of one along G.
+def hessian_noise_scale(
+    f: MeanFunction, x: torch.Tensor | None = None, *, batch_size: int = 32, samples: int = 100, seed: int = 0
+) -> Estimate:
+    """The noise scale that weighs every direction by its curvature.
+
+    With batches of this size a step of the best length makes half the progress of one along G.
+
+    Parameters
+    ----------
+    f : Objective
+        Over two tensors, (inputs, targets).
+    x : Tensor, optional
+        A point of f; f.x without one.
+    batch_size : int
+        m, from 1 to N - 1. With m = 1 the products are per example; where few examples make most of the gradient, as in a trained
+        net, larger batches find the same number with fewer products.
+    samples : int
+        How many batches, 2 or more; each takes one product with H over all rows.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    Estimate
+        In rows. A G^T H G that is not positive is warned of and used as it is: the loss does not bend up along G, no step has a
+        best length, and the number implies no batch size.
+
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense, or the data are a list of batches.
+    FloatingPointError
+        If a gradient is not finite.
+
+    Notes
+    -----
+    ::
 
         B_noise = tr(H S) / (G^T H G),      tr(H S) c(m) = E (g_m - G)^T H (g_m - G)  for every m
 
-    f, x          an `Objective` and a point of it, default f.x
-    batch_size    m, from 1 to N - 1. With m = 1 the products are per example; where few examples make most of
-                  the gradient, as in a trained net, larger batches find the same number with fewer products
-    samples       how many batches, 2 or more; each takes one product with H over all rows
-
-    Returns an `Estimate`, in rows. A G^T H G that is not positive is warned of and used as it is: the loss does
-    not bend up along G, no step has a best length, and the number implies no batch size. Raises as
-    `noise_scale` does.
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.8). Explained in the appendix
-    [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
+    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
     """
-    if not 1 <= batch_size < f.rows:
-        raise ValueError(f"batch_size is {batch_size}: it is a number of rows from 1 to {f.rows - 1:,}.")
-    x = f.x if x is None else x
+    x = door.point(f, x, "hessian_noise_scale", *DRAWN, "hessian")
+    batch_size = door.count("batch_size", batch_size, 1, f.rows - 1, "a number of rows")
     draw = _draws(f, batch_size, samples, seed)
     full, hessian = f.gradient(x)[1], f.hessian(x)
 
@@ -138,36 +215,60 @@ def hessian_noise_scale(f, x=None, *, batch_size=32, samples=100, seed=0):
     return _ratio(noise / _share(f, batch_size), along.expand(samples))
 
 
-def gradient_variance(f, x=None, *, samples=None, seed=0):
-    """The variance of the per-example gradients, from every row's own gradient,
+def gradient_variance(
+    f: MeanFunction, x: torch.Tensor | None = None, *, samples: int | None = None, seed: int = 0
+) -> Estimate:
+    """The variance of the per-example gradients, from every row's own gradient.
 
-        tr(S) = 1/N sum_i |g_i - G|^2,      so that B_simple = tr(S) / |G|^2 exactly, with G = f.gradient(x)[1].
+    Parameters
+    ----------
+    f : Objective
+        Over two tensors, (inputs, targets).
+    x : Tensor, optional
+        A point of f; f.x without one.
+    samples : int, optional
+        How many rows to draw without replacement, 2 or more; without it all, and the standard error is 0.
+    seed : int
+        Of the draws.
 
-    f, x          an `Objective` and a point of it, default f.x
-    samples       how many rows to draw without replacement, 2 or more; None: all, and the standard error is 0
+    Returns
+    -------
+    Estimate
+        Of the gradients only the lengths are kept.
 
-    Returns an `Estimate`. Of the gradients only the lengths are kept. Raises ValueError where a row has no
-    gradient of its own and for samples that do not fit, FloatingPointError where a gradient is not finite.
+    Raises
+    ------
+    ValueError
+        If a row has no gradient of its own, or the samples do not fit.
+    FloatingPointError
+        If a gradient is not finite.
+
+    Notes
+    -----
+    ::
+
+        tr(S) = 1/N sum_i |g_i - G|^2,      so that B_simple = tr(S) / |G|^2 exactly, with G = f.gradient(x)[1]
+
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.9). Explained in the appendix
-    [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
+    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
     """
+    x = door.point(f, x, "gradient_variance", *DRAWN, "outputs", "loss", "chunks")
     _refuse_single_rows(f)
-    if samples is not None and not 2 <= samples <= f.rows:
-        raise ValueError(f"samples is {samples}: draw from 2 to {f.rows:,} rows, or take all with samples=None.")
-    x = f.x if x is None else x
+    if samples is not None:
+        samples = door.count("samples", samples, 2, f.rows, "rows to draw, or None for all of them")
     drawn = f if samples is None else f.subset(_draws(f, 1, samples, seed)(samples))
-    full, x = f.gradient(x)[1], x.detach()
+    full = f.gradient(x)[1]
     lengths = []
     for inputs, targets, _ in drawn.chunks():
         held = max(1, HELD // f.size)
-        for rows in zip(inputs.split(held), targets.split(held)):
-            lengths.append(_square(_per_example(f, x, *rows) - full))
+        for part in zip(inputs.split(held), targets.split(held)):
+            lengths.append(_square(_per_example(f, x, *part) - full))
     mean = Estimate.mean(_finite(torch.cat(lengths)))
     unseen = 1 - drawn.rows / f.rows  # of a finite population
     return Estimate(mean.value, mean.stderr * sqrt(unseen) if unseen else 0.0, mean.samples)
 
 
-def _per_example(f, x, inputs, targets):
+def _per_example(f: MeanFunction, x: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Every row's own gradient, of shape (rows, n)."""
 
     def gradient(one, target):
@@ -180,18 +281,17 @@ def _per_example(f, x, inputs, targets):
             return torch.stack([gradient(*row) for row in zip(inputs, targets)])
 
 
-def _draws(f, smallest, samples, seed):
+def _draws(f: MeanFunction, smallest: int, samples: int, seed: int) -> Callable[[int], torch.Tensor]:
     """A function that draws so many rows without replacement, from a generator of its own."""
-    if samples < 2:
-        raise ValueError(f"samples is {samples}: a standard error takes 2 or more.")
+    door.count("samples", samples, 2, what="because a standard error needs them")
     if smallest == 1:
         _refuse_single_rows(f)
     f.subset([])  # refuses data in batches
-    generator = torch.Generator().manual_seed(seed)
-    return lambda rows: torch.randperm(f.rows, generator=generator)[:rows]
+    generator = torch.Generator().manual_seed(door.seed(seed))
+    return lambda count: torch.randperm(f.rows, generator=generator)[:count]
 
 
-def _refuse_single_rows(f):
+def _refuse_single_rows(f) -> None:
     if f.batch_norm != "frozen" and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in f.model.modules()):
         raise ValueError(
             f"with batch_norm={f.batch_norm!r} a row's loss depends on other rows, so it has no "
@@ -199,17 +299,17 @@ def _refuse_single_rows(f):
         )
 
 
-def _share(f, m):
+def _share(f: MeanFunction, m: int) -> float:
     """c(m): the variance of a batch's gradient, as a share of tr(S)."""
     return (1 / m - 1 / f.rows) * f.rows / (f.rows - 1)
 
 
-def _square(vectors):
+def _square(vectors: torch.Tensor) -> torch.Tensor:
     """The squared length of each vector, in float64."""
     return torch.linalg.vector_norm(vectors, dim=-1, dtype=torch.float64).square()
 
 
-def _ratio(above, below):
+def _ratio(above: torch.Tensor, below: torch.Tensor) -> Estimate:
     """mean(above) / mean(below) over paired samples, with the standard error by the delta method: that of
     mean(above - ratio below) / mean(below)."""
     ratio = _finite(above).mean() / _finite(below).mean()
@@ -217,7 +317,7 @@ def _ratio(above, below):
     return Estimate(ratio.item(), (rest.stderr / below.mean().abs()).item(), len(above))
 
 
-def _finite(values):
+def _finite(values: torch.Tensor) -> torch.Tensor:
     if not values.isfinite().all():
         raise FloatingPointError("a gradient is not finite at this point, so its noise cannot be measured.")
     return values

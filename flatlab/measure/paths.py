@@ -1,31 +1,49 @@
 """The loss between two points, along paths (the paper's Figures 3 and 7, a learned curve), and on planes."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 from torch import nn
+
+from flatlab.measure import door
+from flatlab.measure.protocols import Function, MeanFunction
 
 ALPHAS = tuple(k / 8 - 1 for k in range(25))  # linspace(-1, 2, 25), the paper's, exactly
 CURVE = tuple(k / 24 for k in range(25))  # linspace(0, 1, 25)
 PLANE = tuple(k / 10 for k in range(-10, 11))  # linspace(-1, 1, 21), with 0 exactly
 
+PathKind = Literal["line", "arc", "curve"]
+Normalisation = Literal["filter", "layer"]
+
 
 @dataclass(frozen=True)
 class Path:
-    """The loss and accuracy (percent) along a path; alpha = 0 is the first point and alpha = 1 the second."""
+    """The loss and accuracy (percent) along a path. ``float(path)`` is its barrier."""
 
-    alphas: tuple
-    loss: tuple
-    accuracy: tuple
-    kind: str  # "line", "arc" or "curve"
+    alphas: tuple[float, ...]  # 0 is the first point, 1 the second
+    loss: tuple[float, ...]
+    accuracy: tuple[float | None, ...]
+    kind: PathKind
     batch_norm: str
     middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
 
-    def barrier(self):
-        """max over alpha in [0, 1] of f(alpha) - ((1 - alpha) f(0) + alpha f(1)): how far the path rises
-        above the chord between its ends. Zero or more where both ends are among the alphas. Raises ValueError
-        where they are not."""
+    def barrier(self) -> float:
+        """How far the path rises above the chord between its ends; zero or more.
+
+        Raises
+        ------
+        ValueError
+            If 0 and 1 are not both among the alphas.
+
+        Notes
+        -----
+        ::
+
+            max over alpha in [0, 1] of f(alpha) - ((1 - alpha) f(0) + alpha f(1))
+        """
         loss = dict(zip(self.alphas, self.loss))
         if 0 not in loss or 1 not in loss:
             raise ValueError("the barrier lies between alpha = 0 and alpha = 1: have both among the alphas.")
@@ -33,34 +51,40 @@ class Path:
             value - ((1 - alpha) * loss[0] + alpha * loss[1]) for alpha, value in loss.items() if 0 <= alpha <= 1
         )
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.barrier()
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The loss and accuracy (percent) on a plane: loss[i][j] is that at alphas[i] and betas[j]."""
+    """The loss and accuracy (percent) on a plane. ``float(surface)`` is its rise."""
 
-    alphas: tuple
-    betas: tuple
-    loss: tuple = field(repr=False)
-    accuracy: tuple = field(repr=False)
+    alphas: tuple[float, ...]
+    betas: tuple[float, ...]
+    loss: tuple[tuple[float, ...], ...] = field(repr=False)  # loss[i][j] is that at alphas[i] and betas[j]
+    accuracy: tuple[tuple[float | None, ...], ...] = field(repr=False)
     batch_norm: str
 
-    def rise(self):
-        """The largest loss minus that at (0, 0). Raises ValueError where (0, 0) is not on the grid."""
+    def rise(self) -> float:
+        """The largest loss minus that at (0, 0); nan where a loss is.
+
+        Raises
+        ------
+        ValueError
+            If (0, 0) is not on the grid.
+        """
         if 0 not in self.alphas or 0 not in self.betas:
             raise ValueError("the rise counts from alpha = beta = 0: have 0 among the alphas and the betas.")
         loss = torch.tensor(self.loss, dtype=torch.float64)  # its maximum is nan where one of them is
         return (loss.max() - loss[self.alphas.index(0), self.betas.index(0)]).item()
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.rise()
 
 
 @dataclass(frozen=True)
 class Triangle:
-    """How two points lie as seen from a third. `float(triangle)` is the ratio of their distances from it."""
+    """How two points lie as seen from a third. ``float(triangle)`` is the ratio of their distances from it."""
 
     a: float  # |a - x0|
     b: float  # |b - x0|
@@ -68,61 +92,145 @@ class Triangle:
     degrees: float  # the angle at x0, 0 to 180
 
     @property
-    def ratio(self):
-        """|a - x0| / |b - x0|: the paper's 3 to 10 where a is the small batch's point and b the large's."""
+    def ratio(self) -> float:
+        """``|a - x0| / |b - x0|``: the paper's 3 to 10 where a is the small batch's point and b the large's."""
         return self.a / self.b
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.ratio
 
 
-def line(f, a, b, alphas=ALPHAS):
-    """f((1 - alpha) a + alpha b) for each alpha: the straight line through two points.
+def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] = ALPHAS) -> Path:
+    """The loss along the straight line through two points.
 
-    f       an `Objective`; its BatchNorm policy decides how the points between are normalised
-    a, b    points of f, at alpha = 0 and 1 (in the paper small and large batch)
+    Parameters
+    ----------
+    f : Objective
+        Its BatchNorm policy decides how the points between are normalised.
+    a, b : Tensor
+        Points of f, at alpha = 0 and 1 (in the paper the small and the large batch's).
+    alphas : iterable of float
+        Where the line is measured.
 
-    Returns a `Path`. Both ends are reproduced exactly. Raises ValueError for points that do not fit, and for
-    no alphas. Source: Keskar et al. 2017, Figure 3; Goodfellow et al. 2015. Explained in the chapter
-    [Between two minima](https://flatlab.github.io/flatlab/book/between_two_minima.html).
+    Returns
+    -------
+    Path
+        Both ends are reproduced exactly.
+
+    Raises
+    ------
+    ValueError
+        If the points do not fit, or for no alphas.
+
+    Notes
+    -----
+    For each alpha::
+
+        f((1 - alpha) a + alpha b)
+
+    Sources: Keskar et al. 2017, Figure 3; Goodfellow et al. 2015. Explained in the chapter
+    `Between two minima <https://flatlab.github.io/flatlab/book/between_two_minima.html>`_.
     """
-    return _path(f, (a, b), alphas, "line", lambda alpha: (1 - alpha, alpha))
+    return _path(f, {"a": a, "b": b}, alphas, "line", lambda alpha: (1 - alpha, alpha))
 
 
-def arc(f, a, b, alphas=ALPHAS):
-    """f(cos(alpha pi/2) a + sin(alpha pi/2) b) for each alpha: the curved path of Figure 7.
+def arc(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] = ALPHAS) -> Path:
+    """The loss along the curved path of Figure 7 through two points.
 
-    At alpha = -1 and 2 the points are -b and -a. Arguments, result and errors as for `line`.
-    Source: Keskar et al. 2017, Figure 7.
+    Parameters
+    ----------
+    f : Objective
+        Its BatchNorm policy decides how the points between are normalised.
+    a, b : Tensor
+        Points of f, at alpha = 0 and 1; at alpha = -1 and 2 the path is at -b and -a.
+    alphas : iterable of float
+        Where the path is measured.
+
+    Returns
+    -------
+    Path
+        Both ends are reproduced exactly.
+
+    Raises
+    ------
+    ValueError
+        If the points do not fit, or for no alphas.
+
+    Notes
+    -----
+    For each alpha::
+
+        f(cos(alpha pi/2) a + sin(alpha pi/2) b)
+
+    Source: Keskar et al. 2017, Figure 7. Explained in the chapter
+    `Between two minima <https://flatlab.github.io/flatlab/book/between_two_minima.html>`_.
     """
-    return _path(f, (a, b), alphas, "arc", lambda alpha: (_cosine(alpha), _cosine(1 - alpha)))
+    return _path(f, {"a": a, "b": b}, alphas, "arc", lambda alpha: (_cosine(alpha), _cosine(1 - alpha)))
 
 
-def connect(f, a, b, *, steps=1000, batch=256, lr=1e-3, seed=0, alphas=CURVE):
-    """The loss along a quadratic Bezier curve from a to b, bent by a point m that is learned:
+def connect(
+    f: MeanFunction,
+    a: torch.Tensor,
+    b: torch.Tensor,
+    *,
+    steps: int = 1000,
+    batch: int | None = 256,
+    lr: float = 1e-3,
+    seed: int = 0,
+    alphas: Iterable[float] = CURVE,
+) -> Path:
+    """The loss along a quadratic Bezier curve from a to b, bent by a point m that is learned.
+
+    Parameters
+    ----------
+    f : Objective
+        Its BatchNorm policy holds for the minibatches too.
+    a, b : Tensor
+        Points of f, at alpha = 0 and 1.
+    steps : int
+        Of Adam, whose rate falls in a straight line from lr to 0.
+    batch : int or None
+        Rows for each step, drawn anew; None for all of them, the only way where the data are a list of batches.
+    lr : float
+        The learning rate of the first step.
+    seed : int
+        Of the draws.
+    alphas : iterable of float
+        Where the curve is measured in the end, over all rows.
+
+    Returns
+    -------
+    Path
+        Of kind "curve", with m as .middle. Both ends are reproduced exactly.
+
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense, and for equal points.
+    FloatingPointError
+        If m does not stay finite.
+
+    Notes
+    -----
+    ::
 
         x(t) = (1 - t)^2 a + 2 t (1 - t) m + t^2 b,    m = argmin E f(x(t)),    t uniform in [0, 1]
 
     m starts half way and is moved by Adam; each step draws one t and some rows, and dx/dm = 2 t (1 - t).
 
-    f       an `Objective`; its BatchNorm policy holds for the minibatches too
-    a, b    points of f, at alpha = 0 and 1
-    steps   of Adam, its rate falling in a straight line from lr to 0
-    batch   rows a step, drawn anew; None for all of them, the only way where the data are a list of batches
-    alphas  where the curve is measured in the end, over all rows
-
-    Returns a `Path` of kind "curve" with m as .middle. Both ends are reproduced exactly. Raises ValueError
-    for arguments that do not fit and for equal points, FloatingPointError when m does not stay finite.
     Source: Garipov et al. 2018, section 3.
     """
-    alphas = _numbers(alphas)
-    _check_points(a, b)
+    door.function(f, "connect", "gradient", "loss_and_accuracy", "batch_norm")
+    a, b = door.points(f, "connect", a=a, b=b)
+    alphas = door.numbers("alphas", alphas)
     if torch.equal(a, b):
         raise ValueError("a and b are the same point: there is nothing to connect.")
-    if steps < 1 or not 0 < lr < math.inf or (batch is not None and batch < 1):
-        raise ValueError(f"steps is {steps}, batch {batch} and lr {lr}: all are above 0 (batch may be None).")
-    if batch is not None and not hasattr(f, "inputs"):
-        raise ValueError("rows cannot be picked from a list of batches: pass batch=None, to use all.")
+    steps, seed = door.count("steps", steps), door.seed(seed)
+    lr = door.positive("lr", lr, "the learning rate of the first step", 1e-3)
+    if batch is not None:
+        batch = door.count("batch", batch, what="or None for all rows")
+        if not hasattr(f, "inputs"):
+            raise ValueError("rows cannot be picked from a list of batches: pass batch=None, to use all.")
     generator = torch.Generator().manual_seed(seed)
     m = _sum((0.5, 0.5), (a, b))
     adam = torch.optim.Adam([m], lr=lr)
@@ -136,61 +244,115 @@ def connect(f, a, b, *, steps=1000, batch=256, lr=1e-3, seed=0, alphas=CURVE):
     m.grad = None
     if not m.isfinite().all():
         raise FloatingPointError(f"after {steps} steps the curve is not finite: pass an lr below {lr:g}.")
-    return _path(f, (a, m, b), alphas, "curve", _bezier, middle=m)
+    return _path(f, {"a": a, "m": m, "b": b}, alphas, "curve", _bezier, middle=m)
 
 
-def plane(f, x, directions=None, alphas=PLANE, betas=None, *, through=None):
-    """f(x + alpha d1 + beta d2) on a grid; or, on the plane through three points,
+def plane(
+    f: Function,
+    x: torch.Tensor,
+    directions: Iterable[torch.Tensor] | None = None,
+    alphas: Iterable[float] = PLANE,
+    betas: Iterable[float] | None = None,
+    *,
+    through: Iterable[torch.Tensor] | None = None,
+) -> Surface:
+    """The loss on a plane: on a grid along two directions, or through three points.
 
+    Parameters
+    ----------
+    f : Objective
+    x : Tensor
+        A point of f, at alpha = beta = 0.
+    directions : two Tensors
+        d1 and d2, two vectors like x: those of `directions`, for instance.
+    alphas : iterable of float
+        With 0 among them for the centre: k / 25 for k = -25 ... 25 (a linspace may miss it).
+    betas : iterable of float, optional
+        The alphas without them.
+    through : two Tensors, in place of directions
+        The points b and c, at (1, 0) and (0, 1).
+
+    Returns
+    -------
+    Surface
+        It reproduces the points x, b and c exactly (x + (b - x) would miss b by a rounding).
+
+    Raises
+    ------
+    ValueError
+        If the vectors do not fit or are not two, or for no alphas or betas.
+
+    Notes
+    -----
+    On a grid, and on the plane through three points::
+
+        f(x + alpha d1 + beta d2)
         f((1 - alpha - beta) x + alpha b + beta c)
 
-    f           an `Objective`
-    x           a point of f, at alpha = beta = 0
-    directions  d1 and d2, two vectors like x: those of `directions`, for instance
-    alphas      have 0 among them for the centre: k / 25 for k = -25 ... 25 (a linspace may miss it)
-    betas       default: the alphas
-    through     in place of directions, the points b and c, at (1, 0) and (0, 1)
-
-    Returns a `Surface`. It reproduces the points x, b and c exactly (x + (b - x) would miss b by a rounding).
-    Raises ValueError for arguments that do not fit.
     Sources: Li et al. 2018, section 4; Garipov et al. 2018, Figure 1.
     """
-    if (directions is None) == (through is None):
+    door.function(f, "plane", "loss_and_accuracy", "batch_norm")
+    if directions is not None and through is None:
+        name, two = "directions", tuple(directions)
+    elif through is not None and directions is None:
+        name, two = "through", tuple(through)
+    else:
         raise ValueError("a plane is x and two directions, or x and two points to pass through: give either.")
-    two = tuple(through if directions is None else directions)
     if len(two) != 2:
-        raise ValueError(f"a plane takes two directions, or points, beside x, but these are {len(two)}.")
-    _check_points(x, *two)
-    alphas = _numbers(alphas)
-    betas = alphas if betas is None else _numbers(betas)
+        raise ValueError(f"a plane takes two directions, or points, besides x, and these are {len(two)}.")
+    vectors = door.points(f, "plane", x=x, **{f"{name}[{k}]": vector for k, vector in enumerate(two)})
+    alphas = door.numbers("alphas", alphas)
+    betas = alphas if betas is None else door.numbers("betas", betas)
     own = (lambda alpha, beta: 1) if through is None else (lambda alpha, beta: 1 - alpha - beta)
     values = [
-        [f.loss_and_accuracy(_sum((own(alpha, beta), alpha, beta), (x, *two))) for beta in betas] for alpha in alphas
+        [f.loss_and_accuracy(_sum((own(alpha, beta), alpha, beta), vectors)) for beta in betas] for alpha in alphas
     ]
-    loss, accuracy = (tuple(tuple(value[part] for value in row) for row in values) for part in (0, 1))
+    loss = tuple(tuple(each for each, _ in row) for row in values)
+    accuracy = tuple(tuple(each for _, each in row) for row in values)
     return Surface(alphas, betas, loss, accuracy, f.batch_norm)
 
 
-def directions(model, count=2, *, normalise="filter", seed=0):
-    """Random directions around a network, orthogonal, and filter by filter as long as the network's own:
+def directions(
+    model: nn.Module, count: int = 2, *, normalise: Normalisation | None = "filter", seed: int = 0
+) -> torch.Tensor:
+    """Random directions around a network, orthogonal, and filter by filter as long as the network's own.
+
+    Parameters
+    ----------
+    model : Module
+        The network at the point to look around; it is only read.
+    count : int
+        How many directions.
+    normalise : {"filter", "layer", None}
+        What is as long as the network's own: every filter; every weight, as one filter; nothing, so that a weight's part is as
+        long as its draw.
+    seed : int
+        Of the draws, which depend on the kind of device too.
+
+    Returns
+    -------
+    Tensor
+        Of shape (count, n), in the order of an `Objective`'s x, on the model's device.
+
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense, or if a direction would be zero.
+
+    Notes
+    -----
+    ::
 
         d_k = |w| g_k / |g_k|  for a filter w,    g_k standard normal, made orthogonal to g_1 ... g_{k-1}
 
-    A filter is what a weight holds at one index of its first dimension: in a Linear layer a row. Parameters
-    of fewer than two dimensions (biases, scales of norm layers) stay where they are: zero in every direction.
-    So does a filter of fewer than k entries in the k-th direction, in which it has no room left.
+    A filter is what a weight holds at one index of its first dimension: in a Linear layer a row. Parameters of fewer than two
+    dimensions (biases, scales of norm layers) stay where they are: zero in every direction. So does a filter of fewer than k
+    entries in the k-th direction, in which it has no room left.
 
-    model       an nn.Module, at the point to look around; it is only read
-    normalise   "filter"; "layer": a whole weight as one filter; None: that too, but as long as its draw
-
-    Returns (count, n), in the order of an `Objective`'s x, on the model's device; the draws depend on the
-    seed and the kind of device. Raises ValueError where a direction would be zero.
     Source: Li et al. 2018, section 4.
     """
-    if normalise not in ("filter", "layer", None):
-        raise ValueError(f"normalise is {normalise!r}: choose 'filter', 'layer' or None.")
-    if count < 1:
-        raise ValueError(f"count is {count}: ask for one direction or more.")
+    door.choice("normalise", normalise, (*get_args(Normalisation), None))
+    count, seed = door.count("count", count, what="so many directions"), door.seed(seed)
     if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
         raise ValueError("the model must be an nn.Module with parameters that have requires_grad.")
     weights = [p.detach() for p in model.parameters() if p.requires_grad]
@@ -201,18 +363,34 @@ def directions(model, count=2, *, normalise="filter", seed=0):
     return found
 
 
-def triangle(x0, a, b):
-    """The distances |a - x0|, |b - x0|, |a - b| between a start and two ends, and the angle at x0:
+def triangle(x0: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> Triangle:
+    """The distances between a start and two ends, and the angle at the start.
 
-        2 atan2(|u - v|, |u + v|)    with unit vectors u, v from x0 to a and b
+    Parameters
+    ----------
+    x0, a, b : Tensor
+        The start and the ends, three points of one objective.
 
-    which unlike the arc cosine is accurate near 0 and 180 degrees too (Kahan). All in float64.
+    Returns
+    -------
+    Triangle
 
-    Returns a `Triangle`. Raises ValueError for points that do not fit, or of which two are equal.
+    Raises
+    ------
+    ValueError
+        If the points do not fit, or two of them are equal.
+
+    Notes
+    -----
+    The distances are ``|a - x0|``, ``|b - x0|`` and ``|a - b|``; with unit vectors u, v from x0 to a and b the angle is::
+
+        2 atan2(|u - v|, |u + v|)
+
+    which unlike the arc cosine is accurate near 0 and 180 degrees too (Kahan). All is computed in float64.
+
     Source of the ratio: Keskar et al. 2017, section 3.
     """
-    _check_points(x0, a, b)
-    x0, a, b = (point.detach().double() for point in (x0, a, b))
+    x0, a, b = (point.double() for point in door.points(None, "triangle", x0=x0, a=a, b=b))
     (to_a, u), (to_b, v), (between, _) = map(_length_and_unit, (a - x0, b - x0, a - b))
     if not all(0 < length < math.inf for length in (to_a, to_b, between)):
         raise ValueError(
@@ -221,19 +399,27 @@ def triangle(x0, a, b):
     return Triangle(to_a, to_b, between, 2 * torch.atan2((u - v).norm(), (u + v).norm()).rad2deg().item())
 
 
-def _cosine(alpha):
+def _cosine(alpha: float) -> float:
     """cos(alpha pi/2), exactly 0, 1 or -1 where alpha is whole, so that the path meets its ends exactly."""
     return (1.0, 0.0, -1.0, 0.0)[int(alpha) % 4] if alpha == int(alpha) else math.cos(alpha * math.pi / 2)
 
 
-def _bezier(t):
+def _bezier(t: float) -> tuple[float, float, float]:
     return (1 - t) ** 2, 2 * t * (1 - t), t**2
 
 
-def _path(f, points, alphas, kind, weights, middle=None):
-    alphas = _numbers(alphas)
-    _check_points(*points)
-    loss, accuracy = zip(*(f.loss_and_accuracy(_sum(weights(alpha), points)) for alpha in alphas))
+def _path(
+    f: Function,
+    points: dict[str, torch.Tensor],
+    alphas: Iterable[float],
+    kind: PathKind,
+    weights: Callable[[float], tuple[float, ...]],
+    middle: torch.Tensor | None = None,
+) -> Path:
+    door.function(f, kind, "loss_and_accuracy", "batch_norm")
+    alphas = door.numbers("alphas", alphas)
+    vectors = door.points(f, kind, **points)
+    loss, accuracy = zip(*(f.loss_and_accuracy(_sum(weights(alpha), vectors)) for alpha in alphas))
     return Path(alphas, loss, accuracy, kind, f.batch_norm, middle)
 
 
@@ -267,21 +453,3 @@ def _length_and_unit(v):
     largest = v.abs().max().clamp_min(torch.finfo(v.dtype).tiny)  # the length of zero is then 0
     scaled = v / largest
     return (largest * scaled.norm()).item(), scaled / scaled.norm()
-
-
-def _check_points(*points):
-    """Refuse points of different sizes: torch would stretch one of them to fit."""
-    kinds = {(tuple(p.shape), p.dtype, p.device) if torch.is_tensor(p) else type(p) for p in points}
-    if len(kinds) > 1 or not torch.is_tensor(points[0]) or points[0].dim() != 1:
-        raise ValueError(
-            "points and directions must be vectors of one size, type and device, but these are "
-            + " and ".join(sorted(map(str, kinds)))
-            + "."
-        )
-
-
-def _numbers(alphas):
-    alphas = tuple(float(alpha) for alpha in alphas)
-    if not alphas or not all(map(math.isfinite, alphas)):
-        raise ValueError("alphas and betas must be finite numbers, one or more of each.")
-    return alphas

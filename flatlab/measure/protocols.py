@@ -1,21 +1,28 @@
 """What a measurement asks of an f and of an operator, in types: `Objective` and `Hessian` are examples, a user's own classes others."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import torch
 
 
 class Function(Protocol):
-    """A function f of one flat vector x in R^n: an `Objective`, or anything with these members.
+    """A function f of one flat vector x in R^n: an `Objective`, or anything with these members."""
 
-    A search for a maximum needs .value and .gradient only, and a path only .loss_and_accuracy. What is drawn from the data (groups,
-    minibatches, the noise of the gradient) also needs the members that say that f is a mean over rows.
-    """
+    @property
+    def x(self) -> torch.Tensor:
+        """The point, of shape (n,), that is measured where none is given."""
+        ...
 
-    x: torch.Tensor  # (n,), the point that is measured where none is given
-    size: int  # n
-    rows: int  # N, over which f is a mean
-    batch_norm: str  # how BatchNorm layers normalise: it is part of what f is, and each result records it
+    @property
+    def size(self) -> int:
+        """n."""
+        ...
+
+    @property
+    def batch_norm(self) -> str:
+        """How BatchNorm layers normalise: it is part of what f is, and each result records it."""
+        ...
 
     def value(self, x: torch.Tensor, /) -> float:
         """f(x)."""
@@ -29,12 +36,31 @@ class Function(Protocol):
         """(f(x), accuracy in percent); the accuracy is None where there are no classes."""
         ...
 
-    def hessian(self, x: torch.Tensor | None = None, /) -> "Operator":
-        """The operator v -> grad^2 f(x) v."""
+
+class MeanFunction(Function, Protocol):
+    """A function that is a mean over rows of data, some of which can be picked: for groups, minibatches and the gradient's noise."""
+
+    loss: Callable[..., torch.Tensor]  # loss(outputs, targets), one number for a batch
+
+    @property
+    def rows(self) -> int:
+        """N."""
         ...
 
-    def subset(self, rows: Any, /) -> "Function":
+    def subset(self, rows: Any, /) -> "MeanFunction":
         """The mean over some of the rows, by their numbers."""
+        ...
+
+    def chunks(self) -> Iterable[tuple[torch.Tensor, torch.Tensor, float]]:
+        """(inputs, targets, weight), a part of the rows at a time."""
+        ...
+
+    def outputs(self, x: torch.Tensor, inputs: torch.Tensor, /) -> Any:
+        """The network's outputs at the point x."""
+        ...
+
+    def hessian(self, x: torch.Tensor, /) -> "Operator":
+        """The operator v -> grad^2 f(x) v."""
         ...
 
 

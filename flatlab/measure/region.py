@@ -1,10 +1,15 @@
 """Where the loss is searched: a box, as in Metric 2.1, or a ball, in the full space or in a random subspace."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
+
+from flatlab.measure import door
+from flatlab.measure.protocols import Function
 
 HELD = 2**28  # numbers of A that are kept in memory (1 GiB in float32); else drawn at each use
 BLOCK = 2**24  # numbers of A drawn at once
@@ -12,35 +17,63 @@ BLOCK = 2**24  # numbers of A drawn at once
 
 @dataclass(frozen=True)
 class Region:
-    """{ x + A z : ||z / radius|| <= 1 }: a box (norm inf) or an ellipsoid (norm 2); A is the identity without a subspace.
+    """A box or an ellipsoid around a point, in the full space or in a random subspace: what `maximise` searches.
 
-    A search works in u = z / radius, where the region is the unit ball of its norm. A coordinate whose radius is 0 stays put.
+    A search works in u = z / radius, where the region is the unit ball of its norm. A coordinate whose radius is 0 stays where
+    it is.
+
+    Parameters
+    ----------
+    x : Tensor
+        The centre, of shape (n,).
+    radius : Tensor
+        Of shape (p,), with none negative; p is n without a subspace.
+    subspace : Subspace, optional
+        A in R^{n x p}; the identity without one.
+    norm : float
+        ``math.inf`` for a box, 2 for an ellipsoid.
+
+    Raises
+    ------
+    ValueError
+        If the centre and the radius are no vectors that fit, or the norm is another.
+
+    Notes
+    -----
+    The region is::
+
+        { x + A z : ||z / radius|| <= 1 }
     """
 
-    x: torch.Tensor  # (n,)
-    radius: torch.Tensor  # (p,), none negative
+    x: torch.Tensor
+    radius: torch.Tensor
     subspace: "Subspace | None" = None
     norm: float = math.inf
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.norm not in (2, math.inf):
-            raise ValueError(f'norm is {self.norm!r}: choose 2 for a ball or "inf" for a box.')
+            raise ValueError(f"norm is {self.norm!r}: choose 2 for a ball or math.inf for a box.")
+        for name, vector in (("x", self.x), ("radius", self.radius)):
+            object.__setattr__(self, name, door.points(None, "a Region", **{name: vector})[0])
+        p = len(self.x) if self.subspace is None else self.subspace.columns
+        if len(self.radius) != p or (self.radius < 0).any():
+            raise ValueError(f"the radius must be {p:,} numbers, none of them negative: one for each direction.")
 
-    def point(self, u):
+    def point(self, u: torch.Tensor) -> torch.Tensor:
         """x + A (r u)."""
         if self.subspace is None:
             return torch.addcmul(self.x, self.radius, u)
         return self.x + self.subspace @ (self.radius * u)
 
-    def pull(self, gradient):
+    def pull(self, gradient: torch.Tensor) -> torch.Tensor:
         """The gradient in u of a function whose gradient at the point is given: r A^T g."""
         return self.radius * (gradient if self.subspace is None else self.subspace.transpose(gradient))
 
-    def project(self, u):
+    def project(self, u: torch.Tensor) -> torch.Tensor:
         """The nearest point of the unit ball."""
         return u.clamp(-1, 1) if self.norm == math.inf else u / u.norm().clamp_min(1)
 
-    def steepest(self, gradient):
+    def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
         """The u in the unit ball with the largest g.u: the vertex sign(g), or g / ||g||.
 
         Where g is zero, as where the loss underflows, a fixed pseudo-random vector takes its place, so that a search cannot stall.
@@ -57,12 +90,12 @@ class Region:
         return gradient / gradient.norm()
 
     @cached_property
-    def _stand_in(self):
+    def _stand_in(self) -> torch.Tensor:
         """Drawn once: a net with units that are never active has zeros in every gradient."""
         generator = torch.Generator(self.radius.device).manual_seed(0)
         return torch.randn(self.radius.shape, generator=generator, device=self.radius.device, dtype=self.radius.dtype)
 
-    def tangent(self, u, gradient):
+    def tangent(self, u: torch.Tensor, gradient: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
         """The linear map v -> the part of v along which u can move both ways within the region, where f wants to leave it.
 
         Box: the coordinates that are not held at a bound. Ball: at the sphere, no radial part.
@@ -76,14 +109,14 @@ class Region:
         normal = u / length
         return lambda v: v - (normal @ v) * normal
 
-    def at_bound(self, u):
+    def at_bound(self, u: torch.Tensor) -> float:
         """The share of the coordinates that lie on the box's faces; for a ball, whether u lies on the sphere."""
         return (u.abs() >= 1).count_nonzero().item() / len(u) if self.norm == math.inf else float(u.norm() >= 1 - 1e-6)
 
-    def random(self, seed):
+    def random(self, seed: int) -> torch.Tensor:
         """A uniformly random u of the unit ball."""
         generator = torch.Generator(self.x.device).manual_seed(seed)
-        like = {"generator": generator, "device": self.radius.device, "dtype": self.radius.dtype}
+        like: dict[str, Any] = {"generator": generator, "device": self.radius.device, "dtype": self.radius.dtype}
         if self.norm == math.inf:
             return 2 * torch.rand(len(self.radius), **like) - 1
         u = torch.randn(len(self.radius), **like)
@@ -91,65 +124,106 @@ class Region:
 
 
 class Subspace:
-    """A in R^{n x p} with independent standard normal entries from a seed, drawn a block of rows at a time.
+    """A random subspace: A in R^{n x p} with independent standard normal entries, drawn a block of its rows at a time.
 
-    The paper says that A's columns are "randomly generated" and no more; unit variance is the reading that gives sharpness of the
-    size of its Table 4. The entries depend on the seed and the kind of device.
+    Parameters
+    ----------
+    x : Tensor
+        A point: A has its n rows, its type and its device.
+    columns : int
+        p, from 1 to n.
+    seed : int
+        Of the entries, which depend on the kind of device too.
+
+    Raises
+    ------
+    ValueError
+        If p is not from 1 to n.
+
+    Notes
+    -----
+    The paper says that A's columns are "randomly generated" and no more; unit variance is the reading that gives sharpness of
+    the size of its Table 4.
     """
 
-    def __init__(self, x, columns, seed):
-        if not 1 <= columns <= len(x):
-            raise ValueError(f"the subspace has {columns} dimensions: choose 1 to {len(x):,}, the size of x.")
-        self.x, self.columns, self.seed = x, columns, seed
-        self.held = [self._draw(*block) for block in self._blocks()] if len(x) * columns <= HELD else None
+    def __init__(self, x: torch.Tensor, columns: int, seed: int) -> None:
+        self.columns = door.count("subspace", columns, 1, len(x), "the size of x")
+        self.x, self.seed = x, seed
+        self.held = [self._draw(*part) for part in self._parts()] if len(x) * self.columns <= HELD else None
 
-    def _blocks(self):
-        rows = max(1, BLOCK // self.columns)
-        return [(start, min(start + rows, len(self.x))) for start in range(0, len(self.x), rows)]
+    def _parts(self) -> list[tuple[int, int]]:
+        height = max(1, BLOCK // self.columns)
+        return [(start, min(start + height, len(self.x))) for start in range(0, len(self.x), height)]
 
-    def _draw(self, start, stop):
+    def _draw(self, start: int, stop: int) -> torch.Tensor:
         generator = torch.Generator(self.x.device).manual_seed(hash((self.seed, start)) % 2**63)
         return torch.randn(stop - start, self.columns, generator=generator, device=self.x.device, dtype=self.x.dtype)
 
-    def rows(self):
+    def blocks(self) -> Iterator[tuple[int, int, torch.Tensor]]:
         """(start, stop, A[start:stop]), block by block."""
-        for index, (start, stop) in enumerate(self._blocks()):
+        for index, (start, stop) in enumerate(self._parts()):
             yield start, stop, self.held[index] if self.held else self._draw(start, stop)
 
-    def __matmul__(self, z):
+    def __matmul__(self, z: torch.Tensor) -> torch.Tensor:
         """A z, of shape (n,)."""
         product = torch.empty_like(self.x)
-        for start, stop, rows in self.rows():
-            product[start:stop] = rows @ z
+        for start, stop, block in self.blocks():
+            product[start:stop] = block @ z
         return product
 
-    def transpose(self, v):
+    def transpose(self, v: torch.Tensor) -> torch.Tensor:
         """A^T v, of shape (p,)."""
-        return sum(rows.T @ v[start:stop] for start, stop, rows in self.rows())
+        product = v.new_zeros(self.columns)
+        for start, stop, block in self.blocks():
+            product += block.T @ v[start:stop]
+        return product
 
-    def coordinates(self, x):
+    def coordinates(self, x: torch.Tensor) -> torch.Tensor:
         """A^+ x = (A^T A)^{-1} A^T x, the coordinates of x's projection on the columns of A."""
-        gram = sum(rows.T @ rows for _, _, rows in self.rows())
+        gram = x.new_zeros(self.columns, self.columns)
+        for _, _, block in self.blocks():
+            gram += block.T @ block
         return torch.linalg.solve(gram.double(), self.transpose(x).double()).to(x.dtype)
 
 
-def box(f, x=None, eps=1e-3, *, subspace=None, seed=0):
-    """The region of Metric 2.1, equation (3):
+def box(
+    f: Function, x: torch.Tensor | None = None, eps: float = 1e-3, *, subspace: int | None = None, seed: int = 0
+) -> Region:
+    """The region of Metric 2.1, in which sharpness looks for the largest loss.
+
+    Parameters
+    ----------
+    f : Objective
+    x : Tensor, optional
+        A point of f; f.x without one.
+    eps : float
+        The relative size of the box, above 0; the paper has 1e-3 and 5e-4.
+    subspace : int, optional
+        p, the number of random dimensions (the paper has 100); the full space without one.
+    seed : int
+        Of the subspace.
+
+    Returns
+    -------
+    Region
+
+    Raises
+    ------
+    ValueError
+        If the point does not fit, eps is not above 0 or p is not from 1 to n.
+
+    Notes
+    -----
+    Equation (3) of Keskar et al. 2017::
 
         full space       |y_i| <= eps (|x_i| + 1),            i = 1..n
         random subspace  |z_i| <= eps (|(A^+ x)_i| + 1),      i = 1..p,  A in R^{n x p} standard normal
 
-    x           a point of f, default f.x
-    eps         above 0; the paper has 1e-3 and 5e-4
-    subspace    p, the number of random dimensions (the paper has 100), or None for the full space
-
-    Returns a `Region`. Raises ValueError for an eps that is not positive or a p that is not in 1..n.
-    Source: Keskar et al. 2017, equation (3). Explained in the chapter
-    [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    Explained in the chapter `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
-    x = f.x if x is None else x
-    if not eps > 0 or not math.isfinite(eps):
-        raise ValueError(f"eps is {eps}: it is the relative size of the box and must be above 0, e.g. 1e-3.")
+    x = door.point(f, x, "box", "value")
+    eps = door.positive("eps", eps, "the relative size of the box", 1e-3)
+    seed = door.seed(seed)
     if subspace is None:
         return Region(x, eps * (x.abs() + 1))
     a = Subspace(x, subspace, seed)

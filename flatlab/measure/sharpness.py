@@ -4,17 +4,20 @@ Andriushchenko et al. 2023."""
 import copy
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
+from flatlab.measure import door
 from flatlab.measure.estimate import Estimate
-from flatlab.measure.maximise import Maximum, maximise
+from flatlab.measure.maximise import Maximum, SearchMethod, maximise
+from flatlab.measure.protocols import Function, MeanFunction
 from flatlab.measure.region import Region, box
 
 
 @dataclass(frozen=True)
 class Sharpness:
-    """phi = 100 (peak - base) / (1 + base). `float(sharpness)` is phi, in percent."""
+    """phi = 100 (peak - base) / (1 + base), as `sharpness` returns it. ``float(sharpness)`` is phi, in percent."""
 
     percent: float  # phi, a lower bound
     base: float  # f(x)
@@ -25,10 +28,10 @@ class Sharpness:
     seed: int  # of the subspace
     maximum: Maximum = field(repr=False)
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.percent
 
-    def __str__(self):
+    def __str__(self) -> str:
         space = "full space" if self.subspace is None else f"{self.subspace} random dimensions"
         return (
             f"phi({self.eps:g}) >= {self.percent:.4g} %  (f rises from {self.base:.4g} to {self.peak:.4g}; {space}, "
@@ -36,27 +39,56 @@ class Sharpness:
         )
 
 
-def sharpness(f, x=None, eps=1e-3, *, subspace=None, method="lbfgs", steps=10, starts=1, seed=0):
-    """Metric 2.1, equation (4): the sharpness of f at x,
+def sharpness(
+    f: Function,
+    x: torch.Tensor | None = None,
+    eps: float = 1e-3,
+    *,
+    subspace: int | None = None,
+    method: SearchMethod = "lbfgs",
+    steps: int = 10,
+    starts: int = 1,
+    seed: int = 0,
+) -> Sharpness:
+    """The sharpness of f at x, Metric 2.1 of Keskar et al. 2017: how far the loss rises in a small box around x.
 
-        phi = 100 (max_{z in C_eps} f(x + A z) - f(x)) / (1 + f(x)),
+    Parameters
+    ----------
+    f : Objective
+        Over the training set.
+    x : Tensor, optional
+        A point of f; f.x without one.
+    eps, subspace
+        The size of the box and its random dimensions: see `box`.
+    method, steps, starts
+        How the largest loss is searched: see `maximise`.
+    seed : int
+        Of the subspace and of the further starts.
 
-    with the box C_eps of `box`. It is a lower bound, as every maximum found by search is, and it does not change when the part
-    of the loss above f(x) is found at another scale: no tolerance in the search is absolute.
+    Returns
+    -------
+    Sharpness
 
-    f           an `Objective` over the training set
-    x           a point of f, default f.x
-    eps, subspace, seed     see `box`; the seed also draws the further starts
-    method, steps, starts   see `maximise`
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense: the sentence says which one.
+    FloatingPointError
+        If f(x) is not finite.
 
-    Returns a `Sharpness`. Raises ValueError for arguments that make no sense, and FloatingPointError where f(x) is not finite.
-    Source: Keskar et al. 2017, Metric 2.1. Explained in the chapter
-    [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    Notes
+    -----
+    Equation (4), with the box C_eps of `box`::
+
+        phi = 100 (max_{z in C_eps} f(x + A z) - f(x)) / (1 + f(x))
+
+    It is a lower bound, as every maximum found by search is. It does not change when the part of the loss above f(x) is found at
+    another scale, because no tolerance in the search is absolute. Explained in the chapter
+    `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
-    x = f.x if x is None else x
-    maximum = maximise(
-        f, box(f, x, eps, subspace=subspace, seed=seed), method=method, steps=steps, starts=starts, seed=seed
-    )
+    x = door.point(f, x, "sharpness", "gradient", "batch_norm")
+    region = box(f, x, eps, subspace=subspace, seed=seed)
+    maximum = maximise(f, region, method=method, steps=steps, starts=starts, seed=seed)
     base = maximum.history[0]
     percent = 100 * (maximum.value - base) / (1 + base)
     return Sharpness(percent, base, maximum.value, eps, subspace, f.batch_norm, seed, maximum)
@@ -64,11 +96,11 @@ def sharpness(f, x=None, eps=1e-3, *, subspace=None, method="lbfgs", steps=10, s
 
 @dataclass(frozen=True)
 class AdaptiveSharpness:
-    """The mean over groups of rows of max L_S(x + delta) - L_S(x). `float(sharpness)` is it, in the loss's own units."""
+    """What `adaptive_sharpness` returns. ``float(sharpness)`` is the mean rise over the groups, in the loss's own units."""
 
     value: float  # a lower bound, as each group's maximum is one
     stderr: float  # of the mean over the groups; nan for one group
-    rises: tuple = field(repr=False)  # one a group
+    rises: tuple[float, ...] = field(repr=False)  # one for each group
     rho: float
     norm: float  # 2 or inf
     group: int  # most rows in a group
@@ -76,10 +108,10 @@ class AdaptiveSharpness:
     batch_norm: str  # under "batch" each group is normalised by its own statistics
     evaluations: int = field(repr=False)  # over all groups, each of one group's rows
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.value
 
-    def __str__(self):
+    def __str__(self) -> str:
         norm = "inf" if self.norm == math.inf else "2"
         error = "" if math.isnan(self.stderr) else f" +- {self.stderr:.2g}"
         logits = ", logits of unit length" if self.normalise_logits else ""
@@ -90,44 +122,76 @@ class AdaptiveSharpness:
 
 
 def adaptive_sharpness(
-    f, x=None, rho=None, *, norm="inf", group=None, normalise_logits=False, method="lbfgs", steps=20, seed=0
-):
-    """The worst rise of the loss when each weight moves in proportion to its size,
+    f: MeanFunction,
+    x: torch.Tensor | None = None,
+    rho: float | None = None,
+    *,
+    norm: Literal["inf", 2] = "inf",
+    group: int | None = None,
+    normalise_logits: bool = False,
+    method: SearchMethod = "lbfgs",
+    steps: int = 20,
+    seed: int = 0,
+) -> AdaptiveSharpness:
+    """The worst rise of the loss when each weight moves in proportion to its size.
 
-        S_max = E_S max_{ ||delta / |x| ||_p <= rho }  L_S(x + delta) - L_S(x),
+    Parameters
+    ----------
+    f : Objective
+        Over two tensors, (inputs, targets).
+    x : Tensor, optional
+        A point of f; f.x without one.
+    rho : float, optional
+        The relative size of the move, above 0; 1e-3 for norm inf, as in Metric 2.1, and 0.1 for norm 2.
+    norm : {"inf", 2}
+        The p of the formula.
+    group : int, optional
+        m, the rows of a group, drawn without replacement; groups are as equal as can be. Without it all rows are one group (the
+        source has 128).
+    normalise_logits : bool
+        Divide each row's outputs by their length first, so that the scale of the logits does not count.
+    method, steps
+        How the largest loss of each group is searched: see `maximise`.
+    seed : int
+        Of the groups.
 
-    with the mean over groups S of the rows. A weight that is zero stays zero. With norm inf and one group it is the sharpness of
-    Metric 2.1 in the box rho |x_i|, as a rise and not a share.
+    Returns
+    -------
+    AdaptiveSharpness
+        In the units of the loss.
 
-    f           an `Objective` over two tensors
-    x           a point of f, default f.x
-    rho         above 0; default 1e-3 for norm inf, as Metric 2.1's, and 0.1 for norm 2
-    norm        p, "inf" or 2
-    group       m, the rows of a group, drawn without replacement; groups are as equal as can be. None: all rows as one group
-                (the source has 128)
-    normalise_logits    divide each row's outputs by their length first, so that the scale of the logits does not count
-    method, steps       see `maximise`; `steps` for each group
-    seed        of the groups
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense: the sentence says which one.
+    FloatingPointError
+        If a group's loss at x is not finite.
 
-    Returns an `AdaptiveSharpness`, in the units of the loss. Raises ValueError for arguments that make no sense, and
-    FloatingPointError where a group's loss at x is not finite.
+    Notes
+    -----
+    The mean is over groups S of the rows::
+
+        S_max = E_S max_{ ||delta / |x| ||_p <= rho }  L_S(x + delta) - L_S(x)
+
+    A weight that is zero stays zero. With norm inf and one group it is the sharpness of Metric 2.1 in the box ``rho |x_i|``, as a
+    rise and not a share.
+
     Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization", section 2.
-    Explained in the chapter [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    Explained in the chapter `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
-    if norm not in (2, "inf", math.inf):
-        raise ValueError(f'norm is {norm!r}: choose 2 or "inf".')
-    norm = float(norm)
-    rho = _above_zero(rho, default=1e-3 if norm == math.inf else 0.1)
-    x = f.x if x is None else x
-    if group is not None and not 1 <= group <= f.rows:
-        raise ValueError(f"group is {group}: choose 1 to {f.rows:,}, the rows there are, or None for all.")
+    x = door.point(f, x, "adaptive_sharpness", "gradient", "rows", "batch_norm")
+    door.choice("norm", "inf" if norm == math.inf else norm, (2, "inf"))
+    p = float(norm)
+    rho = _size_of_move(rho, default=1e-3 if p == math.inf else 0.1)
+    seed = door.seed(seed)
     if normalise_logits:
         f = _with_unit_logits(f)
     groups = [f]
     if group is not None:
+        group = door.count("group", group, 1, f.rows, "the rows there are, or None for all of them")
         order = torch.randperm(f.rows, generator=torch.Generator().manual_seed(seed))
-        groups = [f.subset(rows.to(x.device)) for rows in order.tensor_split(-(-f.rows // group))]
-    region = Region(x, rho * x.abs(), norm=norm)
+        groups = [f.subset(chosen.to(x.device)) for chosen in order.tensor_split(-(-f.rows // group))]
+    region = Region(x, rho * x.abs(), norm=p)
     found = [maximise(part, region, method=method, steps=steps) for part in groups]
     rises = tuple(maximum.value - maximum.history[0] for maximum in found)
     stderr = Estimate.mean(rises).stderr if len(rises) > 1 else math.nan
@@ -136,7 +200,7 @@ def adaptive_sharpness(
         stderr,
         rises,
         rho,
-        norm,
+        p,
         group or f.rows,
         normalise_logits,
         f.batch_norm,
@@ -144,26 +208,56 @@ def adaptive_sharpness(
     )
 
 
-def average_sharpness(f, x=None, rho=None, *, adaptive=True, samples=100, seed=0):
-    """The mean rise of the loss under Gaussian noise on the weights,
+def average_sharpness(
+    f: Function,
+    x: torch.Tensor | None = None,
+    rho: float | None = None,
+    *,
+    adaptive: bool = True,
+    samples: int = 100,
+    seed: int = 0,
+) -> Estimate:
+    """The mean rise of the loss under Gaussian noise on the weights.
 
-        S_avg = E f(x + delta) - f(x),    delta ~ N(0, rho^2 diag(x^2)),  or N(0, rho^2 I) when not adaptive.
+    Parameters
+    ----------
+    f : Objective
+    x : Tensor, optional
+        A point of f; f.x without one.
+    rho : float, optional
+        The size of the noise, above 0; 0.05 when adaptive, else 0.01.
+    adaptive : bool
+        Whether each weight's noise is in proportion to its size.
+    samples : int
+        Of the noise, 2 or more; each is one evaluation of f.
+    seed : int
+        Of the samples.
 
-    f           an `Objective`
-    x           a point of f, default f.x
-    rho         above 0; default 0.05 when adaptive, else 0.01
-    samples     of delta, 2 or more; each is one evaluation of f
-    seed        of the samples
+    Returns
+    -------
+    Estimate
+        In the units of the loss, with the standard error of the mean over the samples.
 
-    Returns an `Estimate` in the units of the loss, with the standard error of the mean over the samples. Raises ValueError for
-    arguments that make no sense, and FloatingPointError where f(x) is not finite.
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense: the sentence says which one.
+    FloatingPointError
+        If f(x) is not finite.
+
+    Notes
+    -----
+    ::
+
+        S_avg = E f(x + delta) - f(x),    delta ~ N(0, rho^2 diag(x^2)),  or N(0, rho^2 I) when not adaptive
+
     Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization", section 2.
-    Explained in the chapter [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    Explained in the chapter `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
-    rho = _above_zero(rho, default=0.05 if adaptive else 0.01)
-    x = f.x if x is None else x
-    if samples < 2:
-        raise ValueError(f"samples is {samples}: a standard error needs 2 or more.")
+    x = door.point(f, x, "average_sharpness", "value")
+    rho = _size_of_move(rho, default=0.05 if adaptive else 0.01)
+    samples = door.count("samples", samples, 2, what="because a standard error needs them")
+    seed = door.seed(seed)
     base = f.value(x)
     if not abs(base) < math.inf:
         raise FloatingPointError(f"f(x) is {base}: a rise is measured from where the loss is finite.")
@@ -176,14 +270,11 @@ def average_sharpness(f, x=None, rho=None, *, adaptive=True, samples=100, seed=0
     return Estimate.mean(rises)
 
 
-def _above_zero(rho, default):
-    rho = default if rho is None else rho
-    if not 0 < rho < math.inf:
-        raise ValueError(f"rho is {rho}: it is the relative size of the move and must be above 0, e.g. {default:g}.")
-    return rho
+def _size_of_move(rho: float | None, default: float) -> float:
+    return default if rho is None else door.positive("rho", rho, "the relative size of the move", default)
 
 
-def _with_unit_logits(f):
+def _with_unit_logits(f: MeanFunction) -> MeanFunction:
     """f with each row's outputs divided by their length. The network is shared."""
     normalised = copy.copy(f)
     normalised.loss = lambda outputs, targets: f.loss(torch.nn.functional.normalize(outputs, dim=-1), targets)
