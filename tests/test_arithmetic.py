@@ -5,7 +5,7 @@ import multiprocessing
 import pytest
 import torch
 
-from flatlab.arithmetic import _Setting, own_arithmetic
+from flatlab.measure.arithmetic import _Setting, own_arithmetic
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PLACES = [
