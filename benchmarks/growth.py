@@ -17,14 +17,17 @@ import torch
 import flatlab
 from benchmarks.timing import clock, spread
 from benchmarks.workload import blobs, network
-from flatlab.hessian import METHODS
+from flatlab.hessian import PRODUCT_METHODS
 
 TITLE = "Growth"
 DEPTH = 5
 WAYS = {
     "loss": lambda f: f.value(f.x),
     "sharpness, 3 steps": lambda f: flatlab.sharpness(f, steps=3),
-    **{f"Hessian product, {method}": lambda f, method=method: f.hessian(method=method) @ f.x for method in METHODS},
+    **{
+        f"Hessian product, {method}": lambda f, method=method: f.hessian(method=method) @ f.x
+        for method in PRODUCT_METHODS
+    },
 }
 
 

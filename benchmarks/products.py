@@ -6,7 +6,7 @@ import flatlab
 from benchmarks.growth import alone
 from benchmarks.timing import interleave, ratio, spread
 from benchmarks.workload import F1_SHORT, loss_and_gradient, trained
-from flatlab.hessian import METHODS
+from flatlab.hessian import PRODUCT_METHODS
 
 TITLE = "Products with the Hessian"
 
@@ -18,11 +18,11 @@ def measure(
     net, data = trained(widths, rows, epochs=epochs, device=device)
     bare = copy.deepcopy(net)
     f = flatlab.Objective(net, data.train)
-    operators = {method: f.hessian(method=method) for method in METHODS}
+    operators = {method: f.hessian(method=method) for method in PRODUCT_METHODS}
     ways = {method: lambda round, operator=operator: operator @ f.x for method, operator in operators.items()}
     timed = interleave({"bare": lambda round: loss_and_gradient(bare, data.train), **ways}, rounds)
     found = {}
-    for method in METHODS:
+    for method in PRODUCT_METHODS:
         found[method] = {"seconds": spread(timed[method].seconds)["median"]}
         for count in memory:
             run = alone(f"Hessian product, {method}", count, width, count, device, 1, separate)
@@ -33,7 +33,7 @@ def measure(
         "seconds": {"bare loss and gradient" if name == "bare" else name: way.seconds for name, way in timed.items()},
         "ratios": {
             f"{method} / bare loss and gradient": ratio(timed[method].seconds, timed["bare"].seconds)
-            for method in METHODS
+            for method in PRODUCT_METHODS
         },
         "found": found,
     }

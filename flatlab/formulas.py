@@ -1,7 +1,9 @@
-"""Layers whose fast kernels cannot be differentiated as often as a measurement needs, computed by their formulas instead."""
+"""Layers whose fast kernels cannot be differentiated as often as a measurement needs, computed by their formulas."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,14 +12,21 @@ from torch.nn.utils import parametrizations
 FUSED = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
 
 
-def by_formula(model):
+def by_formula(model: nn.Module) -> None:
     """Change the layers of a model (a copy of the user's) that would give no derivative, or a wrong one.
 
-    Recurrent layers        cuDNN's have no gradient in evaluation mode; neither they nor oneDNN's have the others
-    torch's transformer     without a gradient it takes a kernel without a forward derivative, and with zeros for padded rows: so
-                            the value and the gradient would be of two functions
-    weight_norm             torch's kernel takes |v| for a constant in the second derivative, which is then not even symmetric
-    sparse embeddings       have a gradient that cannot become a part of one vector
+    Parameters
+    ----------
+    model : nn.Module
+        It is changed in place.
+
+    Notes
+    -----
+    Recurrent layers: cuDNN's have no gradient in evaluation mode; neither they nor oneDNN's have the others.
+    torch's transformer: without a gradient it takes a kernel without a forward derivative, and with zeros for padded
+    rows, so the value and the gradient would be of two functions.
+    weight_norm: torch's kernel takes |v| for a constant in the second derivative, which is then not even symmetric.
+    Sparse embeddings have a gradient that cannot become a part of one vector.
     """
     for module in model.modules():
         if isinstance(module, FUSED):
@@ -28,13 +37,13 @@ def by_formula(model):
             module.sparse = False
 
 
-def _plainly(module, *arguments, **named):
+def _plainly(module: nn.Module, *arguments: Any, **named: Any) -> Any:
     with _plain_kernels():
         return type(module).forward(module, *arguments, **named)
 
 
 @contextmanager
-def _plain_kernels():
+def _plain_kernels() -> Iterator[None]:
     backends = torch.backends
     before = backends.cudnn.enabled, backends.mkldnn.enabled, backends.mha.get_fastpath_enabled()
     backends.cudnn.enabled = backends.mkldnn.enabled = False
@@ -46,5 +55,5 @@ def _plain_kernels():
         backends.mha.set_fastpath_enabled(before[2])
 
 
-def _weight_norm(module, g, v):
+def _weight_norm(module: nn.Module, g: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return v * (g / torch.norm_except_dim(v, 2, module.dim))

@@ -1,66 +1,165 @@
 """The second derivative of f as an operator: products H v without ever holding H.
 
-An operator has .size, `operator @ v` and .x. Products are exact, and chunks are weighted by their size, as in the objective.
-Attention is computed by its formula here: torch's fused kernels have no second derivative.
+Products are exact, and chunks are weighted by their size, as in the objective. Attention is computed by its formula
+here, because torch's fused kernels have no second derivative.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
 import torch
 from torch.func import grad, jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-METHODS = ("graph", "reverse", "forward")
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+    from flatlab.objective import Objective
+
+ProductMethod = Literal["graph", "reverse", "forward"]
+PRODUCT_METHODS: tuple[ProductMethod, ...] = get_args(ProductMethod)
 
 
 class _Operator:
-    """v -> A v for a symmetric A of second derivatives at x, or for its rows and columns that belong to some parameters."""
+    """v -> A v for a symmetric A of second derivatives at x, or for the part of it that belongs to some parameters."""
 
-    def __init__(self, f, x, names):
+    method: str  # how products are made
+
+    def __init__(self, f: "Objective", x: torch.Tensor | None, names: Sequence[str] | None) -> None:
         self.f, self.x, self.products = f, (f.x if x is None else x).detach(), 0
         f.prepare_gradient(self.x)
         self.where = _positions(f, names)
         self.size = f.size if self.where is None else len(self.where)
 
-    def __matmul__(self, v):
-        """A v, of shape (size,)."""
-        if v.shape != (self.size,):
-            raise ValueError(f"this operator takes vectors of shape ({self.size},), but this one has {tuple(v.shape)}.")
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(size, size)."""
+        return self.size, self.size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of x, and of the vectors that the operator takes."""
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where x lies, and the vectors that the operator takes."""
+        return self.x.device
+
+    def __matmul__(self, v: torch.Tensor) -> torch.Tensor:
+        """A v for a vector of shape (size,), or a matrix of shape (size, k), of which each column is a product."""
+        if not torch.is_tensor(v) or v.dim() not in (1, 2) or len(v) != self.size:
+            shape = tuple(getattr(v, "shape", ())) or type(v).__name__
+            raise ValueError(
+                f"this operator takes vectors of shape ({self.size},) and matrices of shape ({self.size}, k), "
+                f"but this one has {shape}."
+            )
+        if v.dtype != self.dtype or v.device != self.device:
+            raise ValueError(
+                f"this operator takes {self.dtype} on {self.device}, but these are {v.dtype} on {v.device}: "
+                "call .to(operator.x) on them."
+            )
+        return self._product(v) if v.dim() == 1 else torch.stack([self._product(column) for column in v.T], 1)
+
+    def gradient(self) -> torch.Tensor:
+        """grad f(x), of shape (size,). It lies mostly along the largest eigenvectors (Gur-Ari, Roberts & Dyer 2018)."""
+        with sdpa_kernel(SDPBackend.MATH):  # the graph must be one that can be differentiated again
+            gradient = self._full_gradient()
+        return gradient if self.where is None else gradient[self.where]
+
+    def to_scipy(self) -> "LinearOperator":
+        """The operator for scipy's solvers, e.g. `scipy.sparse.linalg.eigsh` or `lobpcg`.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            Of the same shape and type. Each product copies a vector from numpy to the device and back.
+
+        Raises
+        ------
+        ImportError
+            When scipy is not installed.
+        """
+        try:
+            from scipy.sparse.linalg import LinearOperator
+        except ImportError as error:
+            raise ImportError(f"to_scipy needs scipy, which is not there ({error}): pip install scipy") from error
+
+        def product(v):
+            return (self @ torch.tensor(np.ascontiguousarray(v)).to(self.x)).cpu().numpy()
+
+        dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
+        return LinearOperator(self.shape, product, rmatvec=product, matmat=product, rmatmat=product, dtype=dtype)
+
+    def _product(self, v: torch.Tensor) -> torch.Tensor:
         self.products += 1
         full = v if self.where is None else torch.zeros_like(self.x).index_copy(0, self.where, v)
         with sdpa_kernel(SDPBackend.MATH):
             product = self._full(full.detach())
         return product if self.where is None else product[self.where]
 
-    def gradient(self):
-        """grad f(x), of shape (size,). It lies mostly along the largest eigenvectors (Gur-Ari, Roberts & Dyer 2018)."""
-        with sdpa_kernel(SDPBackend.MATH):  # the graph must be one that can be differentiated again
-            gradient = self._full_gradient()
-        return gradient if self.where is None else gradient[self.where]
+    def _full(self, v: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
 
-    def _full_gradient(self):
+    def _full_gradient(self) -> torch.Tensor:
         return self.f.gradient(self.x)[1]
 
 
 class Hessian(_Operator):
-    """H = grad^2 f(x), or its rows and columns that belong to some parameters.
+    """The Hessian at a point, or its rows and columns that belong to some parameters, as an operator: `H @ v`.
 
-    f, x        an `Objective` and a point of it, default f.x; also `f.hessian(x)`
-    names       parameters to restrict to, by name, e.g. ["1.weight"]; None: all
-    method      "graph"    the gradient's graph is kept and differentiated again: the fewest operations, all rows in memory; the
-                           default when they are one chunk
-                "reverse"  double backward, chunk by chunk; the default else
-                "forward"  forward over reverse, chunk by chunk: every layer and the loss need a forward derivative
+    Parameters
+    ----------
+    f : Objective
+        The function; `f.hessian(x)` makes the same operator.
+    x : Tensor, optional
+        A point of f, default f.x.
+    names : sequence of str, optional
+        Parameters to restrict to, e.g. ["1.weight"]; left out, all.
+    method : {"graph", "reverse", "forward"}, optional
+        "graph": the gradient's graph is kept and differentiated again, which takes the fewest operations and all rows
+        in memory; the default when they are one chunk. "reverse": double backward, chunk by chunk; else the default.
+        "forward": forward over reverse, chunk by chunk; every layer and the loss need a forward derivative.
 
-    .method says which was taken, .products how many were made. Raises ValueError for names and methods that do not exist, and
-    where f has no second derivative chunk by chunk.
+    Attributes
+    ----------
+    size : int
+        The length of the vectors that it takes.
+    shape, dtype, device
+        Its shape (size, size), and the type and device of the vectors.
+    method : str
+        Which method was taken.
+    products : int
+        How many products were made.
+
+    Raises
+    ------
+    ValueError
+        For names and methods that do not exist, and where f has no second derivative chunk by chunk.
+
+    Notes
+    -----
+    A product is the derivative of the gradient along v::
+
+        H v = d/dt grad f(x + t v)  at t = 0,    H = grad^2 f(x)
+
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian". Explained in the appendix
     [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
     """
 
-    def __init__(self, f, x=None, *, names=None, method=None):
+    def __init__(
+        self,
+        f: "Objective",
+        x: torch.Tensor | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        method: ProductMethod | None = None,
+    ) -> None:
         super().__init__(f, x, names)
         self.method, self._kept = method or ("graph" if f.count == 1 else "reverse"), None
-        if self.method not in METHODS:
-            raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}.")
+        if self.method not in PRODUCT_METHODS:
+            raise ValueError(f"method is {method!r}: choose one of {', '.join(PRODUCT_METHODS)}.")
         if self.method == "graph" and f.count > 1:
             raise ValueError(
                 f"method='graph' keeps the graph of all {f.rows:,} rows, and they come in {f.count} chunks: "
@@ -107,15 +206,37 @@ class Hessian(_Operator):
 
 
 class GaussNewton(_Operator):
-    """G = 1/N sum_i J_i^T (grad^2 of the loss in the outputs) J_i: the Hessian without the net's own curvature.
+    """The Gauss-Newton matrix at a point as an operator: the Hessian without the network's own curvature.
 
     It is positive semidefinite for a convex loss, and equals the Hessian where the outputs are linear in x.
-    Arguments and use as for `Hessian`; also `f.gauss_newton(x)`. Source: Schraudolph 2002.
+
+    Parameters
+    ----------
+    f : Objective
+        The function; `f.gauss_newton(x)` makes the same operator.
+    x : Tensor, optional
+        A point of f, default f.x.
+    names : sequence of str, optional
+        Parameters to restrict to; left out, all.
+
+    Raises
+    ------
+    ValueError
+        For names that do not exist, and where f has no second derivative chunk by chunk.
+
+    Notes
+    -----
+    With the Jacobian J_i of row i's outputs in x::
+
+        G = 1/N sum_i J_i^T (grad^2 of the loss in the outputs) J_i
+
+    Attributes are those of `Hessian`. Source: Schraudolph 2002, "Fast curvature matrix-vector products for second-order
+    gradient descent".
     """
 
     method = "gauss-newton"
 
-    def __init__(self, f, x=None, *, names=None):
+    def __init__(self, f: "Objective", x: torch.Tensor | None = None, *, names: Sequence[str] | None = None) -> None:
         super().__init__(f, x, names)
 
     def _full(self, v):

@@ -1,52 +1,98 @@
 """f(x): a network and a data split as one function of one flat vector.
 
-Everything that is measured in this package is measured through an `Objective`. It works on a copy of the network, so the user's
-own model keeps its parameters, buffers, gradients, modes and hooks, whatever happens here.
+Everything that is measured in this package is measured through an `Objective`. It works on a copy of the network, so
+the user's own model keeps its parameters, buffers, gradients, modes and hooks, whatever happens here.
 """
 
 import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from flatlab.data import Split
 from flatlab.formulas import by_formula
-from flatlab.hessian import GaussNewton, Hessian
-from flatlab.nets import build
+from flatlab.hessian import GaussNewton, Hessian, ProductMethod
+from flatlab.nets import NetName, build
 
-BATCH_NORM = ("batch", "frozen", "recompute")
+BatchNormPolicy = Literal["batch", "frozen", "recompute"]
+BATCH_NORM_POLICIES: tuple[BatchNormPolicy, ...] = get_args(BatchNormPolicy)
+Reduction = Literal["mean", "sum"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, with as many rows
+Loss: TypeAlias = Callable[[Any, torch.Tensor], torch.Tensor]  # of the network's outputs and the targets
 
 
 class Objective:
-    """The mean loss f(x) of a network over a data split, as a function of the flat parameter vector x in R^n.
+    """The mean loss of a network over a data split, as a function f(x) of the flat parameter vector x in R^n.
+
+    Parameters
+    ----------
+    net : str or nn.Module
+        A name of `flatlab.build`, e.g. "F1", or a network of your own. Only its parameters with requires_grad are part
+        of x.
+    split : Split, pair of Tensor, or iterable of such pairs
+        Inputs and targets with N rows each. For data larger than memory a list or DataLoader of such pairs, the same at
+        every reading.
+    loss : callable
+        loss(outputs, targets) -> one number for a batch.
+    reduction : {"mean", "sum"}
+        What that number is over the batch's rows.
+    batch_norm : {"batch", "frozen", "recompute"}
+        How BatchNorm layers normalise. "batch": each evaluated batch by its own statistics (the paper's code).
+        "frozen": by the running averages that the network holds. "recompute": by statistics pooled over the whole
+        split, at every x anew.
+    chunk : int
+        Most rows evaluated at once, in as equal parts as can be; a list's own batches are left as they are. Chunks are
+        weighted by their size, so the answer does not depend on it, with one exception: under "batch" the chunk *is*
+        the evaluated batch (5000 in the paper's code).
+
+    Attributes
+    ----------
+    x : Tensor
+        The network's own point, of shape (n,), on its device.
+    size : int
+        n, the number of parameters.
+    rows : int
+        N, the number of rows.
+    names : list of str
+        The parameters that x is made of, in their order.
+    model : nn.Module
+        The copy of the network.
+
+    Raises
+    ------
+    ValueError
+        When net, split and loss do not fit, when the loss is not what reduction says, or when the outputs or the
+        batches are random in evaluation mode.
+
+    Notes
+    -----
+    The function is the paper's equation (1)::
 
         f(x) = 1/N sum_i loss(net_x(input_i), target_i)
 
-    net         a name ("F1" ...) or any nn.Module; only its parameters with requires_grad are part of x
-    split       a `Split`, or a pair (inputs, targets) of tensors with N rows each; for data larger than memory a list or
-                DataLoader of such pairs, the same at every reading
-    loss        loss(outputs, targets) -> one number for a batch
-    reduction   "mean" or "sum": what that number is over the batch's rows
-    batch_norm  "batch"      each evaluated batch is normalised by its own statistics (the paper's code)
-                "frozen"     by the running averages the network holds
-                "recompute"  by statistics pooled over the whole split, at every x anew
-    chunk       most rows evaluated at once, in as equal parts as can be; a list's own batches are left as they are. Chunks are
-                weighted by their size, so the answer does not depend on it, with one exception: under "batch" the chunk *is* the
-                evaluated batch (5000 in the paper's code)
-
-    .x      the network's own point, 1-D, on its device      .size   n      .rows   N
-    Raises ValueError when net, split and loss do not fit, when the loss is not what reduction says, or when the output or the
-    batches are random in evaluation mode.
-
-    Source: Keskar et al. 2017, equation (1). Explained in the chapter
+    Source: Keskar et al. 2017. Explained in the chapter
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
     """
 
-    def __init__(self, net, split, *, loss=cross_entropy, reduction="mean", batch_norm="batch", chunk=5000):
-        if batch_norm not in BATCH_NORM:
-            raise ValueError(f"batch_norm is {batch_norm!r}: choose one of {', '.join(BATCH_NORM)}.")
-        if reduction not in ("mean", "sum"):
+    def __init__(
+        self,
+        net: NetName | nn.Module,
+        split: Split | Pair | Iterable[Pair],
+        *,
+        loss: Loss = cross_entropy,
+        reduction: Reduction = "mean",
+        batch_norm: BatchNormPolicy = "batch",
+        chunk: int = 5000,
+    ) -> None:
+        if batch_norm not in BATCH_NORM_POLICIES:
+            raise ValueError(f"batch_norm is {batch_norm!r}: choose one of {', '.join(BATCH_NORM_POLICIES)}.")
+        if reduction not in REDUCTIONS:
             raise ValueError(
                 f"reduction is {reduction!r}: say whether the loss is the 'mean' or the 'sum' over the rows."
             )
@@ -78,21 +124,62 @@ class Objective:
         self._set_batch_norm()
         self._check_repeats()
 
-    def __repr__(self):
-        return f"Objective({self.size:,} parameters, {self.rows:,} rows, batch_norm={self.batch_norm!r}, chunk={self.chunk})"
+    def __repr__(self) -> str:
+        return (
+            f"Objective({self.size:,} parameters, {self.rows:,} rows, batch_norm={self.batch_norm!r}, "
+            f"chunk={self.chunk})"
+        )
 
-    def value(self, x):
-        """f(x), a float. The sum over the rows is accumulated in float64."""
+    def value(self, x: torch.Tensor) -> float:
+        """The value at a point.
+
+        Parameters
+        ----------
+        x : Tensor
+            A point, of shape (n,).
+
+        Returns
+        -------
+        float
+            f(x). The sum over the rows is accumulated in float64.
+        """
         return self.loss_and_accuracy(x, accuracy=False)[0]
 
-    def accuracy(self, x):
-        """The share of the rows whose largest output is their target, in percent."""
+    def accuracy(self, x: torch.Tensor) -> float | None:
+        """The accuracy at a point.
+
+        Parameters
+        ----------
+        x : Tensor
+            A point, of shape (n,).
+
+        Returns
+        -------
+        float or None
+            The share of the rows whose largest output is their target, in percent; None where `loss_and_accuracy` has
+            none.
+        """
         return self.loss_and_accuracy(x)[1]
 
     @torch.no_grad()
-    def loss_and_accuracy(self, x, accuracy=True):
-        """(f(x), accuracy in percent) in one pass; the accuracy is None when it is not asked for, or when the targets are not
-        class numbers, one for each vector of outputs."""
+    def loss_and_accuracy(self, x: torch.Tensor, accuracy: bool = True) -> tuple[float, float | None]:
+        """The value and the accuracy at a point, in one pass.
+
+        Parameters
+        ----------
+        x : Tensor
+            A point, of shape (n,).
+        accuracy : bool
+            Whether the accuracy is asked for.
+
+        Returns
+        -------
+        loss : float
+            f(x).
+        accuracy : float or None
+            In percent; None when it is not asked for, or when the targets are not class numbers, one for each vector of
+            outputs.
+        """
         self._prepare(x)
         loss = torch.zeros((), dtype=torch.float64, device=x.device)
         correct = torch.zeros((), dtype=torch.int64, device=x.device)
@@ -106,8 +193,26 @@ class Objective:
                 answers += targets.numel()
         return loss.item(), 100 * correct.item() / answers if answers else None
 
-    def gradient(self, x):
-        """(f(x), grad f(x)): a float and a vector of size n, in one pass over the data."""
+    def gradient(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """The value and the gradient at a point, in one pass over the data.
+
+        Parameters
+        ----------
+        x : Tensor
+            A point, of shape (n,).
+
+        Returns
+        -------
+        value : float
+            f(x).
+        gradient : Tensor
+            grad f(x), of shape (n,).
+
+        Raises
+        ------
+        ValueError
+            When the loss has no gradient, or none chunk by chunk.
+        """
         self.prepare_gradient(x)
         loss = torch.zeros((), dtype=torch.float64, device=x.device)
         gradient = torch.zeros_like(x)
@@ -126,26 +231,44 @@ class Objective:
                 (weight * value).backward(inputs=list(parts.values()))
         return loss.item(), gradient
 
-    def hessian(self, x=None, *, names=None, method=None):
+    def hessian(
+        self, x: torch.Tensor | None = None, *, names: Sequence[str] | None = None, method: ProductMethod | None = None
+    ) -> Hessian:
         """The operator v -> grad^2 f(x) v: see `Hessian`."""
         return Hessian(self, x, names=names, method=method)
 
-    def gauss_newton(self, x=None, *, names=None):
+    def gauss_newton(self, x: torch.Tensor | None = None, *, names: Sequence[str] | None = None) -> GaussNewton:
         """The operator v -> G v, the Hessian without the network's own curvature: see `GaussNewton`."""
         return GaussNewton(self, x, names=names)
 
-    def subset(self, rows):
-        """The same network's loss over some of the rows (their numbers), as another `Objective`. The network is shared."""
+    def subset(self, numbers: torch.Tensor | Sequence[int]) -> "Objective":
+        """The same network's loss over some of the rows.
+
+        Parameters
+        ----------
+        numbers : Tensor or sequence of int
+            The rows' numbers, each from 0 to N - 1.
+
+        Returns
+        -------
+        Objective
+            It shares the network with this one.
+
+        Raises
+        ------
+        ValueError
+            When the data are batches, from which rows cannot be picked.
+        """
         if self._batches is not None:
             raise ValueError(
                 "rows cannot be picked from a list of batches: pass the data as two tensors (inputs, targets)."
             )
         part = copy.copy(self)
-        part.inputs, part.targets, part.rows = self.inputs[rows], self.targets[rows], len(rows)
+        part.inputs, part.targets, part.rows = self.inputs[numbers], self.targets[numbers], len(numbers)
         return part
 
-    def outputs(self, x, inputs):
-        """The network's outputs at the point x. Differentiable in x."""
+    def outputs(self, x: torch.Tensor, inputs: torch.Tensor) -> Any:
+        """The network's outputs for some inputs at the point x. Differentiable in x."""
         return self._outputs(self._named(x), inputs)
 
     def _outputs(self, parameters, inputs):
@@ -155,7 +278,7 @@ class Objective:
         """The parameters at the point x, by name: views of it."""
         return {name: part.view(shape) for name, part, shape in zip(self.names, x.split(self.sizes), self.shapes)}
 
-    def chunks(self):
+    def chunks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
         """(inputs, targets, weight), on the point's device; f is the sum of weight times the chunk's loss."""
         for inputs, targets in self._parts():
             if inputs.is_floating_point():
@@ -163,8 +286,8 @@ class Objective:
             weight = (len(targets) if self.reduction == "mean" else 1) / self.rows
             yield inputs.to(self.x.device), targets.to(self.x.device), weight
 
-    def prepare_gradient(self, x):
-        """Refuse a vector that is no point of this objective, and statistics whose dependence on x spans several chunks."""
+    def prepare_gradient(self, x: torch.Tensor) -> None:
+        """Refuse what is no point of this objective, and statistics whose dependence on x spans several chunks."""
         if self.batch_norm == "recompute" and self._norms and self.count > 1:
             raise ValueError(
                 "with batch_norm='recompute' the pooled statistics depend on x, and their gradient needs all "
@@ -173,7 +296,7 @@ class Objective:
         self._prepare(x)
 
     @property
-    def count(self):
+    def count(self) -> int:
         """How many chunks there are."""
         return -(-self.rows // self.chunk) if self._batches is None else len(self._sizes)
 

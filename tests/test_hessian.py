@@ -109,6 +109,17 @@ def test_chunks_of_any_size_give_the_one_chunk_product(rows, chunk, method):
     torch.testing.assert_close(parts.gauss_newton() @ v, whole.gauss_newton() @ v, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("make", [lambda f: f.hessian(), lambda f: f.gauss_newton(names=["2.weight"])])
+def test_a_matrix_is_multiplied_column_by_column(make):
+    operator = make(flatlab.Objective(tanh_net(), data(), chunk=20))
+    assert operator.shape == (operator.size, operator.size)
+    assert (operator.dtype, operator.device) == (torch.float64, torch.device("cpu"))
+    columns = torch.randn(operator.size, 3, dtype=torch.float64)
+    product = operator @ columns
+    assert operator.products == 3
+    assert torch.equal(product, torch.stack([operator @ column for column in columns.T], 1))
+
+
 def test_a_layer_is_a_block_of_the_whole():
     f = flatlab.Objective(tanh_net(), data())
     block = f.hessian(names=["2.weight", "2.bias"])
@@ -191,8 +202,11 @@ def test_the_operator_says_how_it_makes_its_products_and_how_many_it_made():
         (lambda f: f.hessian(names=[]), "no parameter is named"),
         (
             lambda f: f.hessian() @ torch.ones(3, dtype=torch.float64),
-            r"vectors of shape \(83,\), but this one has \(3,\)",
+            r"vectors of shape \(83,\) and matrices of shape \(83, k\), but this one has \(3,\)",
         ),
+        (lambda f: f.hessian() @ torch.ones(3, 83, dtype=torch.float64), r"but this one has \(3, 83\)"),
+        (lambda f: f.hessian() @ 2.0, "but this one has float"),
+        (lambda f: f.hessian() @ torch.ones(83), r"takes torch.float64 on cpu, but these are torch.float32 on cpu"),
         (lambda f: f.hessian(torch.ones(3)), "a point of this objective is a vector of 83"),
         (lambda f: f.gauss_newton(names=["bias"]), "no parameter is called 'bias'"),
     ],

@@ -21,7 +21,8 @@ class Diagonal:
     method = "diagonal"
 
     def __init__(self, values):
-        self.values, self.x, self.size = values, torch.zeros_like(values), len(values)
+        self.values, self.dtype, self.device = values, values.dtype, values.device
+        self.size, self.shape = len(values), (len(values), len(values))
 
     def __matmul__(self, v):
         return self.values * v
@@ -160,10 +161,10 @@ def test_the_top_eigenvalue_of_a_layer():
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ({"k": 0}, "k is 0: an operator of size 300"),
+        ({"k": 0}, "k is 0: choose 1 to 300, as an operator of that size has eigenvalues"),
         ({"k": 301}, "k is 301"),
-        ({"which": "LA"}, "choose 'largest' or 'smallest'"),
-        ({"k": 5, "max_products": 4}, "finding 5 eigenvalues takes at least as many products"),
+        ({"which": "LA"}, "which is 'LA': choose one of largest, smallest"),
+        ({"k": 5, "max_products": 4}, "max_products is 4: .* finding 5 eigenvalues takes as many products"),
     ],
 )
 def test_eigenvalues_that_cannot_be_are_refused(arguments, sentence):
@@ -174,6 +175,92 @@ def test_eigenvalues_that_cannot_be_are_refused(arguments, sentence):
 def test_a_hessian_that_is_not_finite_is_refused():
     with pytest.raises(FloatingPointError, match="not finite"):
         flatlab.eigenvalues(Diagonal(torch.full((9,), math.nan)))
+
+
+# operators of others
+
+
+def others():
+    """The same Hessian, in all the forms in which people have one."""
+    from curvlinops import HessianLinearOperator
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import aslinearoperator
+
+    x, y = data()
+    net = tanh_net()
+    ours = flatlab.Objective(net, (x, y)).hessian()
+    matrix = dense(ours)
+    matrix = (matrix + matrix.T) / 2
+    return matrix, {
+        "to_scipy": ours.to_scipy(),
+        "curvlinops": HessianLinearOperator(net, nn.CrossEntropyLoss(), list(net.parameters()), [(x, y)]),
+        "curvlinops for scipy": HessianLinearOperator(
+            net, nn.CrossEntropyLoss(), list(net.parameters()), [(x, y)]
+        ).to_scipy(),
+        "scipy": aslinearoperator(matrix.numpy()),
+        "sparse": csr_array(matrix.numpy()),
+        "tensor": matrix,
+        "array": matrix.numpy(),
+        "float32": matrix.float(),
+    }
+
+
+def test_operators_of_others_have_the_same_spectrum():
+    matrix, operators = others()
+    values = torch.linalg.eigvalsh(matrix).flip(0)
+    for name, operator in operators.items():
+        rtol = 1e-5 if name == "float32" else 1e-8
+        for which, expected in (("largest", values[:2]), ("smallest", values.flip(0)[:2])):
+            found = flatlab.eigenvalues(operator, 2, which=which, tol=1e-6)
+            torch.testing.assert_close(found.values, expected, rtol=rtol, atol=1e-7, msg=lambda m: f"{name}: {m}")
+        estimate = flatlab.trace(operator, tol=0.05)
+        assert abs(estimate.value - values.sum()) < 5 * estimate.stderr
+        spread = flatlab.density(operator, steps=16, probes=8)
+        mean, error = (
+            (spread.weights * spread.nodes).sum(1).mean(),
+            (spread.weights * spread.nodes).sum(1).std() / 8**0.5,
+        )
+        assert abs(mean - values.mean()) < 5 * error
+
+
+def test_scipys_solvers_work_on_ours():
+    from scipy.sparse.linalg import eigsh, lobpcg
+
+    for operator in (f := flatlab.Objective(tanh_net(), data())).hessian(), f.gauss_newton():
+        values = torch.linalg.eigvalsh(dense(operator)).numpy()
+        theirs = operator.to_scipy()
+        assert theirs.shape == operator.shape == (83, 83) and theirs.dtype == numpy.float64
+        numpy.testing.assert_allclose(eigsh(theirs, 3, which="LA")[0], values[-3:], rtol=1e-10)
+        start = numpy.random.default_rng(0).standard_normal((83, 3))
+        found = lobpcg(theirs, start, tol=1e-8, maxiter=200)[0]
+        numpy.testing.assert_allclose(sorted(found), values[-3:], rtol=1e-6)
+    assert flatlab.Objective(tanh_net(torch.float32), data(dtype=torch.float32)).hessian().to_scipy().dtype == "float32"
+
+
+def test_an_operator_that_tells_only_its_size_and_a_vector_is_taken():
+    class Small:
+        size, x = 3, torch.zeros(3)
+
+        def __matmul__(self, v):
+            return torch.tensor([1.0, 2.0, 5.0]) * v
+
+    found = flatlab.eigenvalues(Small())
+    assert float(found) == pytest.approx(5) and found.method == "Small"
+
+
+@pytest.mark.parametrize("measure", [flatlab.eigenvalues, flatlab.trace, flatlab.density])
+def test_what_is_no_operator_is_refused_with_the_way_to_one(measure):
+    f = flatlab.Objective(tanh_net(), data())
+    for thing in (f, tanh_net(), 3.0):
+        with pytest.raises(ValueError, match=r"takes an operator.*pass f.hessian\(x\) or f.gauss_newton\(x\)"):
+            measure(thing)
+    for thing, sentence in (
+        (torch.ones(3), r"shape \(n, n\), but this one has shape \(3,\)"),
+        (torch.ones(3, 4), r"shape \(n, n\), but this one has shape \(3, 4\)"),
+        (numpy.eye(3) * 1j, "takes a real operator, but this one is of type complex128"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            measure(thing)
 
 
 # trace
@@ -218,7 +305,7 @@ def test_the_interval_of_the_trace_covers_it_95_times_in_100():
 def test_what_cannot_be_sampled_is_refused():
     with pytest.raises(ValueError, match="max_products is 21: a sketch of 10 takes 20"):
         flatlab.trace(Diagonal(spectrum()), max_products=21)
-    with pytest.raises(ValueError, match="take at least one of each"):
+    with pytest.raises(ValueError, match="probes is 0: choose 1 or more"):
         flatlab.density(Diagonal(spectrum()), probes=0)
 
 
