@@ -24,15 +24,19 @@ PAGES := $(addprefix tests/test_,book.py browser.py)
 PYTEST = env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/store" OMP_NUM_THREADS=1 TQDM_DISABLE=1 \
   $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=10
 
+# On a CUDA device, else on a pretended one, which cannot be taken back: so in a process of its own.
+REHEARSAL = OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m pytest tests/gpu
+
 # Tests of closed forms and of the house's own rules: no training beyond a toy, no browser, no kernel.
 QUICK := $(addprefix tests/test_,$(addsuffix .py,objective hessian spectrum nets noise paths project maximise paper claims))
 
-.PHONY: book test pages package check lint lab labs bench pins setup clean help
+.PHONY: book test pages package check lint lab labs bench gpu pins setup clean help
 
 book: $(READY)  ## build the book at the smoke tier, with real computation; prints where it is
 	@$(PYTHON) book/build.py
 
 test: $(READY) $(BOOK)  ## run everything: unit tests, chapters, labs, their pipeline, the built pages in a browser
+	@$(REHEARSAL) --quiet --numprocesses=auto
 	@$(PYTEST) $(NOTEBOOKS) tests $(wildcard book labs/source)
 
 pages: $(READY) $(BOOK)  ## the part of `make test` that needs the built book: its driver, its chapters, its pages in a browser
@@ -58,6 +62,11 @@ labs: $(READY)  ## make the students' editions, labs/release, from the masters i
 bench: $(READY)  ## measure against other libraries: prints a table of ratios and writes results/bench.json
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m benchmarks.run
+
+# A machine with a GPU may have torch and no network: there `make gpu PYTHON=python3` takes what it has.
+gpu: $(if $(filter .venv/%,$(PYTHON)),$(READY))  ## the package on a CUDA device, or on a pretended one; with a real one, writes results/gpu.json
+	@$(REHEARSAL)
+	@if $(PYTHON) -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then TQDM_DISABLE=1 $(PYTHON) -m benchmarks.gpu; fi
 
 pins: pyproject.toml  ## make requirements.txt anew, in an environment thrown away; MOVE="--upgrade-package NAME" moves a pin
 	@rm -rf _build/pins && $(PYTHON3) -m venv _build/pins

@@ -32,6 +32,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
+def pytest_ignore_collect(collection_path, config):
+    """The tests on a pretended GPU change torch for the whole process: they are run when they are asked for by name."""
+    if collection_path == ROOT / "tests" / "gpu" and not any("gpu" in argument for argument in config.args):
+        return True
+    return None
+
+
 @pytest.fixture(scope="session")
 def root():
     """The top of the repository."""
