@@ -4,6 +4,7 @@ Settled here and nowhere else: how much faster a captured step is than an eager 
 the larger networks take, whether the same seed gives the same bits, and whether a measurement agrees with the processor's.
 """
 
+import itertools
 import json
 import time
 
@@ -16,11 +17,7 @@ from flatlab.study.recorded import REPOSITORY, origin
 from flatlab.training import trainer
 
 # net, shape of a row, classes, rows: as MNIST, CIFAR-10 and CIFAR-100 have them; the numbers are random, since only time and memory count
-CASES = {
-    "F1": ((1, 28, 28), 10, 60_000),
-    "C1": ((3, 32, 32), 10, 50_000),
-    "C2": ((3, 32, 32), 10, 50_000),
-}
+CASES = {"F1": ((1, 28, 28), 10, 60_000), "C1": ((3, 32, 32), 10, 50_000), "C2": ((3, 32, 32), 10, 50_000)}
 GIB = 2**30
 
 
@@ -57,7 +54,7 @@ def seconds_per_epoch(net, data, epochs=3, captured=True, **changes):
     finally:
         trainer.Trainer._capturable = capturable
     ends = run.history["seconds"]
-    return min(b - a for a, b in zip(ends, ends[1:]))
+    return min(b - a for a, b in itertools.pairwise(ends))
 
 
 def speed(net, data):
@@ -82,7 +79,10 @@ def memory(net, data):
 def repeats(net, data):
     """Whether the same seed gives the same bits twice, and how far apart the two ends are, as a share of the way from the start."""
     one, other = (flatlab.train(net, data.subset(5000), batch_size=250, epochs=2, progress=False) for _ in range(2))
-    return {"same bits": torch.equal(one.x, other.x), "apart": ((one.x - other.x).norm() / (one.x - one.x0).norm()).item()}
+    return {
+        "same bits": torch.equal(one.x, other.x),
+        "apart": ((one.x - other.x).norm() / (one.x - one.x0).norm()).item(),
+    }
 
 
 def agrees(net, data):
@@ -106,7 +106,11 @@ def main():
     began, cases = time.perf_counter(), {}
     for net, (shape, classes, rows) in CASES.items():
         data = images(shape, classes, rows)
-        cases[net] = {"seconds per epoch of 12,800 rows": speed(net, data), "GiB": memory(net, data), "repeats": repeats(net, data)}
+        cases[net] = {
+            "seconds per epoch of 12,800 rows": speed(net, data),
+            "GiB": memory(net, data),
+            "repeats": repeats(net, data),
+        }
         if net != "C2":  # on a processor it takes minutes
             cases[net]["agrees"] = agrees(net, data)
         print(net, json.dumps(cases[net]), flush=True)

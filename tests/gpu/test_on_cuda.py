@@ -17,8 +17,9 @@ import flatlab
 from flatlab import Objective
 from flatlab.data import Data, Split
 from flatlab.study import experiments, jobs
+from flatlab.training.recipe import OPTIMIZERS
 from flatlab.training.store import Store
-from flatlab.training.trainer import OPTIMIZERS, Problem
+from flatlab.training.trainer import Trainer
 from flatlab.training.updates import UPDATES
 
 REAL = torch.version.cuda is not None  # a torch built with CUDA, on which nothing is pretended
@@ -49,7 +50,7 @@ def on_both(net="mlp", shape=(40,), **options):
         made = net if isinstance(net, str) else net()
         with pytest.MonkeyPatch.context() as patch:
             if device == "eager":
-                patch.setattr(Problem, "_capturable", lambda problem: False)
+                patch.setattr(Trainer, "_capturable", lambda problem: False)
             data = rows(shape=shape, device=device.replace("eager", "cuda"))
             runs.append(flatlab.train(made, data, progress=False, **{"batch_size": 24, "epochs": 3, **options}))
     one, other = runs
