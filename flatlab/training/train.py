@@ -124,10 +124,12 @@ def _check(trainer, keep):
         raise ValueError(
             "batch_size is 1, and BatchNorm has nothing to normalise in a single row: take 2 or more, or a net without it."
         )
-    if trainer.workers > 1 and (recipe.update == "ghost" or min(batch_sizes(count, rows)) < 2 * trainer.workers):
+    if trainer.workers > 1 and (
+        recipe.update in ("ghost", "sampled_noise") or min(batch_sizes(count, rows)) < 2 * trainer.workers
+    ):
         raise ValueError(
             f"each of {trainer.workers} workers needs two rows of every batch, and its share is a ghost batch already: take "
-            "a larger batch that leaves no short last one, and another update than 'ghost'."
+            "a larger batch that leaves no short last one, and another update than 'ghost' and 'sampled_noise'."
         )
     if not all(0 <= epoch <= recipe.epochs for epoch in keep):
         raise ValueError(f"keep is {keep}: the epochs are 0 to {recipe.epochs}.")
