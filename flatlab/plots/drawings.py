@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from flatlab.plots.style import BETWEEN, LARGE, SMALL, TEXT
+from flatlab.study import columns, paper
+from flatlab.study.columns import at, of, phi_series, series, written
 
 
 class Curve(NamedTuple):
@@ -19,58 +21,61 @@ class Panel(NamedTuple):
     """Curves on one pair of axes."""
 
     label: str  # of the y axis
-    curves: tuple
+    curves: tuple[Curve, ...]
     log: bool = False  # y in the logarithm, mean and interval too
     x: str | None = None  # label of the x axis, where it is not the drawing's
 
 
 class Drawing(NamedTuple):
-    """How an experiment's columns are drawn: one row of panels for each network."""
+    """How an experiment's columns are drawn: some panels for each network."""
 
     x: str | None  # column of x; None: counted from 1
     label: str
-    panels: tuple
+    panels: tuple[Panel, ...]
     log: bool = False  # x in the logarithm
     reverse: bool = False  # x falls to the right
-    marks: tuple = ()  # (x or the column that holds it, colour, words)
-    paper: tuple = ()  # networks of the paper's figure; the first where ours has none of them
+    marks: tuple[tuple[float | str, str, str], ...] = ()  # (x or the column that holds it, colour, words)
+    paper: tuple[str, ...] = ()  # networks of the paper's figure; the first where ours has none of them
 
 
-EPSILONS = (("1e-3", "-"), ("5e-4", ":"))
-
-
-def both(small, large):
+def both(small: str, large: str) -> tuple[Curve, ...]:
     """The columns of the small and of the large batch."""
     return Curve(small, "small batch", SMALL, "-"), Curve(large, "large batch", LARGE, "--")
 
 
-def parts(kind):
+def parts(kind: str) -> tuple[Curve, ...]:
     """A column on both splits."""
-    return Curve(f"{kind}_train", "training", BETWEEN), Curve(f"{kind}_test", "test", BETWEEN, "--")
+    return Curve(series(kind, "train"), "training", BETWEEN), Curve(series(kind, "test"), "test", BETWEEN, "--")
 
 
-def sharpness(colour):
+def places(what: str) -> tuple[Curve, ...]:
+    """A column at the start and at the end."""
+    return Curve(at(what, "start"), "at the start", style=":"), Curve(at(what, "end"), "at the end")
+
+
+def sharpness(colour: str) -> Panel:
     """phi at the paper's two eps."""
-    curves = tuple(Curve(f"sharp_{eps}", f"$\\varepsilon$ = {eps}", colour, style) for eps, style in EPSILONS)
+    curves = tuple(
+        Curve(phi_series(eps), f"$\\varepsilon$ = {written(eps)}", colour, style)
+        for eps, style in zip(paper.EPSILONS, "-:")
+    )
     return Panel("$\\phi$, %", curves, log=True)
 
 
-def on_the_way(eps):
+def on_the_way(eps: float) -> Panel:
     """phi of both batch sizes against their own cross entropy."""
-    curves = (
-        Curve(f"SB_{eps}", "small batch", SMALL, "-", "SB_cross_entropy"),
-        Curve(f"LB_{eps}", "large batch", LARGE, "--", "LB_cross_entropy"),
-    )
-    return Panel(f"$\\phi$({eps}), %", curves, log=True)
+    curves = both(phi_series(eps, "SB"), phi_series(eps, "LB"))
+    against = [curve._replace(x=series(label, "cross_entropy")) for curve, label in zip(curves, ("SB", "LB"))]
+    return Panel(f"$\\phi$({written(eps)}), %", tuple(against), log=True)
 
 
-def descent(x):
+def descent(x: str, label: str) -> Panel:
     """The excess loss of both batch sizes against their own updates or seconds."""
     curves = (
-        Curve("few excess", "few rows a batch", SMALL, "-", f"few {x}"),
-        Curve("all excess", "all rows", LARGE, "--", f"all {x}"),
+        Curve(of("few", "excess"), "few rows a batch", SMALL, "-", of("few", x)),
+        Curve(of("all", "excess"), "all rows", LARGE, "--", of("all", x)),
     )
-    return Panel("excess loss", curves, log=True, x={"update": "updates"}.get(x, x))
+    return Panel("excess loss", curves, log=True, x=label)
 
 
 PATH = Drawing(
@@ -80,24 +85,25 @@ PATH = Drawing(
     marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")),
     paper=("F1", "F2", "C1", "C2", "C3", "C4"),
 )
+TEST = series("test", "acc")
 
 DRAWINGS = {
     "fig2": Drawing(
-        "epoch",
+        columns.EPOCH,
         "epoch",
         paper=("C1", "F2"),
-        panels=(
-            Panel("test accuracy, %", both("SB_test", "LB_test")),
-            Panel("training accuracy, %", both("SB_train", "LB_train")),
+        panels=tuple(
+            Panel(f"{words} accuracy, %", both(series("SB", part), series("LB", part)))
+            for part, words in (("test", "test"), ("train", "training"))
         ),
     ),
     "fig3": PATH,
     "fig4": Drawing(
-        "batch_size",
+        columns.BATCH_SIZE,
         "batch size",
-        (Panel("test accuracy, %", (Curve("test_acc", colour=BETWEEN),)), sharpness(BETWEEN)),
+        (Panel("test accuracy, %", (Curve(TEST, colour=BETWEEN),)), sharpness(BETWEEN)),
         log=True,
-        marks=(("threshold", BETWEEN, "threshold"),),
+        marks=((columns.THRESHOLD, BETWEEN, "threshold"),),
         paper=("C1", "F2"),
     ),
     "fig5": Drawing(
@@ -107,7 +113,10 @@ DRAWINGS = {
         panels=(
             Panel(
                 "test accuracy, %",
-                (Curve("SB_acc", "small batch, so far", SMALL), Curve("PB_acc", "large batch from there", LARGE, "--")),
+                (
+                    Curve(series("SB", "acc"), "small batch, so far", SMALL),
+                    Curve(series("PB", "acc"), "large batch from there", LARGE, "--"),
+                ),
             ),
             sharpness(LARGE),
         ),
@@ -115,65 +124,62 @@ DRAWINGS = {
     "fig6": Drawing(
         None,
         "cross entropy, nats",
-        tuple(on_the_way(eps) for eps, _ in EPSILONS),
+        tuple(on_the_way(eps) for eps in paper.EPSILONS),
         log=True,
         reverse=True,
         paper=("C1", "F2"),
     ),
     "fig7": PATH,
-    "spectrum": Drawing(None, "rank", (Panel("eigenvalue", both("SB eigenvalues", "LB eigenvalues"), log=True),)),
+    "spectrum": Drawing(
+        None, "rank", (Panel("eigenvalue", both(of("SB", "eigenvalues"), of("LB", "eigenvalues")), log=True),)
+    ),
     "lenet-sweep": Drawing(
-        "batch_size",
+        columns.BATCH_SIZE,
         "batch size",
         log=True,
         panels=(
-            Panel("test accuracy, %", (Curve("test_acc"), Curve("goal", "to be reached", style=":"))),
-            Panel("seconds per epoch", (Curve("seconds per epoch"),), log=True),
-            Panel("epochs to reach it", (Curve("epochs"),), log=True),
-            Panel("seconds to reach it", (Curve("seconds"),), log=True),
+            Panel("test accuracy, %", (Curve(TEST), Curve(columns.GOAL, "to be reached", style=":"))),
+            Panel("seconds per epoch", (Curve(columns.SECONDS_PER_EPOCH),), log=True),
+            Panel("epochs to reach it", (Curve(columns.EPOCHS),), log=True),
+            Panel("seconds to reach it", (Curve(columns.SECONDS),), log=True),
         ),
     ),
-    "regression": Drawing(None, "", (descent("update"), descent("seconds")), log=True),
+    "regression": Drawing(None, "", (descent("update", "updates"), descent(columns.SECONDS, "seconds")), log=True),
     "gradient-error": Drawing(
-        "batch_size",
+        columns.BATCH_SIZE,
         "batch size",
         log=True,
         panels=(
-            Panel(
-                "relative error",
-                (Curve("error start", "at the start", style=":"), Curve("error end", "at the end")),
-                log=True,
-            ),
-            Panel(
-                "seconds",
-                (Curve("seconds start", "at the start", style=":"), Curve("seconds end", "at the end")),
-                log=True,
-            ),
+            Panel("relative error", places("error"), log=True),
+            Panel("seconds", places(columns.SECONDS), log=True),
         ),
     ),
     "part-of-the-data": Drawing(
-        "share",
+        columns.SHARE,
         "share of the training set",
         (
             Panel(
                 "cosine with the whole",
                 (
-                    Curve("cosine start", "part, at the start", SMALL),
-                    Curve("cosine fresh start", "fresh data, at the start", SMALL, ":"),
-                    Curve("cosine end", "part, at the end", LARGE),
-                    Curve("cosine fresh end", "fresh data, at the end", LARGE, ":"),
+                    Curve(at("cosine", "start"), "part, at the start", SMALL),
+                    Curve(at("cosine fresh", "start"), "fresh data, at the start", SMALL, ":"),
+                    Curve(at("cosine", "end"), "part, at the end", LARGE),
+                    Curve(at("cosine fresh", "end"), "fresh data, at the end", LARGE, ":"),
                 ),
             ),
         ),
         log=True,
     ),
     "stable-step": Drawing(
-        "share",
+        columns.SHARE,
         "step, as a share of $2 / \\lambda_{max}$",
-        (Panel("growth of the loss", (Curve("growth"),), log=True),),
+        (Panel("growth of the loss", (Curve(columns.GROWTH),), log=True),),
         marks=((1, TEXT, "a quadratic's limit"),),
     ),
     "throughput": Drawing(
-        "batch_size", "batch size", (Panel("rows per second", (Curve("rows per second"),), log=True),), log=True
+        columns.BATCH_SIZE,
+        "batch size",
+        (Panel("rows per second", (Curve(columns.ROWS_PER_SECOND),), log=True),),
+        log=True,
     ),
 }

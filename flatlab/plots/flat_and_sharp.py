@@ -41,7 +41,7 @@ def displaced(f: Callable, minima: Sequence[float], displacements: Sequence[floa
     Picture
         One row a displacement and minimum.
     """
-    x, panels, rows = np.linspace(-4.5, 3.5, 500), [], []
+    x, panels, rows, told = np.linspace(-4.5, 3.5, 500), [], [], []
     for d in displacements:
         axes = canvas(THIRD if len(displacements) > 1 else WIDE)
         axes.plot(x, f(x), color=TEXT)
@@ -51,15 +51,12 @@ def displaced(f: Callable, minima: Sequence[float], displacements: Sequence[floa
             axes.plot([place, place], [base, high], color=colour, linewidth=3)
             axes.plot(place, base, "o", color=colour)
             label(axes, place, base, f"{name}\n+{high - base:.2f}", colour, xytext=(0, -18), ha="center")
+            told.append(f"{high - base:.2f} at the {name} minimum when moved by {d:g}")
             rows.append({"displacement": float(d), "minimum": name, "training": base, "test": high})
         axes.set(title=f"moved by {d:g}", xticks=[], yticks=[], xlabel="x", ylim=(-0.5, None))
         axes.set_ylabel("f   (dashed: on test data)")
         panels.append(axes)
     alike(panels)
-    told = [
-        f"{row['test'] - row['training']:.2f} at the {row['minimum']} minimum when moved by {row['displacement']:g}"
-        for row in rows
-    ]
     alt = f"A curve with a broad and a narrow hollow, and a dashed copy of it that is moved. The move costs {', '.join(told)}."
     figures = [axes.figure for axes in panels]
     return Picture(figures, rows, stamp("a function made up for this page", 0), alt, "displaced")

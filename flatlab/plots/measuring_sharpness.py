@@ -163,8 +163,8 @@ def by_scale(scales: Sequence[float], phis: Mapping[int, Mapping[str, Sequence[f
             axes.plot(scales, share, style, marker="o", markersize=4, color=colour[batch])
             columns[f"batch {batch}, {words}"] = share
             told.append(course(f"{words}, batch {batch},", scales, share))
-        words = {"ha": "right", "transform": axes.transAxes, "color": colour[batch]}
-        axes.text(0.98, 0.35 - 0.12 * place, f"batch {batch}", **words)
+        at = {"ha": "right", "transform": axes.transAxes, "color": colour[batch]}
+        axes.text(0.98, 0.35 - 0.12 * place, f"batch {batch}", **at)
     axes.set(xscale="log", xlabel="loss multiplied by", ylabel="$\\phi$, % of ours at 1", ylim=(-8, 115))
     axes.set_title("solid: ours, dashed: scipy's L-BFGS-B")
     alt = (

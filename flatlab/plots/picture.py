@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from flatlab.files import write_whole
 from flatlab.plots.style import STYLE, TEXT
@@ -167,14 +169,14 @@ def beneath(picture: Picture) -> str:
     )
 
 
-def course(name: str, x: Sequence[float], y: Sequence[float]) -> str:
+def course(name: str, x: ArrayLike, y: ArrayLike) -> str:
     """A curve in words: both its ends, and what lies below or above both of them.
 
     Parameters
     ----------
     name : str
         Of the curve.
-    x, y : sequence of float
+    x, y : arrays of one length
         Its points; those whose y is not finite are left out.
 
     Returns
@@ -182,7 +184,7 @@ def course(name: str, x: Sequence[float], y: Sequence[float]) -> str:
     str
         For instance "loss from 2 at 0 to 3 at 1, lowest 0.5 at 0.25".
     """
-    points = [(float(a), float(b)) for a, b in zip(x, y) if math.isfinite(b)]
+    points = [(float(a), float(b)) for a, b in zip(np.asarray(x), np.asarray(y)) if math.isfinite(b)]
     if not points:
         return f"{name} nowhere"
     (x0, y0), (x1, y1) = points[0], points[-1]
@@ -205,7 +207,7 @@ def _size(figure: Figure) -> tuple[float, float]:
 
 def _words(text: str, width: float) -> Figure:
     """A line of words as a figure."""
-    figure = Figure(figsize=(width / 72, 0.2), layout="none")
+    figure = Figure(figsize=(width / 72, 0.2))
     figure.text(0, 0.3, text, fontsize=9, color=TEXT)
     return figure
 

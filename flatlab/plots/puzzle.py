@@ -1,6 +1,7 @@
 """The figures of the chapter The puzzle: from runs to pictures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,8 @@ def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
     """
     groups = by_batch(runs)
     ours, theirs = canvas(HALF), canvas(HALF)
-    columns, told = {"epoch": runs[0].history["epoch"]}, []
+    columns: dict[str, Any] = {"epoch": runs[0].history["epoch"]}
+    told = []
     for batch, colour in ((min(groups), SMALL), (max(groups), LARGE)):
         for part, words, style in (("train", "training", "--"), ("test", "test", "-")):
             table = [run.history[f"{part}_accuracy"] for run in groups[batch]]

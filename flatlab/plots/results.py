@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def draw(result: Result) -> Picture:
     """
     drawing = DRAWINGS[result.experiment]
     known = {net: paper.original(net) for net in result.values if paper.original(net) in drawing.paper}
-    drawn = [(net, columns, known.get(net)) for net, columns in result.values.items()]
+    drawn: list[tuple[Any, Any, Any]] = [(net, columns, known.get(net)) for net, columns in result.values.items()]
     if drawing.paper and not known:
         drawn.append((None, None, drawing.paper[0]))
     width = HALF if len(drawing.panels) * len(drawn) > 1 else WIDE
@@ -191,11 +192,23 @@ def _beside(words: Sequence[str]) -> int:
 
 def _legend(axes: Axes, title: str, lines: int) -> None:
     """Title and legend above a panel, as many lines in each panel of a figure, so that their axes are of one height."""
-    named_lines = [line for line in axes.lines if not line.get_label().startswith("_")]
-    columns = _beside([line.get_label() for line in named_lines])
+    named_lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    columns = _beside([str(line.get_label()) for line in named_lines])
     named_lines += [Line2D([], [], alpha=0, label=" ") for _ in range(lines * columns - len(named_lines))]
-    place = {"loc": "outside upper left", "alignment": "left", "borderpad": 0, "borderaxespad": 0.2, "ncols": columns}
-    text = {"title": title, "title_fontsize": 11, "fontsize": SMALLER, "labelcolor": "linecolor", "handlelength": 1.6}
+    place: Any = {
+        "loc": "outside upper left",
+        "alignment": "left",
+        "borderpad": 0,
+        "borderaxespad": 0.2,
+        "ncols": columns,
+    }
+    text: Any = {
+        "title": title,
+        "title_fontsize": 11,
+        "fontsize": SMALLER,
+        "labelcolor": "linecolor",
+        "handlelength": 1.6,
+    }
     axes.figure.legend(handles=named_lines, **place, **text)
 
 

@@ -8,12 +8,14 @@ No figure changes matplotlib's settings: a function that draws is `styled`, and 
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
 from flatlab.plots.tables import named
@@ -28,7 +30,7 @@ TEXT = "#787878"  # words and axes in a file: 4.4 to 1 on white, 4.2 to 1 on #12
 # Widths of a panel in inches: alone, one of two, one of three. On a phone a point is at least a CSS pixel.
 WIDE, HALF, THIRD = 4.7, 3.4, 2.9
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
@@ -58,7 +60,7 @@ SMALLER = 10  # points: the smallest letters in a figure
 styled = matplotlib.rc_context(STYLE)  # a decorator
 
 
-def canvas(width: float = WIDE, height: float = 2.8, down: int = 1, **options):
+def canvas(width: float = WIDE, height: float = 2.8, down: int = 1, **options: Any) -> Any:
     """Axes of a new figure: one, or an array of them under one another.
 
     Parameters
@@ -78,13 +80,13 @@ def canvas(width: float = WIDE, height: float = 2.8, down: int = 1, **options):
     return Figure(figsize=(width, height)).subplots(down, **options)
 
 
-def intervals(table: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+def intervals(table: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Mean and half width of the 95 % interval of each column of a table, one row a seed."""
     mean, half = zip(*(interval(column) for column in np.asarray(table, float).T))
     return np.array(mean), np.array(half)
 
 
-def spread(table: Sequence[Sequence[float]], log: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spread(table: ArrayLike, log: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean over seeds and its 95 % interval.
 
     Parameters
@@ -100,8 +102,8 @@ def spread(table: Sequence[Sequence[float]], log: bool = False) -> tuple[np.ndar
         One entry a column.
     """
     mean, half = intervals(np.log(table) if log else table)
-    found = mean - half, mean, mean + half
-    return tuple(map(np.exp, found)) if log else found
+    low, high = mean - half, mean + half
+    return (np.exp(low), np.exp(mean), np.exp(high)) if log else (low, mean, high)
 
 
 def stamp(data: str, seeds: int, tier: str | None = None) -> str:
@@ -129,13 +131,13 @@ def colours(batches: Iterable[float]) -> dict[float, str]:
     return {batch: to_hex(scale((math.log(batch) - low) / (high - low or 1))) for batch in batches}
 
 
-def label(axes: Axes, x: float, y: float, text: str, colour: str, **options) -> None:
+def label(axes: Axes, x: float, y: float, text: str, colour: str, **options: Any) -> None:
     """Name a curve where it is, instead of in a legend. `options` are those of `Axes.annotate`."""
     place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
     axes.annotate(text, (x, y), **{"color": colour, **place, **options})
 
 
-def band(axes: Axes, x, table: Sequence[Sequence[float]], colour: str, log: bool = False, **line) -> np.ndarray:
+def band(axes: Axes, x: ArrayLike, table: ArrayLike, colour: str, log: bool = False, **line: Any) -> np.ndarray:
     """Draw the mean over seeds (rows of the table) as a line and its 95 % interval as a band around it, by `spread`.
 
     Returns
