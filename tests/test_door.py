@@ -10,8 +10,10 @@ import flatlab
 from flatlab.measure import door
 from flatlab.measure.region import Region
 
-NET = nn.Linear(4, 3)
-F = flatlab.Objective(NET, (torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3))
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    NET = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    F = flatlab.Objective(NET, (torch.randn(20, 4), torch.arange(20) % 3))
 A, B = F.x, F.x.flip(0)
 
 OF_A_FUNCTION = {
@@ -31,11 +33,12 @@ OF_A_FUNCTION = {
 }
 
 OF_A_POINT = {
-    "sharpness": lambda x: flatlab.sharpness(F, x),
-    "adaptive_sharpness": lambda x: flatlab.adaptive_sharpness(F, x),
+    "sharpness": lambda x: flatlab.sharpness(F, x, 0.5),
+    "sharpness in a subspace": lambda x: flatlab.sharpness(F, x, 0.5, subspace=5),
+    "adaptive_sharpness": lambda x: flatlab.adaptive_sharpness(F, x, 0.5, group=10),
     "average_sharpness": lambda x: flatlab.average_sharpness(F, x, samples=3),
     "box": lambda x: flatlab.box(F, x).radius.sum(),
-    "maximise": lambda x: flatlab.maximise(F, Region(x, torch.full_like(x, 0.1))),
+    "maximise": lambda x: flatlab.maximise(F, Region(x, torch.full_like(x, 0.5))),
     "line from": lambda x: flatlab.line(F, x, B, (0, 0.5, 1)),
     "line to": lambda x: flatlab.line(F, B, x, (0, 0.5, 1)),
     "arc": lambda x: flatlab.arc(F, x, B, (0, 0.5, 1)),
@@ -53,14 +56,14 @@ OF_A_POINT = {
 SLIPS = {  # what is written, and what the sentence says
     "x is 0.001, and .* takes a point, .* names, as in sharpness.f, eps=1e-3.": lambda: flatlab.sharpness(F, 1e-3),
     "x is 0.1, and average_sharpness takes a point": lambda: flatlab.average_sharpness(F, 0.1),
-    "x is a Linear, and sharpness takes a point": lambda: flatlab.sharpness(F, NET),
+    "x is a Sequential, and sharpness takes a point": lambda: flatlab.sharpness(F, NET),
     "b is a list, and line takes a point": lambda: flatlab.line(F, A, A.tolist()),
-    r"x is torch.float64 of shape \(15,\)": lambda: flatlab.sharpness(F, A.double()),
-    r"x is torch.int64 of shape \(15,\)": lambda: flatlab.average_sharpness(F, A.long()),
-    r"x is torch.float32 of shape \(1, 15\)": lambda: flatlab.adaptive_sharpness(F, A[None]),
+    r"x is torch.float64 of shape \(67,\)": lambda: flatlab.sharpness(F, A.double()),
+    r"x is torch.int64 of shape \(67,\)": lambda: flatlab.average_sharpness(F, A.long()),
+    r"x is torch.float32 of shape \(1, 67\)": lambda: flatlab.adaptive_sharpness(F, A[None]),
     r"x is torch.float32 of shape \(4,\)": lambda: flatlab.maximise(F, Region(A[:4], A[:4].abs())),
     "takes a Region: flatlab.box.* this is 0.001": lambda: flatlab.maximise(F, 1e-3),
-    "15 numbers, none of them negative": lambda: Region(A, -A.abs()),
+    "67 numbers, none of them negative": lambda: Region(A, -A.abs()),
     "method is 'LBFGS': choose one of lbfgs": lambda: flatlab.sharpness(F, method="LBFGS"),
     "method is 0: choose one of": lambda: flatlab.sharpness(F, method=0),
     "steps is 2.5: choose a whole number": lambda: flatlab.sharpness(F, steps=2.5),
@@ -92,9 +95,9 @@ def test_every_measurement_of_a_function_says_that_it_takes_an_objective(name, t
 
 @pytest.mark.parametrize("name", OF_A_POINT)
 def test_every_measurement_takes_a_point_that_carries_a_gradient_as_the_point_it_is(name):
-    x = nn.Parameter(A + 0.01)
-    assert float(OF_A_POINT[name](x)) == float(OF_A_POINT[name](x.detach()))
-    assert x.grad is None and x.requires_grad
+    for x in (nn.utils.parameters_to_vector(NET.parameters()) + 0.01, nn.Parameter(A + 0.01)):
+        assert float(OF_A_POINT[name](x)) == float(OF_A_POINT[name](x.detach()))
+        assert x.requires_grad and all(p.grad is None for p in NET.parameters())
 
 
 @pytest.mark.parametrize("sentence", SLIPS)

@@ -1,6 +1,7 @@
 """The inner maximum against closed forms; the sharpness's properties: scale, sign, region. Against scipy: test_battery.py."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import flatlab
 from flatlab.measure import maximise
 from flatlab.measure import region as regions
+from flatlab.measure.estimate import interval
 from flatlab.measure.maximise import SEARCHES
 from flatlab.measure.region import Region
 
@@ -345,3 +347,45 @@ def test_refusals_say_what_to_do():
     infinite = Function(lambda z: z.sum() / 0, x)
     with pytest.raises(FloatingPointError, match="sought where the loss is finite"):
         flatlab.sharpness(infinite, x)
+
+
+@pytest.mark.parametrize("method", list(SEARCHES))
+def test_without_a_slope_to_begin_with_nothing_is_said_to_be_flat(method):
+    """sqrt |z| rises from 0 in every direction, and its derivative there is not finite."""
+    x = torch.zeros(4, dtype=torch.float64)
+    f = Function(lambda z: z.abs().sqrt().sum(), x)
+    with pytest.raises(FloatingPointError, match="centre is 0, and its gradient is not finite"):
+        flatlab.sharpness(f, x, method=method)
+
+
+def test_a_loss_below_minus_one_has_no_phi():
+    """phi = 100 (max f - f) / (1 + f) would turn its sign there: a log likelihood can do that."""
+    x = torch.zeros(4, dtype=torch.float64)
+    f = Function(lambda z: z.sum() - 3, x)
+    with pytest.raises(ValueError, match=r"f\(x\) is -3, and phi is relative to 1 \+ f\(x\)"):
+        flatlab.sharpness(f, x)
+    assert (
+        float(
+            flatlab.adaptive_sharpness(
+                flatlab.Objective(
+                    nn.Linear(2, 2), (torch.eye(2), torch.eye(2)), loss=lambda o, t: -3 + (o - t).square().mean()
+                )
+            )
+        )
+        > 0
+    )
+
+
+@pytest.mark.parametrize("missing", ["scipy", "scipy.optimize"])
+def test_without_scipy_its_methods_say_so(monkeypatch, missing):
+    _, x, f = quadratic(5)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scipy"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for method in ("scipy", "scipy-scaled"):
+        with pytest.raises(ImportError, match="needs scipy .*: pip install scipy, or take another method"):
+            flatlab.sharpness(f, x, method=method)
+    assert flatlab.sharpness(f, x).percent > 0
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    with pytest.raises(ImportError, match="an interval needs scipy"):
+        interval([1, 2])

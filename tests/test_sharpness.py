@@ -109,6 +109,51 @@ def test_unit_logits_make_the_scale_of_the_last_layer_irrelevant():
     assert values[5.0, False] > 2 * values[1.0, False]
 
 
+class UnitLogits(nn.Module):
+    """What the source wraps a network in."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs):
+        logits = self.net(inputs)
+        logits = logits - logits.mean(-1, keepdim=True)
+        return logits / logits.norm(dim=-1, keepdim=True).clamp_min(1e-10)
+
+
+@pytest.mark.parametrize("bias", [0, 30])
+def test_unit_logits_are_the_sources(bias):
+    """A bias that all classes share is no part of what the network says."""
+    net, split = classifier()
+    with torch.no_grad():
+        net[2].bias += bias
+    found = flatlab.adaptive_sharpness(flatlab.Objective(net, split), rho=0.01, group=20, normalise_logits=True)
+    wrapped = flatlab.adaptive_sharpness(flatlab.Objective(UnitLogits(net), split), rho=0.01, group=20)
+    assert found.value == pytest.approx(wrapped.value, rel=1e-6) and found.value > 1e-3
+
+
+def test_unit_logits_of_an_image_are_those_of_its_pixels():
+    """cross_entropy has the classes of N x C x H x W outputs in the second dimension."""
+    inputs, targets = torch.randn(6, 2, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(96) % 3
+    net = nn.Conv2d(2, 3, 1)
+    image = flatlab.Objective(net, (inputs, targets.view(6, 4, 4)))
+    linear = nn.Linear(2, 3)
+    with torch.no_grad():
+        linear.weight.copy_(net.weight.flatten(1))
+        linear.bias.copy_(net.bias)
+    pixels = flatlab.Objective(linear, (inputs.movedim(1, -1).reshape(-1, 2), targets))
+    found = [flatlab.adaptive_sharpness(f, rho=0.1, normalise_logits=True).value for f in (image, pixels)]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("net", [nn.Linear(5, 1), nn.Sequential(nn.Linear(5, 1), nn.Flatten(0))])
+def test_a_single_logit_has_no_length(net):
+    f = flatlab.Objective(net, (torch.randn(60, 5), torch.randn(60, *[1] * isinstance(net, nn.Linear))), loss=mse_loss)
+    with pytest.raises(ValueError, match="normalise_logits takes"):
+        flatlab.adaptive_sharpness(f, normalise_logits=True)
+
+
 @pytest.mark.parametrize("norm", ["inf", 2])
 @pytest.mark.parametrize("method", ["lbfgs", "apgd", "vertex"])
 def test_weights_that_are_zero_stay_zero(norm, method):

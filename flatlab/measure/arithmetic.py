@@ -1,10 +1,14 @@
 """The settings of torch that change numbers, set aside while flatlab computes: no result depends on its caller's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Torch 2.9 and later keep how exact products of float32 numbers are by backend and operation. An operation follows its
 # backend, and a backend what is set for all of them ("generic"), unless it was set itself. Once anyone has used these
@@ -37,6 +41,19 @@ def own_arithmetic(device: torch.device, *, tf32: bool = False) -> AbstractConte
     kind = device.type
     tf32 = tf32 and kind == "cuda"
     return nullcontext() if _is_own(kind, tf32) else _set_aside(kind, tf32)
+
+
+def in_own_arithmetic(measurement: Callable[P, R]) -> Callable[P, R]:
+    """The measurement, computed in own arithmetic where its first argument lies: a function, an operator or a point."""
+
+    @wraps(measurement)
+    def guarded(*arguments: P.args, **options: P.kwargs) -> R:
+        first = arguments[0] if arguments else next(iter(options.values()), None)
+        device = getattr(getattr(first, "x", first), "device", None)
+        with own_arithmetic(device if isinstance(device, torch.device) else torch.device("cpu")):
+            return measurement(*arguments, **options)
+
+    return guarded
 
 
 def _is_own(kind: str, tf32: bool) -> bool:

@@ -9,6 +9,7 @@ import reprlib
 from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from flatlab.measure.protocols import Function, Operator
 
@@ -16,11 +17,17 @@ from flatlab.measure.protocols import Function, Operator
 def function(f: Function, measurement: str, *members: str) -> None:
     """Refuse an f that lacks one of the members that this measurement uses: a network, for instance."""
     missing = [name for name in members if not hasattr(f, name)]
-    if isinstance(f, (type, torch.nn.Module)) or missing:
-        lack = "" if isinstance(f, (type, torch.nn.Module)) else f", which has no .{missing[0]}"
+    if isinstance(f, (type, nn.Module)) or missing:
+        lack = "" if isinstance(f, (type, nn.Module)) else f", which has no .{missing[0]}"
         raise ValueError(
             f"{measurement} takes an Objective: flatlab.Objective(net, (inputs, targets)); this is {_kind(f)}{lack}."
         )
+
+
+def has_batch_norm(f: Function) -> bool:
+    """Whether f's network has a BatchNorm layer; a function without a network has none."""
+    model = getattr(f, "model", None)
+    return isinstance(model, nn.Module) and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
 
 
 def instance(thing: object, kind: type, sentence: str) -> None:

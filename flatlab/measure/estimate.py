@@ -26,7 +26,9 @@ class Estimate:
     @staticmethod
     def mean(samples: torch.Tensor | Sequence[float]) -> "Estimate":
         """The mean of independent samples, with stderr = standard deviation / sqrt(count)."""
-        samples = torch.as_tensor(samples, dtype=torch.float64)
+        samples = (
+            samples if torch.is_tensor(samples) else torch.tensor(samples, dtype=torch.float64, device="cpu")
+        ).double()
         return Estimate(samples.mean().item(), (samples.std() / math.sqrt(len(samples))).item(), len(samples))
 
 
@@ -43,11 +45,19 @@ def interval(values: ArrayLike) -> tuple[float, float]:
     mean, half_width : float
         The half width is nan for a single value.
 
+    Raises
+    ------
+    ImportError
+        If scipy is not installed.
+
     Notes
     -----
     The half width is t_{0.975, k-1} s / sqrt(k), with the values' standard deviation s.
     """
-    from scipy.stats import t
+    try:
+        from scipy.stats import t
+    except ImportError as error:
+        raise ImportError(f"an interval needs scipy ({error}): pip install 'flatlab[book]'.") from error
 
     values = np.asarray(values, float)
     if len(values) < 2:

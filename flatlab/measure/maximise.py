@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 
 from flatlab.measure import door
+from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.protocols import Function
 from flatlab.measure.region import Region
 
@@ -39,6 +40,7 @@ class Maximum:
         return self.value
 
 
+@in_own_arithmetic
 def maximise(
     f: Function, region: Region, *, method: SearchMethod = "lbfgs", steps: int = 10, starts: int = 1, seed: int = 0
 ) -> Maximum:
@@ -73,7 +75,9 @@ def maximise(
     ValueError
         For an unknown method, no steps, no starts, or a ball where only a box will do.
     FloatingPointError
-        If f at the centre is not finite.
+        If f or its gradient is not finite at the centre.
+    ImportError
+        If the method is scipy's and scipy is not installed.
 
     Notes
     -----
@@ -89,6 +93,8 @@ def maximise(
         raise ValueError(
             f"method {method!r} knows boxes only, and this region is a ball: choose lbfgs, apgd, vertex or best."
         )
+    if "scipy" in method:
+        _scipy_optimize()
     search = _Search(f, region)
     for start in range(starts):
         search.run(SEARCHES[method], region.random(seed + start) if start else torch.zeros_like(region.radius), steps)
@@ -114,12 +120,9 @@ class _Search:
     def __call__(self, u):
         """h(u) and its gradient. A value that is not finite counts as no rise."""
         value, gradient = self.f.gradient(self.region.point(u))
-        if not abs(value) < math.inf:
-            if not self.history:
-                raise FloatingPointError(
-                    f"the loss at the region's centre is {value}: a maximum is sought where the loss is finite."
-                )
-            value = -math.inf
+        if not self.history:
+            _check_centre(value, gradient)
+        value = value if abs(value) < math.inf else -math.inf
         if value > self.value:
             self.value, self.best = value, u
         self.history.append(self.value)
@@ -131,6 +134,18 @@ class _Search:
         converged = method(self, u, steps)
         if self.value > before:
             self.converged = converged
+
+
+def _check_centre(value: float, gradient: torch.Tensor) -> None:
+    """A search that has no slope to begin with would return the centre, as if nothing near it were higher."""
+    if not abs(value) < math.inf:
+        raise FloatingPointError(
+            f"the loss at the region's centre is {value}: a maximum is sought where the loss is finite."
+        )
+    if not gradient.isfinite().all():
+        raise FloatingPointError(
+            f"the loss at the region's centre is {value:g}, and its gradient is not finite: a search has no way to go from there."
+        )
 
 
 def _vertex(search, u, steps):
@@ -310,20 +325,26 @@ def _scipy_scaled(search, u, steps):
     )
 
 
+def _scipy_optimize():
+    """scipy's module, an extra: the default path does without it."""
+    try:
+        import scipy.optimize
+    except ImportError as error:
+        raise ImportError(f"this method needs scipy ({error}): pip install scipy, or take another method.") from error
+    return scipy.optimize
+
+
 def _lbfgs_b(search, u, first, unit, base, scale, **options):
     """Minimise -(h - base) / scale by scipy's L-BFGS-B in the variables unit * u; `first` is h and its gradient at u."""
-    from scipy.optimize import Bounds, minimize  # an extra: the default path does without scipy
-
+    optimize = _scipy_optimize()
     begin, bound = (unit * u.double()).cpu().numpy(), (unit * torch.ones_like(u, dtype=torch.float64)).cpu().numpy()
 
     def negative(v):
         value, gradient = first if (v == begin).all() else search((torch.from_numpy(v).to(u.device) / unit).to(u.dtype))
         return (base - value) / scale, (-gradient.double() / unit / scale).cpu().numpy()
 
-    return (
-        minimize(negative, begin, jac=True, method="L-BFGS-B", bounds=Bounds(-bound, bound), options=options).status
-        == 0
-    )
+    bounds = optimize.Bounds(-bound, bound)
+    return optimize.minimize(negative, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options).status == 0
 
 
 SEARCHES: dict[SearchMethod, Callable[["_Search", torch.Tensor, int], bool]] = {

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from math import sqrt
 
 import torch
-from torch import nn
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatlab.measure import door
+from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.estimate import Estimate
 from flatlab.measure.protocols import MeanFunction
 
@@ -27,6 +27,7 @@ HELD = 2**24  # most numbers in the per-example gradients held at once
 DRAWN = ("gradient", "subset", "rows")  # what an f needs of which batches are drawn
 
 
+@in_own_arithmetic
 def noise_scale(
     f: MeanFunction, x: torch.Tensor | None = None, *, small: int, big: int, samples: int = 50, seed: int = 0
 ) -> Estimate:
@@ -86,7 +87,7 @@ def noise_scale(
             f"|G|^2 is estimated as {length.value:.2g} +- {1.96 * length.stderr:.2g} and may be zero, "
             "so nothing bounds the noise scale: take a larger big, or more samples.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return scale
 
@@ -102,6 +103,7 @@ def _two_lengths(f: MeanFunction, x: torch.Tensor, drawn: torch.Tensor, small: i
     return torch.stack([torch.stack(lengths).mean(), _square(mean)])
 
 
+@in_own_arithmetic
 def signal_to_noise(
     f: MeanFunction, x: torch.Tensor | None = None, *, batch_sizes: Iterable[int], samples: int = 50, seed: int = 0
 ) -> list[Estimate]:
@@ -152,6 +154,7 @@ def signal_to_noise(
     return measured
 
 
+@in_own_arithmetic
 def hessian_noise_scale(
     f: MeanFunction, x: torch.Tensor | None = None, *, batch_size: int = 32, samples: int = 100, seed: int = 0
 ) -> Estimate:
@@ -209,12 +212,13 @@ def hessian_noise_scale(
             f"G^T H G is {along:.2g}: the loss does not bend up along the gradient, so this noise "
             "scale implies no batch size.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     noise = torch.stack([curvature(f.subset(draw(batch_size)).gradient(x)[1] - full) for _ in range(samples)])
     return _ratio(noise / _share(f, batch_size), along.expand(samples))
 
 
+@in_own_arithmetic
 def gradient_variance(
     f: MeanFunction, x: torch.Tensor | None = None, *, samples: int | None = None, seed: int = 0
 ) -> Estimate:
@@ -287,12 +291,12 @@ def _draws(f: MeanFunction, smallest: int, samples: int, seed: int) -> Callable[
     if smallest == 1:
         _refuse_single_rows(f)
     f.subset([])  # refuses data in batches
-    generator = torch.Generator().manual_seed(door.seed(seed))
-    return lambda count: torch.randperm(f.rows, generator=generator)[:count]
+    generator = torch.Generator("cpu").manual_seed(door.seed(seed))
+    return lambda count: torch.randperm(f.rows, generator=generator, device="cpu")[:count]
 
 
-def _refuse_single_rows(f) -> None:
-    if f.batch_norm != "frozen" and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in f.model.modules()):
+def _refuse_single_rows(f: MeanFunction) -> None:
+    if f.batch_norm != "frozen" and door.has_batch_norm(f):
         raise ValueError(
             f"with batch_norm={f.batch_norm!r} a row's loss depends on other rows, so it has no "
             "gradient of its own: take batches of 2 rows or more, or batch_norm='frozen'."

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import nn
 
 from flatlab.measure import door
+from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.protocols import Function, MeanFunction
 
 ALPHAS = tuple(k / 8 - 1 for k in range(25))  # linspace(-1, 2, 25), the paper's, exactly
@@ -31,7 +33,7 @@ class Path:
     middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
 
     def barrier(self) -> float:
-        """How far the path rises above the chord between its ends; zero or more.
+        """How far the path rises above the chord between its ends: zero or more, or nan where a loss between them is nan.
 
         Raises
         ------
@@ -47,9 +49,8 @@ class Path:
         loss = dict(zip(self.alphas, self.loss))
         if 0 not in loss or 1 not in loss:
             raise ValueError("the barrier lies between alpha = 0 and alpha = 1: have both among the alphas.")
-        return max(
-            value - ((1 - alpha) * loss[0] + alpha * loss[1]) for alpha, value in loss.items() if 0 <= alpha <= 1
-        )
+        rises = [value - ((1 - alpha) * loss[0] + alpha * loss[1]) for alpha, value in loss.items() if 0 <= alpha <= 1]
+        return float(np.max(rises))  # nan where one of them is, which Python's max is not
 
     def __float__(self) -> float:
         return self.barrier()
@@ -75,8 +76,8 @@ class Surface:
         """
         if 0 not in self.alphas or 0 not in self.betas:
             raise ValueError("the rise counts from alpha = beta = 0: have 0 among the alphas and the betas.")
-        loss = torch.tensor(self.loss, dtype=torch.float64)  # its maximum is nan where one of them is
-        return (loss.max() - loss[self.alphas.index(0), self.betas.index(0)]).item()
+        centre = self.loss[self.alphas.index(0)][self.betas.index(0)]
+        return float(np.max(self.loss) - centre)  # nan where one of them is, which Python's max is not
 
     def __float__(self) -> float:
         return self.rise()
@@ -100,13 +101,15 @@ class Triangle:
         return self.ratio
 
 
+@in_own_arithmetic
 def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] = ALPHAS) -> Path:
     """The loss along the straight line through two points.
 
     Parameters
     ----------
     f : Objective
-        Its BatchNorm policy decides how the points between are normalised.
+        Its BatchNorm policy decides how the points between are normalised: ``"batch"`` or ``"recompute"``, where the network has
+        BatchNorm.
     a, b : Tensor
         Points of f, at alpha = 0 and 1 (in the paper the small and the large batch's).
     alphas : iterable of float
@@ -120,7 +123,7 @@ def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] 
     Raises
     ------
     ValueError
-        If the points do not fit, or for no alphas.
+        If the points do not fit, for no alphas, and for running averages, which the points between do not have.
 
     Notes
     -----
@@ -134,13 +137,15 @@ def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] 
     return _path(f, {"a": a, "b": b}, alphas, "line", lambda alpha: (1 - alpha, alpha))
 
 
+@in_own_arithmetic
 def arc(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] = ALPHAS) -> Path:
     """The loss along the curved path of Figure 7 through two points.
 
     Parameters
     ----------
     f : Objective
-        Its BatchNorm policy decides how the points between are normalised.
+        Its BatchNorm policy decides how the points between are normalised: ``"batch"`` or ``"recompute"``, where the network has
+        BatchNorm.
     a, b : Tensor
         Points of f, at alpha = 0 and 1; at alpha = -1 and 2 the path is at -b and -a.
     alphas : iterable of float
@@ -154,7 +159,7 @@ def arc(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] =
     Raises
     ------
     ValueError
-        If the points do not fit, or for no alphas.
+        If the points do not fit, for no alphas, and for running averages, which the points between do not have.
 
     Notes
     -----
@@ -168,6 +173,7 @@ def arc(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] =
     return _path(f, {"a": a, "b": b}, alphas, "arc", lambda alpha: (_cosine(alpha), _cosine(1 - alpha)))
 
 
+@in_own_arithmetic
 def connect(
     f: MeanFunction,
     a: torch.Tensor,
@@ -184,7 +190,7 @@ def connect(
     Parameters
     ----------
     f : Objective
-        Its BatchNorm policy holds for the minibatches too.
+        Its BatchNorm policy, ``"batch"`` or ``"recompute"``, holds for the minibatches too.
     a, b : Tensor
         Points of f, at alpha = 0 and 1.
     steps : int
@@ -206,7 +212,7 @@ def connect(
     Raises
     ------
     ValueError
-        If an argument makes no sense, and for equal points.
+        If an argument makes no sense, for equal points, and for running averages, which the points between do not have.
     FloatingPointError
         If m does not stay finite.
 
@@ -222,7 +228,10 @@ def connect(
     """
     door.function(f, "connect", "gradient", "loss_and_accuracy", "batch_norm")
     a, b = door.points(f, "connect", a=a, b=b)
+    _refuse_frozen(f)
     alphas = door.numbers("alphas", alphas)
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("a or b is not finite: a curve is learned between finite points.")
     if torch.equal(a, b):
         raise ValueError("a and b are the same point: there is nothing to connect.")
     steps, seed = door.count("steps", steps), door.seed(seed)
@@ -231,22 +240,24 @@ def connect(
         batch = door.count("batch", batch, what="or None for all rows")
         if not hasattr(f, "inputs"):
             raise ValueError("rows cannot be picked from a list of batches: pass batch=None, to use all.")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     m = _sum((0.5, 0.5), (a, b))
     adam = torch.optim.Adam([m], lr=lr)
     for step in range(steps):
-        t = torch.rand((), generator=generator, dtype=torch.float64).item()
-        part = f if batch is None else f.subset(torch.randperm(f.rows, generator=generator)[:batch])
+        t = torch.rand((), generator=generator, dtype=torch.float64, device="cpu").item()
+        part = f if batch is None else f.subset(torch.randperm(f.rows, generator=generator, device="cpu")[:batch])
         _, gradient = part.gradient(_sum(_bezier(t), (a, m, b)))
         m.grad = 2 * t * (1 - t) * gradient
         adam.param_groups[0]["lr"] = lr * (1 - step / steps)
-        adam.step()
+        with torch.device("cpu"):  # where Adam counts its steps, whatever the default device is
+            adam.step()
     m.grad = None
     if not m.isfinite().all():
         raise FloatingPointError(f"after {steps} steps the curve is not finite: pass an lr below {lr:g}.")
     return _path(f, {"a": a, "m": m, "b": b}, alphas, "curve", _bezier, middle=m)
 
 
+@in_own_arithmetic
 def plane(
     f: Function,
     x: torch.Tensor,
@@ -280,7 +291,8 @@ def plane(
     Raises
     ------
     ValueError
-        If the vectors do not fit or are not two, or for no alphas or betas.
+        If the vectors do not fit or are not two, for no alphas or betas, and through points for running averages, which belong to
+        one net.
 
     Notes
     -----
@@ -296,6 +308,7 @@ def plane(
         name, two = "directions", tuple(directions)
     elif through is not None and directions is None:
         name, two = "through", tuple(through)
+        _refuse_frozen(f)
     else:
         raise ValueError("a plane is x and two directions, or x and two points to pass through: give either.")
     if len(two) != 2:
@@ -363,6 +376,7 @@ def directions(
     return found
 
 
+@in_own_arithmetic
 def triangle(x0: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> Triangle:
     """The distances between a start and two ends, and the angle at the start.
 
@@ -419,8 +433,18 @@ def _path(
     door.function(f, kind, "loss_and_accuracy", "batch_norm")
     alphas = door.numbers("alphas", alphas)
     vectors = door.points(f, kind, **points)
+    _refuse_frozen(f)
     loss, accuracy = zip(*(f.loss_and_accuracy(_sum(weights(alpha), vectors)) for alpha in alphas))
     return Path(alphas, loss, accuracy, kind, f.batch_norm, middle)
+
+
+def _refuse_frozen(f: Function) -> None:
+    """Running averages belong to one net: the other end of a path would not have its own loss."""
+    if f.batch_norm == "frozen" and door.has_batch_norm(f):
+        raise ValueError(
+            "between two nets there is a net that was never trained and has no running averages of its own, and f holds those of "
+            "one net: take an Objective with batch_norm='recompute' or 'batch'."
+        )
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from flatlab.measure import door
+from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.protocols import Function
 
 HELD = 2**28  # numbers of A that are kept in memory (1 GiB in float32); else drawn at each use
@@ -186,6 +187,7 @@ class Subspace:
         return torch.linalg.solve(gram.double(), self.transpose(x).double()).to(x.dtype)
 
 
+@in_own_arithmetic
 def box(
     f: Function, x: torch.Tensor | None = None, eps: float = 1e-3, *, subspace: int | None = None, seed: int = 0
 ) -> Region:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch import nn
 
 from flatlab.measure import door
+from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.estimate import Estimate
 from flatlab.measure.maximise import Maximum, SearchMethod, maximise
 from flatlab.measure.protocols import Function, MeanFunction
@@ -39,6 +41,7 @@ class Sharpness:
         )
 
 
+@in_own_arithmetic
 def sharpness(
     f: Function,
     x: torch.Tensor | None = None,
@@ -74,7 +77,7 @@ def sharpness(
     ValueError
         If an argument makes no sense: the sentence says which one.
     FloatingPointError
-        If f(x) is not finite.
+        If f(x) or its gradient is not finite.
 
     Notes
     -----
@@ -90,6 +93,8 @@ def sharpness(
     region = box(f, x, eps, subspace=subspace, seed=seed)
     maximum = maximise(f, region, method=method, steps=steps, starts=starts, seed=seed)
     base = maximum.history[0]
+    if not 1 + base > 0:
+        raise ValueError(f"f(x) is {base:g}, and phi is relative to 1 + f(x): it takes a loss above -1.")
     percent = 100 * (maximum.value - base) / (1 + base)
     return Sharpness(percent, base, maximum.value, eps, subspace, f.batch_norm, seed, maximum)
 
@@ -114,13 +119,14 @@ class AdaptiveSharpness:
     def __str__(self) -> str:
         norm = "inf" if self.norm == math.inf else "2"
         error = "" if math.isnan(self.stderr) else f" +- {self.stderr:.2g}"
-        logits = ", logits of unit length" if self.normalise_logits else ""
+        logits = ", centred logits of unit length" if self.normalise_logits else ""
         return (
             f"adaptive sharpness (rho {self.rho:g}, norm {norm}) >= {self.value:.4g}{error}  (mean over {len(self.rises)} "
             f"groups of {self.group} rows{logits}; BatchNorm {self.batch_norm})"
         )
 
 
+@in_own_arithmetic
 def adaptive_sharpness(
     f: MeanFunction,
     x: torch.Tensor | None = None,
@@ -149,7 +155,8 @@ def adaptive_sharpness(
         m, the rows of a group, drawn without replacement; groups are as equal as can be. Without it all rows are one group (the
         source has 128).
     normalise_logits : bool
-        Divide each row's outputs by their length first, so that the scale of the logits does not count.
+        Centre each row's outputs and divide them by their length first, as the source does, so that neither a bias that all classes
+        share nor the scale of the logits counts.
     method, steps
         How the largest loss of each group is searched: see `maximise`.
     seed : int
@@ -165,7 +172,7 @@ def adaptive_sharpness(
     ValueError
         If an argument makes no sense: the sentence says which one.
     FloatingPointError
-        If a group's loss at x is not finite.
+        If a group's loss at x or its gradient is not finite.
 
     Notes
     -----
@@ -189,7 +196,7 @@ def adaptive_sharpness(
     groups = [f]
     if group is not None:
         group = door.count("group", group, 1, f.rows, "the rows there are, or None for all of them")
-        order = torch.randperm(f.rows, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(f.rows, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
         groups = [f.subset(chosen.to(x.device)) for chosen in order.tensor_split(-(-f.rows // group))]
     region = Region(x, rho * x.abs(), norm=p)
     found = [maximise(part, region, method=method, steps=steps) for part in groups]
@@ -208,6 +215,7 @@ def adaptive_sharpness(
     )
 
 
+@in_own_arithmetic
 def average_sharpness(
     f: Function,
     x: torch.Tensor | None = None,
@@ -275,7 +283,20 @@ def _size_of_move(rho: float | None, default: float) -> float:
 
 
 def _with_unit_logits(f: MeanFunction) -> MeanFunction:
-    """f with each row's outputs divided by their length. The network is shared."""
+    """f with each row's outputs centred and divided by their length. The network is shared."""
     normalised = copy.copy(f)
-    normalised.loss = lambda outputs, targets: f.loss(torch.nn.functional.normalize(outputs, dim=-1), targets)
+    normalised.loss = lambda outputs, targets: f.loss(_unit_logits(outputs, targets), targets)
     return normalised
+
+
+def _unit_logits(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The outputs with mean 0 and length 1 over the classes: the last dimension, or the second where cross_entropy has them there."""
+    if not torch.is_tensor(outputs) or outputs.dim() < 2:
+        raise ValueError(
+            "normalise_logits takes a network whose outputs are one tensor, with a row of logits for each target."
+        )
+    classes = 1 if targets.shape == outputs.shape[:1] + outputs.shape[2:] else -1
+    if outputs.shape[classes] < 2:
+        raise ValueError("normalise_logits takes two logits or more: a single one has no length besides its sign.")
+    centred = outputs - outputs.mean(classes, keepdim=True)
+    return nn.functional.normalize(centred, dim=classes, eps=1e-10)
