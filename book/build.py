@@ -14,6 +14,7 @@ Jupyter Book 1 alone does five things that a book of experiments cannot have:
 """
 
 import argparse
+import ast
 import hashlib
 import os
 import platform
@@ -46,16 +47,20 @@ def data_directory(source: Path) -> Path:
 
 
 def fingerprint(source: Path) -> str:
-    """A hash of what outputs depend on besides cells: package, results, pins, data, Python and torch."""
+    """The key of what outputs depend on besides cells: the package's code, results, pins, data, Python and torch."""
+    from flatlab.identity import code_hash, content_key  # here: it loads torch
+
     files = [source / "requirements.txt", ROOT / "book" / "static.py", *data_directory(source).glob("*.npz")]
     for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "results/**/*"):
         files += source.glob(pattern)
-    digest = hashlib.sha256(f"{platform.python_version()} {metadata.version('torch')}".encode())
-    for file in sorted(files):
-        if file.is_file():
-            name = file.relative_to(source) if file.is_relative_to(source) else file.name
-            digest.update(f"\n{name} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
-    return digest.hexdigest()[:16]
+    found = {"python": platform.python_version(), "torch": metadata.version("torch")}
+    for file in filter(Path.is_file, files):
+        name = file.relative_to(source) if file.is_relative_to(source) else file.name
+        code = file.suffix == ".py"
+        found[str(name)] = (
+            code_hash(ast.parse(file.read_bytes())) if code else hashlib.sha256(file.read_bytes()).hexdigest()
+        )
+    return content_key(found)
 
 
 def environment(source: Path) -> dict:

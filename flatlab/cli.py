@@ -128,7 +128,7 @@ def _number(text):
 
 
 # How the value of a recipe's field is read; any other field is a word.
-READ = {int | float: _number, int: int, float: float, float | None: float}
+READ = {int | float: _number, int | float | None: _number, int: int, float: float, float | None: float}
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from flatlab import speech
-from flatlab.files import cache_directory
+from flatlab.files import abandoned, cache_directory, whole
 
 DataName = Literal["mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit"]
 DATA_SETS: tuple[DataName, ...] = get_args(DataName)
@@ -300,21 +300,19 @@ def _kept(name, root):
 
 
 def _make(name, path):
-    """Download and write <name>.npz in a folder beside it, then move it into place: whole or not at all."""
+    """Download into a folder beside <name>.npz, and write the file whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{name}.*"):  # by a killed process; a younger one may be in use
+        for left in path.parent.glob(f".{name}.*/"):  # by a killed process; a younger one may be in use
             if time.time() - left.stat().st_mtime > 86_400:
                 shutil.rmtree(left, ignore_errors=True)
+        for left in abandoned(path.parent):
+            left.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{name}.") as work:
-            work = Path(work)
-            arrays = _download(name, work)
-            _check(name, arrays)
-            with open(work / "whole.npz", "wb") as file:
-                np.savez(file, **dict(zip(_KEYS, arrays)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(work / "whole.npz", path)
+            arrays = _download(name, Path(work))
+        _check(name, arrays)
+        with whole(path) as file:
+            np.savez(file, **dict(zip(_KEYS, arrays)))
     except ImportError:
         raise
     except Exception as error:

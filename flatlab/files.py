@@ -1,9 +1,13 @@
 """Where files lie and how one is written: whole or not at all."""
 
+import contextlib
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
+
+ABANDONED = 3600  # seconds without a byte, after which a temporary file has no writer any more
 
 
 def cache_directory():
@@ -17,25 +21,43 @@ def cache_directory():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flatlab"
 
 
+@contextlib.contextmanager
+def whole(path):
+    """A binary file to write to. It takes the place of `path` when the block ends, and is removed when the block fails."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):  # what went wrong is said by the error that is under way
+            temporary.unlink(missing_ok=True)
+
+
 def write_whole(path, content):
     """Write bytes to a path so that it holds all of them or is left as it was.
 
     Raises OSError with one sentence when it cannot.
     """
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with whole(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise OSError(
             f"{path} could not be written ({error.strerror or error}): free some space or choose another "
             "directory; nothing was changed."
         ) from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
+
+
+def abandoned(directory):
+    """The temporary files in a directory to which nobody has written for an hour: their writers were killed."""
+    found = []
+    for path in Path(directory).glob("*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # its writer has just finished
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                found.append(path)
+    return found

@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from matplotlib.text import Text
-
 from flatlab.plots import results as figures
-from flatlab.plots.results import DRAWINGS, draw, write
+from flatlab.plots import style
+from flatlab.plots.drawings import DRAWINGS
+from flatlab.plots.results import draw, write
 from flatlab.plots.tables import plus_minus, table
 from flatlab.study import paper
 from flatlab.study import recorded as recording
@@ -42,6 +42,11 @@ def synthetic(name, net="mlp", data="mnist1d", seeds=3, points=6):
         columns["threshold"] = [3.0] * seeds
     columns = columns or {"test SB": [1.0, 2.0, 4.0][:seeds], "LB 1e-3": [300.0, 100.0, 200.0][:seeds]}
     return Result(name, "smoke", {net: data}, tuple(range(seeds)), {}, {net: columns}, {})
+
+
+def axes_of(picture):
+    """The axes of all panels, in order."""
+    return [axes for panel in picture.panels for axes in panel.axes]
 
 
 def cells(text):
@@ -162,57 +167,58 @@ def test_every_drawing_belongs_to_an_experiment():
 def test_a_recorded_result_is_drawn_if_it_has_curves_and_else_a_table(path):
     result = Result.read(path)
     curves = any(isinstance(values[0], list) for columns in result.values.values() for values in columns.values())
-    assert curves == (result.experiment in DRAWINGS), "name it in figures.DRAWINGS, or take it out"
+    assert curves == (result.experiment in DRAWINGS), "name it in DRAWINGS, or take it out"
     if curves:
-        figure = draw(result)
-        assert set(figure.data["network"]) == set(result.values)
-        (stamp,) = [text for text in figure.findobj(Text) if text.get_text() == figure.get_supxlabel()]
-        assert stamp.get_window_extent().x1 < figure.bbox.x1, "what the figure says of itself runs out of it"
+        drawn = draw(result)
+        assert {row["network"] for row in drawn.rows} == set(result.values)
+        titles = [panel.legends[0].get_title() for panel in drawn.panels]
+        for panel, title in zip(drawn.panels, titles):
+            assert title.get_window_extent().x1 <= panel.bbox.x1, f"{title.get_text()!r} runs out of the panel"
     else:
         assert len(cells(table(result.experiment, [result]))) > 1
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_is_written_as_one_figure_or_one_table(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        figures, "draw", lambda result: draw(result) if name == "fig5" else Drawn()
-    )  # one is drawn: it takes its time
-    assert write(synthetic(name), f"{tmp_path}/{name}-smoke") == str(tmp_path / f"{name}-smoke") + (
-        ".svg" if name in DRAWINGS else ".md"
-    )
+    if name != "fig5":  # one is drawn: it takes its time
+        monkeypatch.setattr(figures, "draw", lambda result: Drawn())
+    ending = ".svg" if name in DRAWINGS else ".md"
+    assert write(synthetic(name), f"{tmp_path}/{name}-smoke") == str(tmp_path / f"{name}-smoke") + ending
     (file,) = tmp_path.iterdir()
     assert ("<svg" if name in DRAWINGS else f"# {name}, smoke tier\n\n|") in file.read_text()
 
 
 class Drawn:
-    def savefig(self, file, **options):
-        file.write(b"<svg/>")
+    def save(self, path):
+        Path(path).write_text("<svg/>")
 
 
 def test_the_mean_the_interval_and_every_number_are_drawn():
     result = synthetic("fig2")
-    figure = draw(result)
-    for axes, part in zip(figure.axes, ("test", "train")):
+    drawn = draw(result)
+    for axes, part in zip(axes_of(drawn), ("test", "train")):
         for line, fill, label in zip(axes.lines, axes.collections, ("SB", "LB")):
             values = np.array(result.values["mlp"][f"{label}_{part}"])
             assert line.get_ydata() == pytest.approx(values.mean(0))
-            assert line.get_color() == {"SB": figures.SMALL, "LB": figures.LARGE}[label]
+            assert line.get_color() == {"SB": style.SMALL, "LB": style.LARGE}[label]
             half = 4.302653 * values.std(0, ddof=1) / math.sqrt(3)  # t of two degrees of freedom
             points = fill.get_paths()[0].vertices
             assert points[:, 1].max() == pytest.approx((values.mean(0) + half).max()) and points[
                 :, 1
             ].min() == pytest.approx((values.mean(0) - half).min())
-    assert len(figure.data["x"]) == 4 * 6 and set(figure.data["curve"]) == {
+    assert len(drawn.rows) == 4 * 6 and {row["curve"] for row in drawn.rows} == {
         f"{label}_{part}" for label in ("SB", "LB") for part in ("test", "train")
     }
+    (row,) = [row for row in drawn.rows if row["curve"] == "LB_train" and row["x"] == 3]
+    assert row["mean"] == pytest.approx(np.mean(result.values["mlp"]["LB_train"], 0)[2])
 
 
 @pytest.mark.parametrize("name, net", [(name, net) for name in DRAWINGS for net in DRAWINGS[name].paper[:2]])
 def test_the_papers_curve_lies_grey_behind_ours(name, net):
-    drawing, figure = DRAWINGS[name], draw(synthetic(name, net))
-    assert len(figure.axes) == len(drawing.panels)
-    for axes, panel in zip(figure.axes, drawing.panels):
-        grey = [line for line in axes.lines if line.get_color() == figures.PAPER and len(line.get_xdata()) > 2]
+    drawing, drawn = DRAWINGS[name], axes_of(draw(synthetic(name, net)))
+    assert len(drawn) == len(drawing.panels)
+    for axes, panel in zip(drawn, drawing.panels):
+        grey = [line for line in axes.lines if line.get_color() == style.PAPER and len(line.get_xdata()) > 2]
         assert len(grey) == len(panel.curves)
         for line, curve in zip(grey, panel.curves):
             if name in ("fig4", "fig6"):
@@ -223,23 +229,25 @@ def test_the_papers_curve_lies_grey_behind_ours(name, net):
 
 
 def test_the_papers_figure_stands_beside_where_it_is_of_none_of_our_networks():
-    figure = draw(synthetic("fig3"))
-    assert len(figure.axes) == 4 and "grey: the paper's F1 on MNIST" in [
-        axes.get_title(loc="left") for axes in figure.axes
-    ]
-    assert not any(line.get_color() == figures.PAPER for axes in figure.axes[:2] for line in axes.lines)
-    small = draw(synthetic("fig3", "small-C2"))
-    assert len(small.axes) == 2 and small.axes[0].get_title(loc="left").endswith("grey: the paper's C2 on CIFAR-10")
-    assert len(draw(synthetic("throughput")).axes) == 1
+    def titles(drawn):
+        return [panel.legends[0].get_title().get_text() for panel in drawn.panels]
+
+    drawn = draw(synthetic("fig3"))
+    assert titles(drawn) == 2 * ["mlp on MNIST-1D"] + 2 * ["grey: the paper's F1 on MNIST"]
+    assert not any(line.get_color() == style.PAPER for axes in axes_of(drawn)[:2] for line in axes.lines)
+    assert titles(draw(synthetic("fig3", "small-C2"))) == 2 * ["small-C2 on MNIST-1D\ngrey: the paper's C2 on CIFAR-10"]
+    assert len(draw(synthetic("throughput")).panels) == 1
 
 
 def test_in_figure_6_training_goes_to_the_right():
-    for axes in draw(synthetic("fig6")).axes:
+    for axes in axes_of(draw(synthetic("fig6"))):
         assert axes.get_xlim()[0] > axes.get_xlim()[1] and axes.get_xscale() == axes.get_yscale() == "log"
 
 
 def test_the_threshold_is_marked_where_ours_and_the_papers_lie():
-    marks = [line.get_xdata()[0] for line in draw(synthetic("fig4", "C1")).axes[0].lines if len(line.get_xdata()) == 2]
+    marks = [
+        line.get_xdata()[0] for line in axes_of(draw(synthetic("fig4", "C1")))[0].lines if len(line.get_xdata()) == 2
+    ]
     assert marks == [500, pytest.approx(3)]
 
 
@@ -247,7 +255,7 @@ def test_the_threshold_is_marked_where_ours_and_the_papers_lie():
 def test_what_a_seed_never_reached_or_has_no_logarithm_is_no_point_and_no_error(value):
     result = synthetic("lenet-sweep")
     result.values["mlp"]["epochs"][1][2] = value
-    (line,) = draw(result).axes[2].lines
+    (line,) = axes_of(draw(result))[2].lines
     assert np.isnan(line.get_ydata()[2]) and np.isfinite(np.delete(line.get_ydata(), 2)).all()
 
 
@@ -257,7 +265,7 @@ def test_an_interval_far_wider_than_the_seeds_does_not_hide_them():
         [10.0] * 6,
         [1000.0] * 6,
     ]  # the interval of their logarithms: 1e-11 to 1e15
-    low, high = draw(result).axes[0].get_ylim()
+    low, high = axes_of(draw(result))[0].get_ylim()
     assert 0.5 < low < 10 and 1000 < high < 20_000
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import threading
 
 import pytest
 import torch
@@ -98,7 +99,7 @@ def test_a_seed_from_which_nothing_is_drawn_makes_no_difference(tmp_path, counte
 def test_another_source_of_what_measures_makes_it_another(tmp_path, counted, monkeypatch):
     f, phi = flatlab.Objective(net(), (X, Y)), kept_sharpness(flatlab.Store(tmp_path))
     phi(f)
-    monkeypatch.setattr(kept, "MEASURING", "another")
+    monkeypatch.setitem(kept.SHARPNESS.__dict__, "hash", "another")
     phi(f)
     assert len(counted) == 2
 
@@ -108,24 +109,69 @@ class Odd(nn.Linear):
         return super().forward(x).sin()
 
 
-def hooked():
+class Even(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).cos()
+
+
+def hooked(factor):
     model = net()
-    model[0].register_forward_hook(lambda layer, inputs, output: output * 2)
+    model[0].register_forward_hook(lambda layer, inputs, output: output * factor)
     return model
+
+
+def weighted(factor):
+    return lambda outputs, targets: factor * cross_entropy(outputs, targets)
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (
+            lambda: flatlab.Objective(net(), (X, Y), loss=weighted(2)),
+            lambda: flatlab.Objective(net(), (X, Y), loss=weighted(3)),
+        ),
+        (lambda: layer(Odd), lambda: layer(Even)),
+        (lambda: flatlab.Objective(hooked(2), (X, Y)), lambda: flatlab.Objective(hooked(3), (X, Y))),
+    ],
+    ids=["a loss of one's own", "a layer of one's own", "a hook"],
+)
+def test_what_a_user_hands_over_is_known_as_well(tmp_path, counted, one, other):
+    phi = kept_sharpness(flatlab.Store(tmp_path))
+    assert float(phi(one())) == float(phi(one())) != float(phi(other()))
+    assert len(counted) == 2
+
+
+def layer(kind):
+    torch.manual_seed(0)
+    return flatlab.Objective(nn.Sequential(kind(5, 3)), (X, Y))
+
+
+class Locked:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __call__(self, outputs, targets):
+        return cross_entropy(outputs, targets)
 
 
 @pytest.mark.parametrize(
     "objective",
     [
-        lambda: flatlab.Objective(net(), (X, Y), loss=lambda outputs, targets: 2 * cross_entropy(outputs, targets)),
-        lambda: flatlab.Objective(nn.Sequential(Odd(5, 3)), (X, Y)),
-        lambda: flatlab.Objective(hooked(), (X, Y)),
+        lambda: flatlab.Objective(net(), (X, Y), loss=Locked()),
         lambda: flatlab.Objective(net(), [(X, Y)]),
+        lambda: Doubled(net(), (X, Y)),
     ],
-    ids=["a loss of one's own", "a layer of one's own", "a hook", "a loader"],
+    ids=["a loss that holds a lock", "a loader", "an objective of one's own"],
 )
 def test_what_cannot_be_told_is_measured_anew(tmp_path, counted, objective):
     phi = kept_sharpness(flatlab.Store(tmp_path))
     f = objective()
     assert float(phi(f)) == float(phi(f))
     assert len(counted) == 2 and not list(tmp_path.iterdir())
+
+
+class Doubled(flatlab.Objective):
+    def gradient(self, x):
+        value, gradient = super().gradient(x)
+        return value, 2 * gradient

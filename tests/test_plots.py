@@ -1,11 +1,15 @@
-"""The figures: intervals by closed form, colours by the contrast that a reader gets, and every figure drawn and stamped."""
+"""The figures: intervals by closed form, colours by the contrast that a reader gets, and every figure drawn, stamped and told."""
 
 import base64
-import io
+import csv
+import functools
+import html
 import math
 import re
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -16,10 +20,12 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from test_figures import synthetic
 
-from flatlab.plots import flat_and_sharp, headline, puzzle, style
+from flatlab.measure.paths import Path
+from flatlab.plots import between_two_minima, flat_and_sharp, headline, measuring_sharpness, picture, puzzle, style
 from flatlab.plots import results as figures
 
 GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
+WORDS = {"#ffffff": ("#222832", "#000000"), "#121212": ("#ced6dd", "#ffffff")}  # what a page there has its text in
 BATCHES = (32, 128, 400, 2000)
 TRAINING = {batch: [99.0, 99.5, 99.7] for batch in BATCHES}
 
@@ -53,12 +59,30 @@ def losses(grow):
     }
 
 
+def path(top):
+    """A path whose loss rises to `top`, and falls a little before."""
+    alphas = tuple(k / 8 - 1 for k in range(25))
+    loss = tuple(0.2 + top * max(0, alpha - 1) + 0.1 * (alpha - 0.3) ** 2 for alpha in alphas)
+    return Path(alphas, loss, tuple(100 - 10 * value for value in loss), "line", "batch")
+
+
+def both(rise, width=4):
+    """{batch size: a value for each seed and place}, positive and growing."""
+    return {
+        batch: [np.logspace(-1, rise, width) * (1 + 0.1 * seed) * batch / 32 for seed in range(3)]
+        for batch in (32, 2000)
+    }
+
+
+PATHS = [path(2), path(2.5), path(3)]
+PHIS = {eps: {batch: [batch * eps * k for k in (900, 1000, 1200)] for batch in (32, 400, 2000)} for eps in (1e-3, 5e-4)}
+
 FIGURES = {
     "accuracy": lambda: puzzle.accuracy(runs_of(BATCHES), TRAINING),
     "learning_curves": lambda: puzzle.learning_curves(runs_of(BATCHES)),
     "against_updates": lambda: puzzle.against_updates(runs_of(BATCHES)),
     "early_stopping": lambda: puzzle.early_stopping(runs_of(BATCHES)),
-    "displaced": lambda: flat_and_sharp.displaced(hollows, (-2, 1.5), (0.0, 0.3)),
+    "displaced": lambda: flat_and_sharp.displaced(hollows, (-2, 1.5), (0.0, 0.15, 0.4)),
     "increase": lambda: flat_and_sharp.increase(
         [0.1, 0.2], {"flat": [0.1, 0.2], "sharp": [0.3, 0.6]}, {"flat": [0.1, 0.2], "sharp": [0.4, 1.6]}
     ),
@@ -66,24 +90,72 @@ FIGURES = {
     "rescaled": lambda: flat_and_sharp.rescaled(
         lambda a, b: (a * b - 1) ** 2, (1, 2, 4, 32), [2, 4, 17, 1024], [0.1, 0.2, 0.5, 30]
     ),
+    "walls": lambda: measuring_sharpness.walls((0.25, 0.5, 0.75, 1), both(0), both(1), "mnist1d"),
+    "by_epsilon": lambda: measuring_sharpness.by_epsilon((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d"),
+    "sharpness_by_batch": lambda: measuring_sharpness.sharpness_by_batch(
+        {"full space": PHIS, "random subspace": PHIS}, 4000, "mnist1d"
+    ),
+    "by_scale": lambda: measuring_sharpness.by_scale(
+        (1e-4, 1, 1e4), {batch: {"lbfgs": [5, 5, 5], "scipy": [0, 4, 4.9]} for batch in (32, 2000)}, "mnist1d"
+    ),
+    "searches": lambda: measuring_sharpness.searches(
+        {"lbfgs": {32: [[0, 3, 4]] * 3, 2000: [[0, 30]] * 3}, "apgd": {32: [[0, 3.9]] * 3, 2000: [[0, 20, 31]] * 3}},
+        "mnist1d",
+    ),
+    "rescaling": lambda: measuring_sharpness.rescaling(
+        (0.3, 1, 3, 10), {"full space": both(0), "random subspace": both(1)}, "mnist1d"
+    ),
+    "paths": lambda: between_two_minima.paths({"train": PATHS, "test": PATHS}, "fig3", "mnist1d"),
+    "between": lambda: between_two_minima.between({"2000 at 1": PATHS, "32, 2 epochs, at 1": PATHS[::-1]}, "mnist1d"),
+    "barriers": lambda: between_two_minima.barriers(
+        {"32 and 2000, one start": [0.1, 0.2, 0.1], "32 twice, two starts": [2, 2.1, 2.2]}, "mnist1d"
+    ),
+    "policies": lambda: between_two_minima.policies(
+        {name: PATHS for name in ("frozen", "mixed", "recompute")}, "mnist1d"
+    ),
     "behind": lambda: figures.draw(synthetic("fig3", "C1", "cifar10")),
     "beside": lambda: figures.draw(synthetic("fig4")),
     "levels": lambda: figures.draw(synthetic("part-of-the-data")),
+    "longest title": lambda: figures.draw(synthetic("fig2", "small-C2", "1000 rows of cifar10")),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),
 }
 
 
-@pytest.fixture(params=FIGURES)
-def figure(request):
-    return FIGURES[request.param]()
+@functools.cache
+def made(name):
+    return FIGURES[name]()
 
 
-def svg(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue().decode()
+@pytest.fixture(params=FIGURES, scope="module")
+def drawn(request):
+    return made(request.param)
+
+
+@pytest.fixture(scope="module")
+def shown(drawn):
+    """On a page."""
+    return drawn._repr_html_()
+
+
+@pytest.fixture(scope="module")
+def file(drawn):
+    """As a file."""
+    return drawn.svg()
+
+
+@pytest.fixture(scope="module")
+def letters(drawn):
+    """(panel, text, where it is) of every word that is seen."""
+    found = []
+    with matplotlib.rc_context(style.STYLE):
+        for panel in drawn.panels:
+            canvas = FigureCanvasAgg(panel)
+            canvas.draw()
+            words = [text for text in panel.findobj(Text) if text.get_text().strip() and text.get_visible()]
+            found += [(panel, text, text.get_window_extent(canvas.get_renderer())) for text in words]
+    return found
 
 
 def luminance(colour):
@@ -129,17 +201,24 @@ def test_the_interval_covers_the_mean_95_times_in_100():
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
-def test_every_colour_can_be_read_in_light_and_in_dark(ground):
+def test_every_colour_of_a_file_can_be_read_in_light_and_in_dark(ground):
     """3 to 1 is what WCAG asks of graphics and large letters; words get 4.2, near the most that one grey can have on both."""
-    for colour in (
-        style.SMALL,
-        style.LARGE,
-        style.BETWEEN,
-        style.PAPER,
-        *style.colours([2**k for k in range(12)]).values(),
-    ):
+    for colour in (style.SMALL, style.LARGE, style.BETWEEN, style.CONTROL, style.PAPER, *SCALE):
         assert contrast(colour, ground) >= 3, colour
     assert contrast(style.TEXT, ground) >= 4.2
+
+
+SCALE = style.colours([2**k for k in range(12)]).values()
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_every_colour_of_a_page_is_as_good_as_text_must_be(ground):
+    """4.5 to 1, WCAG's AA: CSS mixes in sRGB as here, channel by channel."""
+    for colour in (style.SMALL, style.LARGE, style.BETWEEN, style.CONTROL, style.PAPER, *SCALE):
+        for words in WORDS[ground]:
+            share = picture.SHARE / 100
+            mixed = [share * a + (1 - share) * b for a, b in zip(to_rgb(colour), to_rgb(words))]
+            assert contrast(mixed, ground) >= 4.5, (colour, words)
 
 
 def test_small_and_large_batch_have_their_colours_whatever_lies_between():
@@ -152,80 +231,148 @@ def test_small_and_large_batch_have_their_colours_whatever_lies_between():
 # Figures
 
 
-def test_a_figure_says_tier_data_and_seeds_on_its_face(figure):
-    stamp = figure.get_supxlabel()
-    assert re.fullmatch(r"smoke tier · .+ · (3 seeds, 95 % intervals|nothing random)", stamp)
+def test_a_picture_says_tier_data_and_seeds(drawn, shown):
+    assert re.fullmatch(r"smoke tier · .+ · (1 seed, no interval|3 seeds, 95 % intervals|nothing random)", drawn.stamp)
+    assert html.escape(drawn.stamp) in shown
 
 
 def test_the_stamp_names_the_tier_it_ran_at(monkeypatch):
     monkeypatch.setenv("FLATLAB_TIER", "colab")
-    assert (
-        puzzle.accuracy(runs_of(BATCHES, seeds=1), {batch: [99.0] for batch in BATCHES}).get_supxlabel()
-        == "colab tier · MNIST-1D · 1 seed, no interval"
-    )
+    training = {batch: [99.0] for batch in BATCHES}
+    assert puzzle.accuracy(runs_of(BATCHES, seeds=1), training).stamp == "colab tier · MNIST-1D · 1 seed, no interval"
 
 
-def test_a_figures_words_and_ground_can_be_read_in_light_and_in_dark(figure):
-    drawn = svg(figure)
-    assert figure.get_facecolor()[3] == 0 and all(axes.get_facecolor()[3] == 0 for axes in figure.axes)
-    for text in figure.findobj(Text):
-        if text.get_text() and text.get_visible():
-            for ground in GROUNDS:
-                assert contrast(text.get_color(), ground) >= 3, text.get_text()
-    for colour in set(re.findall(r"(?:stroke|fill): ?(#[0-9a-f]{6})", drawn)):
+def test_on_a_page_words_have_its_colour_and_colours_are_mixed_with_it(shown):
+    """No colour is left as it was drawn, except for a browser that cannot mix, which takes the declaration before."""
+    assert "currentColor" in shown and style.TEXT not in shown
+    alone = re.sub(r"(fill|stroke): (#[0-9a-f]{6}); \1: color-mix\(in srgb, \2 75%, currentColor\)", "", shown)
+    assert not re.findall(r"(?:fill|stroke): ?#[0-9a-f]+", alone)
+
+
+def test_a_files_words_and_ground_can_be_read_in_light_and_in_dark(letters, file):
+    for panel, text, _ in letters:
+        assert panel.get_facecolor()[3] == 0 and all(axes.get_facecolor()[3] == 0 for axes in panel.axes)
+        for ground in GROUNDS:
+            assert contrast(text.get_color(), ground) >= 3, text.get_text()
+    for colour in set(re.findall(r"(?:stroke|fill): ?(#[0-9a-f]{6})", file)):
         for ground in GROUNDS:
             assert contrast(colour, ground) >= 3, colour
 
 
-def test_a_figures_words_stay_inside_it_and_off_one_another(figure):
+def test_a_panel_is_as_wide_as_a_phone_at_most_and_its_letters_no_smaller_than_10(letters):
+    """342 CSS pixels is what the book leaves a figure of 390: a point is a pixel there, so ten points are ten pixels."""
+    for panel, text, _ in letters:
+        assert 72 * panel.get_figwidth() <= 342
+        assert text.get_size() >= 10, text.get_text()
+
+
+def test_a_figures_words_stay_inside_it_and_off_one_another(letters):
     """As drawn, with room for half a letter: what lies over another word or over the edge is not read."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    boxes = {
-        text: text.get_window_extent(canvas.get_renderer())
-        for text in figure.findobj(Text)
-        if text.get_text().strip() and text.get_visible()
-    }
-    for text, box in boxes.items():
-        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1
+    seen = {}
+    for panel, text, box in letters:
+        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= panel.bbox.x1 + 1 and box.y1 <= panel.bbox.y1 + 1
         # A tick beyond the axis's limits has a text as well, which is not drawn.
-        assert inside or text in {
-            t
-            for axes in figure.axes
-            for t in (*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both"))
-        }, text
-    words = [(text, box) for text, box in boxes.items() if isinstance(text, Annotation)]
-    for number, (text, box) in enumerate(words):
-        for other, beside in words[:number]:
-            assert (
-                text.axes is not other.axes or Bbox.intersection(box.shrunk(0.9, 0.9), beside.shrunk(0.9, 0.9)) is None
-            ), (text, other)
+        ticks = {
+            t for axes in panel.axes for axis in (axes.xaxis, axes.yaxis) for t in axis.get_ticklabels(which="both")
+        }
+        assert inside or text in ticks, text
+        if isinstance(text, Annotation):
+            for other, beside in seen.get(text.axes, []):
+                apart = Bbox.intersection(box.shrunk(0.9, 0.9), beside.shrunk(0.9, 0.9)) is None
+                assert apart, (text, other)
+            seen.setdefault(text.axes, []).append((text, box))
 
 
-def test_a_figure_is_the_same_bytes_each_time():
-    assert svg(FIGURES["accuracy"]()) == svg(FIGURES["accuracy"]())
+def test_a_picture_is_the_same_bytes_each_time():
+    one, other = made("walls"), FIGURES["walls"]()
+    assert one.svg() == other.svg() and one._repr_html_() == other._repr_html_()
 
 
-def test_a_figure_carries_its_numbers_and_offers_them(figure):
-    """The file behind the link holds every column and row of figure.data."""
-    lengths = {len(column) for column in figure.data.values()}
-    assert len(lengths) == 1 and lengths != {0}
-    shown = style.data(figure, "name & co").data
-    file = base64.b64decode(re.search(r"base64,([^\"]+)", shown).group(1)).decode().splitlines()
-    assert len(file) == 1 + lengths.pop() and file[0].count(",") >= len(figure.data) - 1
-    assert "name &amp; co.csv" in shown and "<summary>" in shown
+def test_what_a_picture_shows_is_well_formed_and_its_ids_are_its_own(drawn, shown, file):
+    """Two figures of one page must not share an id: the second would be clipped as the first is."""
+    ElementTree.fromstring(file)
+    panels = re.findall(r"<svg.*?</svg>", shown, re.DOTALL)
+    ids = [set(re.findall(r' id="([^"]+)"', panel)) for panel in panels]
+    assert len(panels) == len(drawn.panels) and sum(map(len, ids)) == len(set().union(*ids))
+    for panel, own in zip(panels, ids):
+        ElementTree.fromstring(panel)
+        assert set(re.findall(r'(?:url\(|href=")#([^")]+)', panel)) == own
+
+
+def test_a_picture_is_saved_whole_with_its_stamp(tmp_path):
+    drawn = made("walls")
+    drawn.save(tmp_path / "walls.svg")
+    (file,) = tmp_path.iterdir()
+    assert file.read_text() == drawn.svg()
+    height = {len(figure.findobj(Text)): figure.get_figheight() for figure in drawn.panels}
+    assert float(re.search(r'height="([\d.]+)pt"', drawn.svg())[1]) > 72 * max(height.values()), "no room for the stamp"
+
+
+def test_a_picture_carries_its_numbers_and_offers_them(drawn, shown):
+    """The file behind the link holds every column and row."""
+    link = re.search(r'href="data:text/csv;base64,([^"]+)"', shown).group(1)
+    head, *rows = csv.reader(base64.b64decode(link).decode().splitlines())
+    assert rows and all(list(row) == head for row in drawn.rows)
+    assert rows == [[str(value) for value in row.values()] for row in drawn.rows]
+
+
+def test_a_picture_tells_its_numbers_in_words(drawn, shown):
+    """The alternative text has digits of the data, no word that judges, and stands on the page as one image."""
+    assert f'role="img" aria-label="{html.escape(drawn.alt)}"' in shown
+    assert re.search(r"\d", drawn.alt) and len(drawn.alt) > 60 and "nan" not in drawn.alt
+    assert not re.search(r"sharper|flatter|better|worse|reproduced", drawn.alt)
+
+
+def test_two_pictures_do_not_share_their_words():
+    told = [made(name).alt for name in FIGURES]
+    assert len(set(told)) == len(told)
+
+
+def test_names_are_escaped():
+    with matplotlib.rc_context(style.STYLE):
+        drawn = picture.Picture([style.canvas().figure], [{"a < b": 1.0}], "x & y", '"quoted"', "name & co")
+    shown = drawn._repr_html_()
+    assert (
+        "name &amp; co.csv" in shown and "a &lt; b" in shown and "x &amp; y" in shown and "&quot;quoted&quot;" in shown
+    )
+
+
+@pytest.mark.parametrize(
+    "x, y, words",
+    [
+        ([0, 1, 2], [1, 0.5, 3], "loss from 1 at 0 to 3 at 2, lowest 0.5 at 1"),
+        ([0, 1, 2], [1, 4, 3], "loss from 1 at 0 to 3 at 2, highest 4 at 1"),
+        ([0, 1, 2], [math.nan, 4, 5], "loss from 4 at 1 to 5 at 2"),
+        ([7], [2], "loss 2 at 7"),
+        ([7], [math.nan], "loss nowhere"),
+    ],
+)
+def test_a_curve_in_words(x, y, words):
+    assert picture.course("loss", x, y) == words
+
+
+def test_columns_of_different_lengths_are_no_rows():
+    assert picture.rows_of({"a": [1, 2], "b": [3, 4]}) == [{"a": 1, "b": 3}, {"a": 2, "b": 4}]
+    with pytest.raises(ValueError):
+        picture.rows_of({"a": [1, 2], "b": [3]})
+
+
+def test_drawing_changes_no_setting_of_matplotlib():
+    before = dict(matplotlib.rcParams)
+    FIGURES["accuracy"]()._repr_html_()
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_the_seeds_numbers_are_those_of_the_runs():
     runs = runs_of(BATCHES)
-    shown = puzzle.accuracy(runs, TRAINING).data
-    assert list(shown["batch size"]) == [run.facts["rows"] for run in runs]
-    assert shown["test accuracy"] == [run.history["test_accuracy"][-1] for run in runs]
+    shown = puzzle.accuracy(runs, TRAINING).rows
+    assert [row["batch size"] for row in shown] == [run.facts["rows"] for run in runs]
+    assert [row["test accuracy"] for row in shown] == [run.history["test_accuracy"][-1] for run in runs]
 
 
 def test_an_interval_is_drawn_around_every_mean():
     """Bars of half width h around the mean, for each batch size, test and training."""
-    axes = puzzle.accuracy(runs_of(BATCHES), TRAINING).axes[0]
+    axes = puzzle.accuracy(runs_of(BATCHES), TRAINING).panels[0].axes[0]
     bars = axes.containers
     assert len(bars) == 2 * len(BATCHES)
     mean, half = style.interval(TRAINING[32])

@@ -26,7 +26,7 @@ SWEEP = textwrap.dedent('''
     from flatlab.training.train import Recipe
 
     root, kills = Path(sys.argv[1]), int(sys.argv[2])
-    jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=15), rows=100, keep=(2, 10)) for seed in range(3)]
+    jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=15), subset=100, keep=(2, 10)) for seed in range(3)]
     loaded("digits")
     random.seed(0)
 

@@ -147,8 +147,66 @@ def test_every_choice_is_written_down_for_type_checkers():
     assert typing.get_type_hints(Changes) == typing.get_type_hints(flatlab.Recipe)
 
 
+def test_asam_climbs_further_along_long_weights(net, data):
+    x, y, point = data.train.x, data.train.y, flat(net)
+    scale, g = point.abs() + 0.01, gradient(net, x, y)
+    climb = 0.3 * scale**2 * g / (scale * g).norm()
+    assert (climb / scale).norm() == pytest.approx(0.3)  # the ball of its definition
+    expected = point - LR * gradient(at(net, point + climb), x, y)
+    torch.testing.assert_close(one_step(net, data, "asam", strength=0.3)[0], expected, rtol=0, atol=1e-12)
+
+
+def test_the_gradient_penalty_adds_hessian_times_gradient(net, data):
+    """The finite difference of radius 0.01 has an error of its order, relative to the product."""
+    x, y, point = data.train.x, data.train.y, flat(net)
+    g = gradient(net, x, y)
+    product = torch.autograd.functional.hvp(
+        lambda p: cross_entropy(torch.func.functional_call(net, named(net, p), (x,)), y), point, g
+    )[1]
+    added = (point - one_step(net, data, "gradient_penalty", strength=0.5)[0]) / LR - g
+    assert (added - 0.5 * product).norm() < 0.02 * (0.5 * product).norm()
+
+
+def named(net, point):
+    parts = point.split([p.numel() for p in net.parameters()])
+    return {name: part.view_as(p) for (name, p), part in zip(net.named_parameters(), parts)}
+
+
+def test_lars_gives_each_matrix_a_step_in_proportion_to_its_length(net, data):
+    x, y = data.train.x, data.train.y
+    point = one_step(net, data, "lars", strength=0.02)[0]
+    slopes = torch.autograd.grad(cross_entropy(net(x), y), list(net.parameters()))
+    for moved, old, g in zip(at(net, point).parameters(), net.parameters(), slopes):
+        expected = old - LR * (0.02 * old.norm() * g / g.norm() if old.dim() > 1 else g)
+        torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)
+
+
+def test_lamb_gives_adams_direction_the_length_of_the_matrix(net, data):
+    """Adam's first step is lr times the gradient's signs."""
+    recipe = flatlab.Recipe(batch_size=60, lr=0.01, update="lamb")
+    trainer = Trainer(copy.deepcopy(net), data, recipe)
+    trainer.step(torch.arange(60))
+    slopes = torch.autograd.grad(cross_entropy(net(data.train.x), data.train.y), list(net.parameters()))
+    for moved, old, g in zip(at(net, trainer.point.detach()).parameters(), net.parameters(), slopes):
+        length = old.norm() / g.numel() ** 0.5 if old.dim() > 1 else 1.0
+        torch.testing.assert_close(moved, old - 0.01 * length * g.sign(), rtol=1e-3, atol=1e-6)
+
+
+def test_sampled_noise_has_the_covariance_of_a_small_batchs_gradient(net, data):
+    """The mean squared length of what is added is tr(S) (1/m - 1/N) N/(N - 1) times 1 + m/(N - m), for parts drawn without replacement."""
+    x, y, m = data.train.x, data.train.y, 6
+    whole = gradient(net, x, y)
+    own = torch.stack([gradient(net, x[k : k + 1], y[k : k + 1]) for k in range(60)])
+    variance = (own - whole).square().sum(1).mean().item()
+    plain = one_step(net, data, "plain")[0]
+    added = torch.stack([one_step(net, data, "sampled_noise", seed, strength=m)[0] - plain for seed in range(200)]) / LR
+    expected = variance / m * 60 / 59  # half of the variance of a difference whose parts exclude each other
+    assert added.square().sum(1).mean().item() == pytest.approx(expected, rel=0.15)
+    assert added.mean(0).norm() < 5 * (expected / 200) ** 0.5
+
+
 def test_every_update_with_a_strength_has_a_default():
-    assert set(UPDATES) == set(STRENGTHS) | {"plain"}
+    assert set(UPDATES) == set(STRENGTHS) | {"plain", "lamb"}
 
 
 def run(net, data, **changes):
@@ -160,6 +218,20 @@ def run(net, data, **changes):
 def test_a_growing_batch_makes_fewer_updates_each_epoch(net, data):
     """10, 20, 40 and 60 rows of 60: 6, 3, 2 and 1 updates."""
     assert run(net, data, growth=2.0).history["updates"] == [6, 9, 11, 12]
+
+
+def test_a_batch_grows_no_further_than_it_is_told(net, data):
+    """10, 20, 30 and 30 rows of 60: 6, 3, 2 and 2 updates."""
+    for most in (30, 0.5):
+        assert run(net, data, growth=2.0, grow_to=most).history["updates"] == [6, 9, 11, 13]
+
+
+def test_a_rate_warms_up_in_equal_steps(net, data):
+    recipe = flatlab.Recipe(lr=0.3, warm_up=2)
+    assert [recipe.rate(epoch) for epoch in (1, 2, 3, 4)] == pytest.approx([0.1, 0.2, 0.3, 0.3])
+    points = run(net, data, batch_size=60, epochs=1, warm_up=3, keep=(0, 1)).points
+    expected = points[0] - LR / 4 * gradient(at(net, points[0]), data.train.x, data.train.y)
+    torch.testing.assert_close(points[1], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_decaying_rate_is_the_rate_over_one_plus_decay_times_the_epochs_behind(net, data):
@@ -210,18 +282,32 @@ def test_half_of_the_augmented_images_are_reflected():
     assert 0.4 < right < 0.6
 
 
-def test_only_images_are_augmented(net, data):
-    with pytest.raises(ValueError, match="augmentation is for images"):
-        run(net, data, augmentation=True)
+def test_signals_are_moved_round_by_a_fifth_at_most_and_stretched_by_a_tenth():
+    signals = torch.zeros(500, 40)
+    signals[:, 3] = 1
+    torch.manual_seed(0)
+    moved = augmented(signals)
+    heights, places = moved.max(1)
+    shifts = (places - 3 + 20) % 40 - 20
+    assert (moved.count_nonzero(1) == 1).all() and shifts.abs().max() == 8 and set(shifts.tolist()) == set(range(-8, 9))
+    assert 0.9 <= heights.min() < 0.91 and 1.09 < heights.max() <= 1.1
+
+
+def test_only_images_and_signals_are_augmented():
+    with pytest.raises(ValueError, match="augmentation is for images .* and signals"):
+        augmented(torch.zeros(2, 3, 4))
 
 
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"strength": 0.1}, "plain has none"),
+        ({"strength": 0.1}, "plain and lamb have none"),
         ({"update": "sam", "strength": -1.0}, "must be above 0"),
         ({"growth": 0.5}, "growth is 1 or more"),
         ({"decay": -1.0}, "the others 0 or more"),
+        ({"warm_up": -1}, "the others 0 or more"),
+        ({"grow_to": 5}, "grow_to is for a growth above 1"),
+        ({"update": "lamb", "strength": 1.0}, "plain and lamb have none"),
         ({"update": "magic"}, "choose one of plain, sam"),
     ],
 )

@@ -1,111 +1,195 @@
 """The figures of the chapter Between two minima."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from flatlab.plots.style import BETWEEN, LARGE, PAPER, SMALL, TEXT, band, canvas, intervals, spread, stamp
+from flatlab.measure.paths import Path
+from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.style import (
+    BETWEEN,
+    LARGE,
+    PAPER,
+    SMALL,
+    TEXT,
+    THIRD,
+    WIDE,
+    alike,
+    band,
+    canvas,
+    intervals,
+    spread,
+    stamp,
+    styled,
+)
 from flatlab.study import paper
 
+KINDS = (("loss", "loss, nats"), ("accuracy", "accuracy, %"))
+PARTS = (("train", "training", "-"), ("test", "test", "--"))
 
-def paths(found, figure_name, data, networks=("F1", "C1"), ends=("small", "large"), tier=None):
+
+@styled
+def paths(
+    found: Mapping[str, Sequence[Path]],
+    figure_name: str,
+    data: str,
+    networks: Sequence[str] = ("F1", "C1"),
+    tier: str | None = None,
+) -> Picture:
     """Figures 3 and 7: loss and accuracy along a path, every seed thin and their mean; the paper's networks in grey panels.
 
-    found           {"train" or "test": a `Path` for each seed}
-    figure_name     "fig3" or "fig7", or None without the paper's
+    Parameters
+    ----------
+    found : mapping
+        {"train" or "test": a `Path` for each seed}.
+    figure_name : str
+        "fig3" or "fig7".
+    data : str
+        The data set's name.
+    networks : sequence of str
+        Of the paper.
+    tier : str, optional
+        At which it was recorded.
+
+    Returns
+    -------
+    Picture
+        One row a point of the path.
     """
-    networks = networks if figure_name else ()
-    figure, panels = canvas(2.4 + 2.2 * (1 + len(networks)), 4.4, 2, 1 + len(networks), sharex=True, squeeze=False)
+    width = THIRD if networks else WIDE
     alphas = found["train"][0].alphas
-    figure.data = {"alpha": list(alphas)}
-    for part, style in (("train", "-"), ("test", "--")):
-        for row, kind in enumerate(("loss", "accuracy")):
+    columns, told, ours = {"alpha": list(alphas)}, [], canvas(width, 4.4, 2, sharex=True)
+    for part, words, style in PARTS:
+        for axes, (kind, _) in zip(ours, KINDS):
             table = [getattr(path, kind) for path in found[part]]
-            mean, half = intervals(table)
             for values in table:
-                panels[row][0].plot(alphas, values, style, color=TEXT, linewidth=0.5, alpha=0.6)
-            band(panels[row][0], alphas, table, TEXT, linestyle=style)
-            figure.data[f"{kind}, {part}, mean"], figure.data[f"{kind}, {part}, ±"] = mean.tolist(), half.tolist()
-    for column, network in enumerate(networks, 1):
+                axes.plot(alphas, values, style, color=TEXT, linewidth=0.5, alpha=0.6)
+            mean = band(axes, alphas, table, TEXT, linestyle=style)
+            _, half = intervals(table)
+            columns[f"{kind}, {words}, mean"], columns[f"{kind}, {words}, ±"] = mean.tolist(), half.tolist()
+            told.append(course(f"{words} {kind}", alphas, mean))
+    ours[0].set_title("ours   (dashed: test)")
+    panels = [ours]
+    for network in networks:
+        panels.append(canvas(width, 4.4, 2, sharex=True))
         curve = paper.curve(figure_name, network)
-        for row, kind in enumerate(("loss", "acc")):
-            for part, style in (("train", "-"), ("test", "--")):
-                panels[row][column].plot(curve["alpha"], curve[f"{kind}_{part}"], style, color=PAPER, linewidth=1.2)
-        panels[0][column].set_title(f"the paper: {network}", color=PAPER)
-    for row in panels:
-        for axes in row:
-            axes.axvline(0, color=SMALL, linewidth=1, alpha=0.8)
-            axes.axvline(1, color=LARGE, linewidth=1, alpha=0.8)
-    for row, words in zip(panels, ("loss, nats", "accuracy, %")):
-        row[0].set_ylabel(words)
-    top = panels[0][0]
-    for place, words, colour in zip((0, 1), ends, (SMALL, LARGE)):
-        top.text(
-            place,
-            1.0,
-            f" {words}",
-            color=colour,
-            transform=top.get_xaxis_transform(),
-            va="top",
-            ha="center" if place else "right",
-            fontsize=9,
-            rotation=90,
-        )
-    top.set_title("ours   (dashed: test)")
-    for axes in panels[1]:
-        axes.set(xlabel="$\\alpha$", xticks=[-1, 0, 1, 2])
-    stamp(figure, data, len(found["train"]), tier)
-    return figure
+        for axes, kind in zip(panels[-1], ("loss", "acc")):
+            for part, _, style in PARTS:
+                axes.plot(curve["alpha"], curve[f"{kind}_{part}"], style, color=PAPER, linewidth=1.2)
+        panels[-1][0].set_title(f"the paper: {network}", color=PAPER)
+    for panel in panels:
+        for axes, (_, words) in zip(panel, KINDS):
+            _ends(axes)
+            axes.set_ylabel(words)
+        _alpha(panel[1])
+    alt = f"Along the path, small batch at 0 and large batch at 1: {'; '.join(told)}."
+    alt += f" Beside it, in grey, the paper's {' and '.join(networks)}." if networks else ""
+    figures = [panel[0].figure for panel in panels]
+    return Picture(figures, rows_of(columns), stamp(data, len(found["train"]), tier), alt, f"{figure_name}-{data}")
 
 
-def between(found, data):
+@styled
+def between(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
     """The training loss between alpha = 0 and 1 and a little beyond, logarithmic, one colour a kind of path.
 
-    found   {words: a `Path` for each seed}, at most four
+    Parameters
+    ----------
+    found : mapping
+        {words: a `Path` for each seed}, at most four.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a point of the path.
     """
-    figure, axes = canvas(6.4, 4.0)
-    figure.data = {"alpha": [a for a in next(iter(found.values()))[0].alphas if -0.25 <= a <= 1.25]}
+    axes, told = canvas(height=3.2), []
+    columns = {"alpha": [a for a in next(iter(found.values()))[0].alphas if -0.25 <= a <= 1.25]}
     for place, ((name, group), colour) in enumerate(zip(found.items(), (TEXT, SMALL, LARGE, BETWEEN))):
         inside = [[value for alpha, value in zip(path.alphas, path.loss) if -0.25 <= alpha <= 1.25] for path in group]
-        mean = band(axes, figure.data["alpha"], inside, colour, log=True)
-        axes.text(0.03, 0.97 - 0.08 * place, name, color=colour, va="top", transform=axes.transAxes)
-        figure.data[name] = mean.tolist()
+        mean = band(axes, columns["alpha"], inside, colour, log=True)
+        axes.text(0.03, 0.97 - 0.1 * place, name, color=colour, va="top", transform=axes.transAxes)
+        columns[name] = mean.tolist()
+        told.append(course(name, columns["alpha"], mean))
     for end in (0, 1):
         axes.axvline(end, color=PAPER, linewidth=0.8, linestyle="--")
     axes.set(yscale="log", xlabel="$\\alpha$", ylabel="training loss, nats", xticks=[0, 0.5, 1])
-    stamp(figure, data, len(group))
-    return figure
+    alt = f"Training loss in nats, logarithmic, along lines from 0 to 1 and a little beyond: {'; '.join(told)}."
+    return Picture([axes.figure], rows_of(columns), stamp(data, len(group)), alt, "between")
 
 
-def barriers(found, data):
+@styled
+def barriers(found: Mapping[str, Sequence[float]], data: str) -> Picture:
     """The barrier of each pair of nets as a dot, and the mean with its interval (of the logarithms), a row a kind of pair.
 
-    found   {words: barriers, one a pair}
+    Parameters
+    ----------
+    found : mapping
+        {words: barriers, one a pair}.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a pair.
     """
-    figure, axes = canvas(6.4, 0.55 * len(found) + 1.3)
-    figure.data = {"pair": [], "barrier": []}
+    axes, told = canvas(height=0.55 * len(found) + 1), []
     for place, (name, values) in enumerate(found.items()):
         positive = np.maximum(values, 1e-6)
         (low,), (middle,), (high,) = spread(np.c_[positive], log=True)
         axes.plot(positive, [place] * len(positive), "o", color=TEXT, markersize=3, alpha=0.6, markeredgewidth=0)
         axes.errorbar(middle, place + 0.18, xerr=[[middle - low], [high - middle]], fmt="o", color=TEXT, capsize=3)
-        for value in values:
-            figure.data["pair"].append(name)
-            figure.data["barrier"].append(float(value))
+        told.append(f"{name}: {middle:.2g} ({low:.2g} to {high:.2g})")
     axes.set(xscale="log", xlabel="barrier, nats", ylim=(len(found) - 0.4, -0.6))
-    axes.set_yticks(range(len(found)), labels=list(found))
-    stamp(figure, data, len(values))
-    return figure
+    axes.set_yticks(range(len(found)), labels=[name.replace(", ", ",\n") for name in found])
+    rows = [{"pair": name, "barrier": float(value)} for name, values in found.items() for value in values]
+    alt = f"Barriers in nats on a logarithmic axis, geometric mean and 95 percent interval. {'; '.join(told)}."
+    return Picture([axes.figure], rows, stamp(data, len(values)), alt, "barriers")
 
 
-def policies(found, data):
-    """The training loss along one line under several choices of BatchNorm statistics: {words: a `Path` for each seed}."""
-    figure, panels = canvas(6.8, 3.4, 1, len(found), sharey=True)
-    figure.data = {"alpha": list(next(iter(found.values()))[0].alphas)}
-    for axes, (name, group) in zip(panels, found.items()):
-        mean = band(axes, figure.data["alpha"], [path.loss for path in group], TEXT, log=True)
-        axes.axvline(0, color=SMALL, linewidth=1)
-        axes.axvline(1, color=LARGE, linewidth=1)
-        axes.set(yscale="log", title=name, xlabel="$\\alpha$", xticks=[-1, 0, 1, 2])
-        figure.data[name] = mean.tolist()
-    panels[0].set_ylabel("training loss, nats")
-    stamp(figure, data, len(group))
-    return figure
+@styled
+def policies(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
+    """The training loss along one line under several choices of BatchNorm statistics.
+
+    Parameters
+    ----------
+    found : mapping
+        {words: a `Path` for each seed}.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a point of the line.
+    """
+    columns, told, panels = {"alpha": list(next(iter(found.values()))[0].alphas)}, [], []
+    for name, group in found.items():
+        axes = canvas(THIRD)
+        mean = band(axes, columns["alpha"], [path.loss for path in group], TEXT, log=True)
+        _ends(axes)
+        axes.set(yscale="log", title=name, ylabel="training loss, nats")
+        _alpha(axes)
+        columns[name] = mean.tolist()
+        told.append(course(name, columns["alpha"], mean))
+        panels.append(axes)
+    alike(panels)
+    alt = f"Training loss in nats, logarithmic, along one line from small batch at 0 to large batch at 1: {'; '.join(told)}."
+    figures = [axes.figure for axes in panels]
+    return Picture(figures, rows_of(columns), stamp(data, len(group)), alt, "policies")
+
+
+def _ends(axes):
+    """Mark where the small and the large batch are."""
+    axes.axvline(0, color=SMALL, linewidth=1, alpha=0.8)
+    axes.axvline(1, color=LARGE, linewidth=1, alpha=0.8)
+
+
+def _alpha(axes):
+    """Name the x axis, and the ends where they are."""
+    axes.set_xlabel("$\\alpha$")
+    ticks = axes.set_xticks([-1, 0, 1, 2], labels=["-1", "0\nsmall", "1\nlarge", "2"])
+    for tick, colour in zip(ticks[1:3], (SMALL, LARGE)):
+        tick.label1.set_color(colour)

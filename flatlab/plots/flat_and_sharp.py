@@ -1,89 +1,163 @@
 """The figures of the chapter Flat and sharp."""
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 
-from flatlab.plots.style import LARGE, SMALL, TEXT, band, canvas, colours, label, spread, stamp
+from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.style import (
+    HALF,
+    LARGE,
+    SMALL,
+    TEXT,
+    THIRD,
+    WIDE,
+    alike,
+    band,
+    canvas,
+    colours,
+    label,
+    spread,
+    stamp,
+    styled,
+)
 
 
-def displaced(f, minima, displacements):
+@styled
+def displaced(f: Callable, minima: Sequence[float], displacements: Sequence[float]) -> Picture:
     """Figure 1: a training function with a flat and a sharp minimum, and the same function moved, a panel for each displacement.
 
-    f       a function of an array; minima: x of the flat and of the sharp one
+    Parameters
+    ----------
+    f : function of an array
+        The training function.
+    minima : (float, float)
+        x of the flat and of the sharp minimum.
+    displacements : sequence of float
+        By which the test function is moved.
+
+    Returns
+    -------
+    Picture
+        One row a displacement and minimum.
     """
-    x = np.linspace(-4.5, 3.5, 500)
-    figure, panels = canvas(2.2 * len(displacements), 3.0, 1, len(displacements), sharey=True, squeeze=False)
-    figure.data = {"displacement": [], "minimum": [], "training": [], "test": []}
-    for axes, d in zip(panels[0], displacements):
+    x, panels, rows, told = np.linspace(-4.5, 3.5, 500), [], [], []
+    for d in displacements:
+        axes = canvas(THIRD if len(displacements) > 1 else WIDE)
         axes.plot(x, f(x), color=TEXT)
         axes.plot(x, f(x - d), color=TEXT, linestyle="--", linewidth=1.2)
         for name, place, colour in zip(("flat", "sharp"), minima, (SMALL, LARGE)):
             base, high = float(f(place)), float(f(place - d))
             axes.plot([place, place], [base, high], color=colour, linewidth=3)
             axes.plot(place, base, "o", color=colour)
-            label(axes, place, base, f"{name}\n+{high - base:.2f}", colour, xytext=(0, -16), ha="center")
-            for column, value in zip(figure.data.values(), (float(d), name, base, high)):
-                column.append(value)
+            label(axes, place, base, f"{name}\n+{high - base:.2f}", colour, xytext=(0, -18), ha="center")
+            told.append(f"{high - base:.2f} at the {name} minimum when moved by {d:g}")
+            rows.append({"displacement": float(d), "minimum": name, "training": base, "test": high})
         axes.set(title=f"moved by {d:g}", xticks=[], yticks=[], xlabel="x", ylim=(-0.5, None))
-    panels[0][0].set_ylabel("f   (dashed: on test data)")
-    stamp(figure, "a function made up for this page", 0)
-    return figure
+        axes.set_ylabel("f   (dashed: on test data)")
+        panels.append(axes)
+    alike(panels)
+    alt = f"A curve with a broad and a narrow hollow, and a dashed copy of it that is moved. The move costs {', '.join(told)}."
+    figures = [axes.figure for axes in panels]
+    return Picture(figures, rows, stamp("a function made up for this page", 0), alt, "displaced")
 
 
-def increase(displacements, exact, estimate):
+@styled
+def increase(
+    displacements: Sequence[float], exact: Mapping[str, Sequence[float]], estimate: Mapping[str, Sequence[float]]
+) -> Picture:
     """What a displacement costs at each minimum, and what half the curvature times its square says it costs.
 
-    exact, estimate     {"flat": increases, "sharp": increases}, one value a displacement
+    Parameters
+    ----------
+    displacements : sequence of float
+        By which the test function is moved.
+    exact, estimate : mapping
+        {"flat": increases, "sharp": increases}, one value a displacement.
+
+    Returns
+    -------
+    Picture
+        One row a displacement.
     """
-    figure, axes = canvas(6.2, 3.2)
-    figure.data = {"displacement": [float(d) for d in displacements]}
+    axes, columns, told = canvas(), {"displacement": list(map(float, displacements))}, []
     for name, colour in (("flat", SMALL), ("sharp", LARGE)):
         axes.plot(displacements, exact[name], color=colour)
         axes.plot(displacements, estimate[name], color=colour, linestyle=":")
         label(axes, displacements[-1], exact[name][-1], name, colour)
-        figure.data |= {
-            f"{name}, exact": list(map(float, exact[name])),
-            f"{name}, estimate": list(map(float, estimate[name])),
-        }
+        for words, values in (("exact", exact[name]), ("estimate", estimate[name])):
+            columns[f"{name}, {words}"] = list(map(float, values))
+            told.append(course(f"{name}, {words},", displacements, values))
     axes.set(xlabel="displacement", ylabel="test increase", ylim=(0, 1.25))
-    axes.set_title("solid: exact, dotted: half the curvature times the square")
-    stamp(figure, "the same function", 0)
-    return figure
+    axes.set_title("solid: exact, dotted: half the curvature times $d^2$")
+    alt = f"What a displacement costs at each minimum: {'; '.join(told)}."
+    return Picture([axes.figure], rows_of(columns), stamp("the same function", 0), alt, "increase")
 
 
-def boxes(sides, rounded, worst, tolerance, data):
+@styled
+def boxes(
+    sides: Sequence[float],
+    rounded: Mapping[int, Sequence[Sequence[float]]],
+    worst: Mapping[int, Sequence[Sequence[float]]],
+    tolerance: float,
+    data: str,
+) -> Picture:
     """The training loss when every weight is rounded to a grid, and the worst loss that this could have given.
 
-    sides       the grid's pitch, which is the side of the box
-    rounded     {batch size: losses, seeds x sides}; worst: the same for the worst point of the box
+    Parameters
+    ----------
+    sides : sequence of float
+        The grid's pitch, which is the side of the box.
+    rounded, worst : mapping
+        {batch size: losses, seeds x sides}: of the rounded point, and of the worst point of the box.
+    tolerance : float
+        The largest loss that is acceptable.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a side.
     """
-    colour = colours(rounded)
-    figure, axes = canvas(6.2, 4.0)
-    figure.data = {"side of the box": [float(side) for side in sides]}
+    colour, axes, columns, told = colours(rounded), canvas(height=3.2), {"side of the box": list(map(float, sides))}, []
     for batch in rounded:
         for name, table, style in (("rounded", rounded, "-"), ("worst", worst, "--")):
             mean = band(axes, sides, table[batch], colour[batch], log=True, linestyle=style)
-            figure.data[f"batch {batch}, {name}"] = mean.tolist()
-            figure.data[f"batch {batch}, {name}, times or over"] = (spread(table[batch], log=True)[2] / mean).tolist()
+            columns[f"batch {batch}, {name}"] = mean.tolist()
+            columns[f"batch {batch}, {name}, times or over"] = (spread(table[batch], log=True)[2] / mean).tolist()
+            told.append(course(f"batch {batch}, {name}", sides, mean))
         shift = 7 if batch == max(rounded) else -7
         label(
-            axes,
-            sides[-1],
-            figure.data[f"batch {batch}, rounded"][-1],
-            f"batch {batch}",
-            colour[batch],
-            xytext=(6, shift),
+            axes, sides[-1], columns[f"batch {batch}, rounded"][-1], f"batch {batch}", colour[batch], xytext=(6, shift)
         )
     axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
     label(axes, sides[0], tolerance, "acceptable below this line", TEXT, xytext=(0, -9))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
-    axes.set_title("solid: rounded, dashed: the worst point of the box")
-    stamp(figure, data, len(rounded[batch]))
-    return figure
+    axes.set_title("solid: rounded, dashed: worst of the box")
+    alt = f"Training loss in nats against the side of the box, both logarithmic: {'; '.join(told)}. Acceptable: {tolerance:g}."
+    return Picture([axes.figure], rows_of(columns), stamp(data, len(rounded[batch])), alt, "boxes")
 
 
-def rescaled(f, alphas, curvature, sharpness):
-    """Left, the loss f(w1, w2) of y = w2 relu(w1 x) and minima that are one function; right, how sharp each of them looks."""
-    figure, (valley, axes) = canvas(6.6, 3.4, 1, 2)
+@styled
+def rescaled(f: Callable, alphas: Sequence[float], curvature: Sequence[float], sharpness: Sequence[float]) -> Picture:
+    """Left, a loss of two weights and minima that are one function; right, how sharp each of them looks.
+
+    Parameters
+    ----------
+    f : function of two arrays
+        The loss f(w1, w2) of y = w2 relu(w1 x).
+    alphas : sequence of float
+        The minima are (alpha, 1 / alpha).
+    curvature, sharpness : sequence of float
+        The largest eigenvalue and phi at each.
+
+    Returns
+    -------
+    Picture
+        One row a minimum.
+    """
+    valley, axes = canvas(HALF), canvas(HALF)
     w = np.linspace(0.02, 4.2, 120)
     valley.contour(w, w, f(*np.meshgrid(w, w)), levels=[0.02, 0.2, 1, 4, 10], colors=TEXT, linewidths=0.8)
     scale = colours(alphas)
@@ -98,6 +172,7 @@ def rescaled(f, alphas, curvature, sharpness):
     label(axes, alphas[-1], curvature[-1], "curvature", TEXT, xytext=(-10, 2), ha="right")
     label(axes, alphas[-1], sharpness[-1], "$\\phi$, %", TEXT, xytext=(-10, 2), ha="right")
     axes.set(xscale="log", yscale="log", xlabel="rescaled by", title="one function, any sharpness")
-    figure.data = {"alpha": list(alphas), "largest curvature": list(curvature), "phi, %": list(sharpness)}
-    stamp(figure, "a net of two weights", 0)
-    return figure
+    told = [course("largest curvature", alphas, curvature), course("sharpness in percent", alphas, sharpness)]
+    alt = f"Left, the valley of a loss of two weights with minima along its floor. Right, against the rescaling: {'; '.join(told)}."
+    rows = rows_of({"alpha": alphas, "largest curvature": curvature, "phi, %": sharpness})
+    return Picture([valley.figure, axes.figure], rows, stamp("a net of two weights", 0), alt, "rescaled")

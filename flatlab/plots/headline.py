@@ -1,44 +1,62 @@
 """The picture in the README."""
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from flatlab.measure.estimate import interval
-from flatlab.plots.style import by_batch, canvas, colours, label, spread, stamp
+from flatlab.plots.picture import Picture
+from flatlab.plots.style import batch_axis, by_batch, canvas, colours, dot, label, means, stamp, styled
+from flatlab.training.train import Run
 
 
-def headline(runs, sharpness):
-    """Test accuracy falls and sharpness rises with the batch size.
+@styled
+def headline(runs: Sequence[Run], sharpness: Mapping[int, Sequence[float]]) -> Picture:
+    """Test accuracy and sharpness against the batch size.
 
-    sharpness   {batch size: values of phi(1e-3), one a seed}
+    Parameters
+    ----------
+    runs : sequence of Run
+        Several seeds for each batch size, on one data set.
+    sharpness : mapping
+        {batch size: values of phi(1e-3), one a seed}.
+
+    Returns
+    -------
+    Picture
+        One row a run.
     """
     groups = by_batch(runs)
-    colour = colours(groups)
-    figure, (upper, lower) = canvas(6.2, 4.6, 2, 1, sharex=True)
-    figure.data = {"batch size": [], "seed": [], "test accuracy": [], "phi(1e-3)": []}
+    colour, (upper, lower), rows, tested = colours(groups), canvas(height=4.4, down=2, sharex=True), [], {}
     for batch, group in groups.items():
-        tested = [run.history["test_accuracy"][-1] for run in group]
-        mean, half = interval(tested)
-        upper.errorbar(batch, mean, half, fmt="o", color=colour[batch], capsize=3)
+        tested[batch] = [run.history["test_accuracy"][-1] for run in group]
+        mean = dot(upper, batch, tested[batch], colour[batch])
         label(upper, batch, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
-        (low,), (middle,), (high,) = spread(np.c_[sharpness[batch]], log=True)
-        lower.errorbar(batch, middle, [[middle - low], [high - middle]], fmt="o", color=colour[batch], capsize=3)
+        middle = dot(lower, batch, sharpness[batch], colour[batch], log=True)
         label(lower, batch, middle, f"{middle:.0f}", colour[batch], xytext=(8, 0))
-        for run, accurate, phi in zip(group, tested, sharpness[batch]):
-            for column, value in zip(figure.data.values(), (batch, run.seed, accurate, phi)):
-                column.append(value)
+        for run, accuracy, phi in zip(group, tested[batch], sharpness[batch]):
+            rows.append({"batch size": batch, "seed": run.seed, "test accuracy": accuracy, "phi(1e-3)": phi})
+    batch_axis(lower, groups)
     upper.set(ylabel="test accuracy, %")
-    lower.set(xscale="log", yscale="log", xlabel="batch size", ylabel="sharpness $\\phi(10^{-3})$, %")
-    lower.set_xticks(list(groups), labels=[str(batch) for batch in groups])
-    lower.minorticks_off()
-    lower.margins(x=0.12)
-    stamp(figure, runs[0].facts["data"], len(group))
-    return figure
+    lower.set(yscale="log", ylabel="sharpness $\\phi(10^{-3})$, %")
+    alt = f"Against batch size, in percent. Test accuracy: {means(tested)}. Sharpness: {means(sharpness)}."
+    return Picture([upper.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "headline")
 
 
-def write_headline(path, seeds=5):
+def write_headline(path: str | Path, seeds: int = 5) -> Picture:
     """Train and measure what the README's picture shows, smoke tier, and write it as an SVG.
 
     `python -c "from flatlab.plots.headline import write_headline; write_headline('book/_static/headline.svg')"`
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        Of the SVG.
+    seeds : int
+        For each batch size.
+
+    Returns
+    -------
+    Picture
+        What was written.
     """
     import flatlab
 
@@ -50,6 +68,6 @@ def write_headline(path, seeds=5):
         for seed in range(seeds)
     ]
     phis = {batch: [float(flatlab.sharpness(f, run.x)) for run in group] for batch, group in by_batch(runs).items()}
-    figure = headline(runs, phis)
-    figure.savefig(path, format="svg", metadata={"Date": None})
-    return figure
+    picture = headline(runs, phis)
+    picture.save(path)
+    return picture

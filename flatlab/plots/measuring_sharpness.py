@@ -1,203 +1,252 @@
 """The figures of the chapter Measuring sharpness."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from flatlab.plots.style import PAPER, band, canvas, colours, label, spread, stamp
+from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.style import HALF, PAPER, SMALLER, TEXT, alike, band, canvas, colours, dot, label, stamp, styled
 from flatlab.study import paper
 
+Table = Sequence[Sequence[float]]  # one row a seed
 
-def walls(way, one, every, data):
+
+@styled
+def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Table], data: str) -> Picture:
     """The rise of the loss on the way from x to the wall of the box: one coordinate moved (left), all of them (right).
 
-    way     the share of the way, above 0; one, every: {batch size: rises in percent, seeds x way}
+    Parameters
+    ----------
+    way : sequence of float
+        The share of the way, above 0.
+    one, every : mapping
+        {batch size: rises in percent, seeds x way}.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a share of the way.
     """
-    colour = colours(one)
-    figure, panels = canvas(6.6, 3.4, 1, 2, sharey=True)
-    figure.data = {"share of the way": list(way)}
-    for axes, title, rises in zip(panels, ("one coordinate, the worst", "all coordinates at once"), (one, every)):
+    colour, columns, told, panels = colours(one), {"share of the way": list(way)}, [], []
+    for title, rises in (("one coordinate, the worst", one), ("all coordinates at once", every)):
+        axes = canvas(HALF)
         for batch, table in rises.items():
             mean = band(axes, way, table, colour[batch], log=True)
-            if axes is panels[1]:
-                label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch])
-            figure.data[f"{title}, batch {batch}"] = mean.tolist()
-        axes.set(yscale="log", title=title, xlabel="share of the way to the wall")
-    panels[0].set_ylabel("rise, %")
-    stamp(figure, data, len(table))
-    return figure
+            label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch])
+            columns[f"{title}, batch {batch}"] = mean.tolist()
+            told.append(course(f"{title}, batch {batch},", way, mean))
+        axes.set(yscale="log", title=title, xlabel="share of the way to the wall", ylabel="rise, %")
+        panels.append(axes)
+    alike(panels)
+    alt = f"The rise of the loss in percent, logarithmic, on the way to the wall of the box: {'; '.join(told)}."
+    return Picture([axes.figure for axes in panels], rows_of(columns), stamp(data, len(table)), alt, "walls")
 
 
-def by_epsilon(epsilons, phis, first, data):
+@styled
+def by_epsilon(epsilons: Sequence[float], phis: Mapping[int, Table], first: Mapping[int, Table], data: str) -> Picture:
     """Sharpness against the size of the box, and what the gradient alone predicts (dotted).
 
-    phis, first     {batch size: percent, seeds x epsilons}
+    Parameters
+    ----------
+    epsilons : sequence of float
+        Sizes of the box.
+    phis, first : mapping
+        {batch size: percent, seeds x epsilons}.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a size of the box.
     """
-    colour = colours(phis)
-    figure, axes = canvas(6.2, 3.8)
-    figure.data = {"eps": list(epsilons)}
+    colour, axes, columns, told = colours(phis), canvas(height=3.2), {"eps": list(epsilons)}, []
     for batch, table in phis.items():
         mean = band(axes, epsilons, table, colour[batch], log=True)
         linear = band(axes, epsilons, first[batch], colour[batch], linestyle=":", log=True)
         label(axes, epsilons[-1], mean[-1], f"batch {batch}", colour[batch])
-        figure.data |= {f"batch {batch}": mean.tolist(), f"batch {batch}, first order": linear.tolist()}
-    for eps in (1e-3, 5e-4):
+        columns |= {f"batch {batch}": mean.tolist(), f"batch {batch}, first order": linear.tolist()}
+        told += [course(f"batch {batch}", epsilons, mean), course(f"batch {batch}, first order,", epsilons, linear)]
+    for eps in paper.EPSILONS:
         axes.axvline(eps, color=PAPER, linewidth=0.8, linestyle="--")
-    axes.text(1e-3, 0.02, " the paper's two eps", transform=axes.get_xaxis_transform(), color=PAPER, fontsize=9)
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="$\\varepsilon$",
-        ylabel="$\\phi$, %",
-        title="solid: found by search, dotted: first order",
-    )
-    stamp(figure, data, len(table))
-    return figure
+    words = {"transform": axes.get_xaxis_transform(), "color": PAPER, "size": SMALLER}
+    axes.text(max(paper.EPSILONS), 0.02, " the paper's two $\\varepsilon$", **words)
+    axes.set(xscale="log", yscale="log", xlabel="$\\varepsilon$", ylabel="$\\phi$, %")
+    axes.set_title("solid: found by search, dotted: first order")
+    alt = f"Sharpness in percent against the size of the box, both logarithmic: {'; '.join(told)}."
+    return Picture([axes.figure], rows_of(columns), stamp(data, len(table)), alt, "by-epsilon")
 
 
-def sharpness_by_batch(phis, rows, data):
+@styled
+def sharpness_by_batch(
+    phis: Mapping[str, Mapping[float, Mapping[int, Sequence[float]]]], rows: int, data: str
+) -> Picture:
     """Tables 3 and 4: sharpness against the batch as a share of the training set; the paper's F1 on MNIST in grey.
 
-    phis    {"full space" or "random subspace": {eps: {batch size: percent, one a seed}}}; rows: of the training set
+    Parameters
+    ----------
+    phis : mapping
+        {"full space" or "random subspace": {eps: {batch size: percent, one a seed}}}.
+    rows : int
+        Of the training set.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a net, that is a space, eps, batch size and seed.
     """
-    figure, panels = canvas(6.8, 4.0, 1, 2, sharey=True)
-    figure.data = {"space": [], "eps": [], "batch size": [], "phi, %": []}
     shares = [100 * paper.SMALL_BATCH / paper.DATA_SETS["MNIST"].train, 100 * paper.LARGE_FRACTION]
-    for axes, (space, table), printed in zip(panels, phis.items(), (paper.TABLE3["F1"], paper.TABLE4["F1"])):
-        for eps, name, filled in zip(paper.EPSILONS, ("1e-3", "5e-4"), (True, False)):
+    numbers, told, panels = [], [], []
+    for (space, table), printed in zip(phis.items(), (paper.TABLE3["F1"], paper.TABLE4["F1"])):
+        axes = canvas(HALF, 3.6)
+        for eps, name, hollow in zip(paper.EPSILONS, ("1e-3", "5e-4"), (False, True)):
             theirs = [printed[f"SB {name}"], printed[f"LB {name}"]]
             axes.errorbar(
                 shares,
-                [v.mean for v in theirs],
-                [v.std for v in theirs],
+                [value.mean for value in theirs],
+                [value.std for value in theirs],
                 color=PAPER,
                 linewidth=1,
                 capsize=2,
                 marker="o",
                 markersize=4,
-                markerfacecolor=PAPER if filled else "none",
-                linestyle="-" if filled else "--",
+                markerfacecolor="none" if hollow else PAPER,
+                linestyle="--" if hollow else "-",
             )
             colour = colours(table[eps])
             for batch, values in table[eps].items():
-                (low,), (middle,), (high,) = spread(np.c_[values], log=True)
-                axes.errorbar(
-                    100 * batch / rows,
-                    middle,
-                    [[middle - low], [high - middle]],
-                    fmt="o",
-                    color=colour[batch],
-                    markerfacecolor=colour[batch] if filled else "none",
-                    capsize=3,
-                )
-                if filled:
-                    label(axes, 100 * batch / rows, middle, str(batch), colour[batch], xytext=(7, 0), fontsize=9)
-                for column, value in zip(
-                    figure.data.values(), (space, eps, batch, np.asarray(values).round(5).tolist())
-                ):
-                    column.append(value)
-        axes.set(xscale="log", yscale="log", xlabel="batch, % of the training set", title=space)
+                mean = dot(axes, 100 * batch / rows, values, colour[batch], log=True, hollow=hollow)
+                if not hollow:
+                    label(axes, 100 * batch / rows, mean, str(batch), colour[batch], xytext=(7, 0), size=SMALLER)
+                told.append(f"{mean:.3g} at batch {batch} and eps {name} in the {space}")
+                numbers += [
+                    {"space": space, "eps": eps, "batch size": batch, "seed": seed, "phi, %": float(phi)}
+                    for seed, phi in enumerate(values)
+                ]
+        axes.set(xscale="log", yscale="log", xlabel="batch, % of the training set", ylabel="$\\phi$, %", title=space)
         axes.margins(x=0.15)
-    panels[0].set_ylabel("$\\phi$, %")
-    panels[1].text(
-        0.03,
-        0.97,
-        "filled: eps 1e-3\nhollow: eps 5e-4\ngrey: the paper, F1",
-        transform=panels[1].transAxes,
-        va="top",
-        fontsize=9,
-    )
-    stamp(figure, data, len(values))
-    return figure
+        panels.append(axes)
+    alike(panels)
+    words = "filled: $\\varepsilon$ = 1e-3\nhollow: $\\varepsilon$ = 5e-4\ngrey: the paper, F1"
+    panels[-1].text(0.03, 0.97, words, transform=panels[-1].transAxes, va="top", size=SMALLER)
+    alt = f"Sharpness in percent against the batch size, both logarithmic: {', '.join(told)}. In grey the paper's F1."
+    return Picture([axes.figure for axes in panels], numbers, stamp(data, len(values)), alt, "sharpness-by-batch")
 
 
-def by_scale(scales, phis, data):
+@styled
+def by_scale(scales: Sequence[float], phis: Mapping[int, Mapping[str, Sequence[float]]], data: str) -> Picture:
     """What two searches find when the loss is multiplied by a number, as a share of what ours finds at 1.
 
-    phis    {batch size: {method: percent, one a scale}}, methods "lbfgs" and "scipy"
+    Parameters
+    ----------
+    scales : sequence of float
+        By which the loss is multiplied; one of them is 1.
+    phis : mapping
+        {batch size: {"lbfgs" or "scipy": percent, one a scale}}.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a scale.
     """
-    colour = colours(phis)
-    figure, axes = canvas(6.2, 3.2)
-    figure.data = {"loss multiplied by": list(scales)}
-    for batch, found in phis.items():
+    colour, axes, columns, told = colours(phis), canvas(), {"loss multiplied by": list(scales)}, []
+    for place, (batch, found) in enumerate(phis.items()):
         whole = found["lbfgs"][list(scales).index(1)]
         for method, style, words in (("lbfgs", "-", "ours"), ("scipy", "--", "scipy")):
             share = [100 * value / whole for value in found[method]]
             axes.plot(scales, share, style, marker="o", markersize=4, color=colour[batch])
-            figure.data[f"batch {batch}, {words}"] = share
-        axes.text(
-            0.98,
-            0.32 if batch == min(phis) else 0.22,
-            f"batch {batch}",
-            color=colour[batch],
-            ha="right",
-            transform=axes.transAxes,
-        )
-    axes.set(
-        xscale="log",
-        xlabel="loss multiplied by",
-        ylabel="$\\phi$, % of ours at 1",
-        ylim=(-8, 115),
-        title="solid: ours, dashed: scipy's L-BFGS-B",
+            columns[f"batch {batch}, {words}"] = share
+            told.append(course(f"{words}, batch {batch},", scales, share))
+        at = {"ha": "right", "transform": axes.transAxes, "color": colour[batch]}
+        axes.text(0.98, 0.35 - 0.12 * place, f"batch {batch}", **at)
+    axes.set(xscale="log", xlabel="loss multiplied by", ylabel="$\\phi$, % of ours at 1", ylim=(-8, 115))
+    axes.set_title("solid: ours, dashed: scipy's L-BFGS-B")
+    alt = (
+        f"What is found, in percent of ours at scale 1, against the number that multiplies the loss: {'; '.join(told)}."
     )
-    stamp(figure, data, 1)
-    return figure
+    return Picture([axes.figure], rows_of(columns), stamp(data, 1), alt, "by-scale")
 
 
-def searches(histories, data):
+@styled
+def searches(histories: Mapping[str, Mapping[int, Table]], data: str) -> Picture:
     """How the largest value found grows with the evaluations of f and its gradient.
 
-    histories   {method: {batch size: phi in percent after each evaluation, a list a seed}}; a search that ended early keeps its value
+    Parameters
+    ----------
+    histories : mapping
+        {method: {batch size: phi in percent after each evaluation, a list a seed}}; a search that ended early keeps its value.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row an evaluation.
     """
     longest = max(len(curve) for tables in histories.values() for table in tables.values() for curve in table)
-    histories = {
+    full = {
         method: {
-            batch: [[*curve, *[curve[-1]] * (longest - len(curve))] for curve in table]
+            batch: np.array([[*curve, *[curve[-1]] * (longest - len(curve))] for curve in table])
             for batch, table in tables.items()
         }
         for method, tables in histories.items()
     }
-    figure, panels = canvas(6.6, 3.2, 1, len(histories), sharey=True)
-    best = {
-        batch: np.max([np.max(table[batch], axis=1) for table in histories.values()], axis=0)
-        for batch in next(iter(histories.values()))
-    }
-    colour = colours(best)
-    figure.data = {}
-    for axes, (method, tables) in zip(panels, histories.items()):
-        for batch, table in tables.items():
-            share = 100 * np.asarray(table) / best[batch][:, None]
-            figure.data |= {"evaluations": list(range(1, share.shape[1] + 1))}
-            mean = band(axes, figure.data["evaluations"], share, colour[batch])
-            figure.data[f"{method}, batch {batch}"] = mean.tolist()
-            axes.text(
-                0.97,
-                0.08 if batch == min(best) else 0.18,
-                f"batch {batch}",
-                color=colour[batch],
-                ha="right",
-                transform=axes.transAxes,
-            )
+    batches = list(next(iter(full.values())))
+    best = {batch: np.max([tables[batch].max(1) for tables in full.values()], 0) for batch in batches}
+    colour, columns, told, panels = colours(batches), {"evaluations": list(range(1, longest + 1))}, [], []
+    for method, tables in full.items():
+        axes = canvas(HALF)
+        for place, (batch, table) in enumerate(tables.items()):
+            mean = band(axes, columns["evaluations"], 100 * table / best[batch][:, None], colour[batch])
+            columns[f"{method}, batch {batch}"] = mean.tolist()
+            told.append(course(f"{method}, batch {batch},", columns["evaluations"], mean))
+            words = {"ha": "right", "transform": axes.transAxes, "color": colour[batch]}
+            axes.text(0.97, 0.08 + 0.12 * place, f"batch {batch}", **words)
         axes.axvline(11, color=PAPER, linewidth=0.8, linestyle="--")
-        axes.set(title=method, xlabel="evaluations")
-    panels[0].set_ylabel("% of the best found")
-    stamp(figure, data, len(table))
-    return figure
+        axes.set(title=method, xlabel="evaluations", ylabel="% of the best found")
+        panels.append(axes)
+    alike(panels)
+    alt = f"The largest value found, in percent of the best, against the number of evaluations: {'; '.join(told)}."
+    return Picture([axes.figure for axes in panels], rows_of(columns), stamp(data, len(table)), alt, "searches")
 
 
-def rescaling(factors, phis, data):
+@styled
+def rescaling(factors: Sequence[float], phis: Mapping[str, Mapping[int, Table]], data: str) -> Picture:
     """Sharpness of one function written with other weights: those in front of BatchNorm multiplied by a factor.
 
-    phis    {"full space" or "random subspace": {batch size: percent, seeds x factors}}
+    Parameters
+    ----------
+    factors : sequence of float
+        By which the weights are multiplied.
+    phis : mapping
+        {"full space" or "random subspace": {batch size: percent, seeds x factors}}.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row a factor.
     """
-    figure, panels = canvas(6.6, 3.6, 1, 2, sharey=True)
-    figure.data = {"factor": list(factors)}
-    for axes, (space, tables) in zip(panels, phis.items()):
-        colour = colours(tables)
+    columns, told, panels = {"factor": list(factors)}, [], []
+    for space, tables in phis.items():
+        colour, axes = colours(tables), canvas(HALF)
         for batch, table in tables.items():
             mean = band(axes, factors, table, colour[batch], marker="o", markersize=4, log=True)
             label(axes, factors[-1], mean[-1], str(batch), colour[batch])
-            figure.data[f"{space}, batch {batch}"] = mean.tolist()
-        axes.axvline(1, color=PAPER, linewidth=0.8, linestyle="--")
-        axes.set(xscale="log", yscale="log", xlabel="weights multiplied by", title=space)
-    panels[0].set_ylabel("$\\phi(10^{-3})$, %")
-    stamp(figure, data, len(table))
-    return figure
+            columns[f"{space}, batch {batch}"] = mean.tolist()
+            told.append(course(f"{space}, batch {batch},", factors, mean))
+        axes.axvline(1, color=TEXT, linewidth=0.8, linestyle="--")
+        axes.set(xscale="log", yscale="log", xlabel="weights multiplied by", ylabel="$\\phi(10^{-3})$, %", title=space)
+        panels.append(axes)
+    alike(panels)
+    alt = (
+        f"Sharpness in percent against the factor by which weights are multiplied, both logarithmic: {'; '.join(told)}."
+    )
+    return Picture([axes.figure for axes in panels], rows_of(columns), stamp(data, len(table)), alt, "rescaling")

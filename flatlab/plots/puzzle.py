@@ -1,112 +1,180 @@
 """The figures of the chapter The puzzle: from runs to pictures."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
-from flatlab.measure.estimate import interval
-from flatlab.plots.style import LARGE, PAPER, SMALL, band, by_batch, canvas, colours, intervals, label, stamp
+from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.style import (
+    HALF,
+    LARGE,
+    PAPER,
+    SMALL,
+    SMALLER,
+    alike,
+    band,
+    batch_axis,
+    by_batch,
+    canvas,
+    colours,
+    dot,
+    intervals,
+    label,
+    means,
+    stamp,
+    styled,
+)
 from flatlab.study import paper
+from flatlab.training.train import Run
 
 
-def accuracy(runs, training):
+@styled
+def accuracy(runs: Sequence[Run], training: Mapping[int, Sequence[float]]) -> Picture:
     """Accuracy of the trained nets against batch size: test (filled) and training (hollow), every seed as a dot.
 
-    training    {batch size: accuracies on the training set at the last point, one a seed}
+    Parameters
+    ----------
+    runs : sequence of Run
+        Several seeds for each batch size, on one data set.
+    training : mapping
+        {batch size: accuracies on the training set at the last point, one a seed}.
+
+    Returns
+    -------
+    Picture
+        One row a run.
     """
     groups = by_batch(runs)
-    colour = colours(groups)
-    figure, axes = canvas()
-    columns = {"batch size": [], "seed": [], "test accuracy": [], "training accuracy": []}
+    colour, axes, rows, tested = colours(groups), canvas(), [], {}
     for batch, group in groups.items():
-        tested = [run.history["test_accuracy"][-1] for run in group]
-        for values, face in ((training[batch], "none"), (tested, colour[batch])):
-            mean, half = interval(values)
-            axes.plot(
-                [batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, markeredgewidth=0
-            )
-            axes.errorbar(batch * 1.09, mean, half, fmt="o", color=colour[batch], markerfacecolor=face, capsize=3)
+        tested[batch] = [run.history["test_accuracy"][-1] for run in group]
+        for values, hollow in ((training[batch], True), (tested[batch], False)):
+            axes.plot([batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, mew=0)
+            mean = dot(axes, batch * 1.09, values, colour[batch], hollow=hollow)
         label(axes, batch * 1.09, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
-        for run, *values in zip(group, tested, training[batch]):
-            for column, value in zip(columns.values(), (batch, run.seed, *values)):
-                column.append(value)
-    figure.data = columns
-    axes.set(xscale="log", xlabel="batch size", ylabel="accuracy, %")
-    axes.set_xticks(list(groups), labels=[str(batch) for batch in groups])
-    axes.minorticks_off()
-    axes.margins(x=0.12)
+        for run, test, train in zip(group, tested[batch], training[batch]):
+            rows.append({"batch size": batch, "seed": run.seed, "test accuracy": test, "training accuracy": train})
+    batch_axis(axes, groups)
+    axes.set_ylabel("accuracy, %")
     axes.text(0.5, 0.5, "hollow: training\nfilled: test", transform=axes.transAxes, ha="center", va="center")
-    stamp(figure, run.facts["data"], len(group))
-    return figure
+    data = runs[0].facts["data"]
+    alt = f"Accuracy in percent against batch size. Test: {means(tested)}. Training: {means(training)}."
+    return Picture([axes.figure], rows, stamp(data, len(group)), alt, f"accuracy-{data}")
 
 
-def learning_curves(runs, network="C1"):
-    """Figure 2: accuracy against epoch, smallest and largest batch of the runs; the paper's network in a panel of its own."""
+@styled
+def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
+    """Figure 2: accuracy against epoch, smallest and largest batch of the runs; the paper's network in a panel of its own.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Several seeds for each batch size, on one data set.
+    network : str
+        Of the paper.
+
+    Returns
+    -------
+    Picture
+        One row an epoch.
+    """
     groups = by_batch(runs)
-    figure, (ours, theirs) = canvas(7.0, 3.6, 1, 2, sharey=True)
-    figure.data = {"epoch": runs[0].history["epoch"]}
+    ours, theirs = canvas(HALF), canvas(HALF)
+    columns: dict[str, Any] = {"epoch": runs[0].history["epoch"]}
+    told = []
     for batch, colour in ((min(groups), SMALL), (max(groups), LARGE)):
-        for name, style in (("train", "--"), ("test", "-")):
-            table = [run.history[f"{name}_accuracy"] for run in groups[batch]]
-            mean = band(ours, figure.data["epoch"], table, colour, linestyle=style)
-            figure.data[f"batch {batch}, {name}, mean"], figure.data[f"batch {batch}, {name}, ±"] = map(
-                list, intervals(table)
-            )
-        label(ours, figure.data["epoch"][-1], mean[-1], f"batch {batch}", colour)
+        for part, words, style in (("train", "training", "--"), ("test", "test", "-")):
+            table = [run.history[f"{part}_accuracy"] for run in groups[batch]]
+            mean = band(ours, columns["epoch"], table, colour, linestyle=style)
+            columns[f"batch {batch}, {words}, mean"], columns[f"batch {batch}, {words}, ±"] = intervals(table)
+            told.append(course(f"batch {batch}, {words}", columns["epoch"], mean))
+        shift = 5 if batch == min(groups) else -5
+        label(ours, columns["epoch"][-1], mean[-1], str(batch), colour, xytext=(6, shift))
     curve = paper.curve("fig2", network)
-    for name, words, shift in (("SB", "small", 4), ("LB", "large", -4)):
+    for name, words, shift in (("SB", "small", 5), ("LB", "large", -5)):
         theirs.plot(curve["epoch"], curve[f"{name}_train"], color=PAPER, linewidth=1, linestyle="--")
         theirs.plot(curve["epoch"], curve[f"{name}_test"], color=PAPER, linewidth=1.2)
         label(theirs, curve["epoch"][-1], curve[f"{name}_test"][-1], words, PAPER, xytext=(6, shift))
     ours.set_title("ours")
-    theirs.set_title(f"the paper's Fig. 2: {network}, {paper.NETWORKS[network].data}")
+    theirs.set_title(f"the paper: {network}, {paper.NETWORKS[network].data}", color=PAPER)
     for axes in (ours, theirs):
-        axes.set(xlabel="epoch")
-    ours.set_ylabel("accuracy, %")
-    ours.text(0.98, 0.02, "solid: test\ndashed: training", transform=ours.transAxes, ha="right", va="bottom")
-    stamp(figure, runs[0].facts["data"], len(groups[batch]))
-    return figure
+        axes.set(xlabel="epoch", ylabel="accuracy, %")
+    alike([ours, theirs])
+    ours.text(
+        0.98, 0.02, "solid: test\ndashed: training", transform=ours.transAxes, ha="right", va="bottom", size=SMALLER
+    )
+    alt = f"Accuracy in percent against epoch. Ours: {'; '.join(told)}. Beside it, in grey, the paper's {network}."
+    seeds = len(groups[batch])
+    return Picture(
+        [ours.figure, theirs.figure], rows_of(columns), stamp(runs[0].facts["data"], seeds), alt, "learning-curves"
+    )
 
 
-def against_updates(runs):
-    """Test accuracy against the number of updates: the same runs as at equal epochs, seen at equal updates."""
+@styled
+def against_updates(runs: Sequence[Run]) -> Picture:
+    """Test accuracy against the number of updates: the same runs as at equal epochs, seen at equal updates.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Several seeds for each batch size, on one data set.
+
+    Returns
+    -------
+    Picture
+        One row a batch size and epoch.
+    """
     groups = by_batch(runs)
-    colour = colours(groups)
-    figure, axes = canvas()
-    figure.data = {"batch size": [], "updates": [], "test accuracy, mean": [], "±": []}
+    colour, axes, rows, told = colours(groups), canvas(), [], []
     for batch, group in groups.items():
         updates, table = group[0].history["updates"], [run.history["test_accuracy"] for run in group]
         mean, half = intervals(table)
         band(axes, updates, table, colour[batch])
         label(axes, updates[0], mean[0], str(batch), colour[batch], xytext=(0, -12), ha="center")
-        for column, values in zip(figure.data.values(), ([batch] * len(updates), updates, mean, half)):
-            column.extend(list(values))
+        rows += rows_of(
+            {
+                "batch size": [batch] * len(updates),
+                "updates": updates,
+                "test accuracy, mean": mean.tolist(),
+                "±": half.tolist(),
+            }
+        )
+        told.append(course(f"batch {batch}", updates, mean))
     axes.set(xscale="log", xlabel="updates", ylabel="test accuracy, %")
-    axes.set_title("from the first epoch to the last, batch size by batch size")
-    stamp(figure, runs[0].facts["data"], len(group))
-    return figure
+    axes.margins(y=0.15)
+    axes.set_title("first to last epoch, for each batch size")
+    alt = f"Test accuracy in percent against the number of updates, logarithmic: {'; '.join(told)}."
+    return Picture([axes.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "updates")
 
 
-def early_stopping(runs):
-    """Test accuracy at the last epoch (filled) and at each run's own best epoch, chosen on the test set (hollow)."""
+@styled
+def early_stopping(runs: Sequence[Run]) -> Picture:
+    """Test accuracy at the last epoch (filled) and at each run's own best epoch, chosen on the test set (hollow).
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Several seeds for each batch size, on one data set.
+
+    Returns
+    -------
+    Picture
+        One row a run.
+    """
     groups = by_batch(runs)
-    colour = colours(groups)
-    figure, axes = canvas(6.2, 3.2)
-    figure.data = {"batch size": [], "seed": [], "last epoch": [], "best epoch": [], "which": []}
+    colour, axes, rows, last, best = colours(groups), canvas(), [], {}, {}
     for batch, group in groups.items():
         curves = [run.history["test_accuracy"] for run in group]
-        for values, face, shift in (
-            ([c[-1] for c in curves], colour[batch], 0.94),
-            ([max(c) for c in curves], "none", 1.06),
-        ):
-            mean, half = interval(values)
-            axes.errorbar(batch * shift, mean, half, fmt="o", color=colour[batch], markerfacecolor=face, capsize=3)
+        last[batch], best[batch] = [curve[-1] for curve in curves], [max(curve) for curve in curves]
+        dot(axes, batch * 0.94, last[batch], colour[batch])
+        dot(axes, batch * 1.06, best[batch], colour[batch], hollow=True)
         for run, curve in zip(group, curves):
-            row = (batch, run.seed, curve[-1], max(curve), run.history["epoch"][int(np.argmax(curve))])
-            for column, value in zip(figure.data.values(), row):
-                column.append(value)
-    axes.set(xscale="log", xlabel="batch size", ylabel="test accuracy, %")
-    axes.set_xticks(list(groups), labels=[str(batch) for batch in groups])
-    axes.minorticks_off()
-    axes.margins(x=0.12)
+            which = run.history["epoch"][int(np.argmax(curve))]
+            accuracies = {"last epoch": curve[-1], "best epoch": max(curve)}
+            rows.append({"batch size": batch, "seed": run.seed, **accuracies, "which": which})
+    batch_axis(axes, groups)
+    axes.set_ylabel("test accuracy, %")
     axes.text(0.98, 0.95, "hollow: best epoch\nfilled: last epoch", transform=axes.transAxes, ha="right", va="top")
-    stamp(figure, runs[0].facts["data"], len(group))
-    return figure
+    alt = f"Test accuracy in percent against batch size. Last epoch: {means(last)}. Best epoch: {means(best)}."
+    return Picture([axes.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "early-stopping")

@@ -1,21 +1,21 @@
-"""What every figure stands on: the style, the colours, the interval over seeds, the stamp, and the data one click below.
+"""What every figure stands on: the style, the colours, the interval over seeds, the stamp.
 
-Every figure is drawn on a transparent ground in colours that can be read on white and on near-black, says on its face tier, data and
-number of seeds (`stamp`), draws the interval over seeds, and carries what it shows as numbers: `figure.data`, a dict of columns,
-which `data(figure)` puts one click below it in a notebook.
+Every figure is drawn on a transparent ground in colours that can be read on white and on near-black, and draws the interval over seeds.
+Small batches are SMALL, large ones LARGE, sizes between them and what belongs to both BETWEEN, a control CONTROL, the paper PAPER.
+No figure changes matplotlib's settings: a function that draws is `styled`, and the settings hold while it runs.
 """
 
-import base64
-import csv
-import html
-import io
 import math
 import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
 from flatlab.plots.tables import named
@@ -23,10 +23,14 @@ from flatlab.plots.tables import named
 SMALL = "#0072B2"  # small batch: Okabe and Ito's blue
 LARGE = "#D55E00"  # large batch: their vermilion
 BETWEEN = "#A8508F"  # what the scale from one to the other passes through, neither grey nor dark
+CONTROL = "#009E73"  # a control, a cure: their bluish green
 PAPER = "#8C8C8C"  # the paper's own curves, thin, behind
-TEXT = "#787878"  # words and axes: 4.4 to 1 on white, 4.2 to 1 on #121212
+TEXT = "#787878"  # words and axes in a file: 4.4 to 1 on white, 4.2 to 1 on #121212; on a page, the page's text colour
 
-STYLE = {
+# Widths of a panel in inches: alone, one of two, one of three. On a phone a point is at least a CSS pixel.
+WIDE, HALF, THIRD = 4.7, 3.4, 2.9
+
+STYLE: dict[Any, Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
@@ -51,113 +55,133 @@ STYLE = {
     "svg.fonttype": "path",  # letters as shapes: the same on every machine
     "svg.hashsalt": "flatlab",  # the same figure, the same bytes
 }
+SMALLER = 10  # points: the smallest letters in a figure
+
+styled = matplotlib.rc_context(STYLE)  # a decorator
 
 
-# What every figure stands on
+def canvas(width: float = WIDE, height: float = 2.8, down: int = 1, **options: Any) -> Any:
+    """Axes of a new figure: one, or an array of them under one another.
+
+    Parameters
+    ----------
+    width, height : float
+        Of the figure, in inches; `WIDE`, `HALF` or `THIRD` wide.
+    down : int
+        Number of axes.
+    **options
+        Of `matplotlib.figure.Figure.subplots`, for instance `sharex`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes or array of them
+        The figure is their `.figure`. Pyplot does not know it, so it is shown once, by the cell that returns it.
+    """
+    return Figure(figsize=(width, height)).subplots(down, **options)
 
 
-def use():
-    """Set matplotlib to the book's style, and a notebook to SVG."""
-    matplotlib.rcParams.update(STYLE)
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return
-    if get_ipython() is not None:
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-        set_matplotlib_formats("svg", metadata={"Date": None})
-
-
-def canvas(width=6.2, height=3.6, rows=1, columns=1, **options):
-    """(figure, axes) in the book's style; sizes in inches. No pyplot: the figure is shown once, by the cell that returns it."""
-    matplotlib.rcParams.update(STYLE)
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots(rows, columns, **options)
-
-
-def intervals(table):
-    """`interval` of each column of a table seeds x columns: two arrays."""
+def intervals(table: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and half width of the 95 % interval of each column of a table, one row a seed."""
     mean, half = zip(*(interval(column) for column in np.asarray(table, float).T))
     return np.array(mean), np.array(half)
 
 
-def spread(table, log=False):
-    """(low, mean, high) of each column of a table seeds x columns: the mean and its 95 % interval.
+def spread(table: ArrayLike, log: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean over seeds and its 95 % interval.
 
-    log     mean and interval of the logarithms, for values that range over decades
+    Parameters
+    ----------
+    table : seeds x columns
+        Values.
+    log : bool
+        Take mean and interval of the logarithms, for values that range over decades.
+
+    Returns
+    -------
+    low, mean, high : array
+        One entry a column.
     """
     mean, half = intervals(np.log(table) if log else table)
-    found = mean - half, mean, mean + half
-    return tuple(map(np.exp, found)) if log else found
+    low, high = mean - half, mean + half
+    return (np.exp(low), np.exp(mean), np.exp(high)) if log else (low, mean, high)
 
 
-def stamp(figure, data, seeds, tier=None):
-    """Write tier, data and number of seeds under a figure. The tier is $FLATLAB_TIER's unless it is given.
+def stamp(data: str, seeds: int, tier: str | None = None) -> str:
+    """Tier, data and number of seeds of a figure, in words.
 
-    data    a data set's name, or any words; seeds: a number, or 0 for a figure in which nothing is random
+    Parameters
+    ----------
+    data : str
+        A data set's name, or any words.
+    seeds : int
+        0 for a figure in which nothing is random.
+    tier : str, optional
+        $FLATLAB_TIER's unless it is given.
     """
     tier = tier or os.environ.get("FLATLAB_TIER", "smoke")
     scatter = {0: "nothing random", 1: "1 seed, no interval"}.get(seeds, f"{seeds} seeds, 95 % intervals")
-    figure.supxlabel(f"{tier} tier · {named(data)} · {scatter}", x=0.01, ha="left", fontsize=8.5, color=TEXT)
+    return f"{tier} tier · {named(data)} · {scatter}"
 
 
-def colours(batches):
+def colours(batches: Iterable[float]) -> dict[float, str]:
     """A colour for each batch size: SMALL for the smallest, LARGE for the largest, by its logarithm between them."""
+    batches = list(batches)
     scale = LinearSegmentedColormap.from_list("batch", [SMALL, BETWEEN, LARGE])
     low, high = math.log(min(batches)), math.log(max(batches))
     return {batch: to_hex(scale((math.log(batch) - low) / (high - low or 1))) for batch in batches}
 
 
-def label(axes, x, y, text, colour, **options):
-    """Name a curve where it is, instead of in a legend."""
-    axes.annotate(
-        text,
-        (x, y),
-        **{
-            "color": colour,
-            "xytext": (6, 0),
-            "textcoords": "offset points",
-            "va": "center",
-            "annotation_clip": False,
-            **options,
-        },
-    )
+def label(axes: Axes, x: float, y: float, text: str, colour: str, **options: Any) -> None:
+    """Name a curve where it is, instead of in a legend. `options` are those of `Axes.annotate`."""
+    place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+    axes.annotate(text, (x, y), **{"color": colour, **place, **options})
 
 
-def band(axes, x, table, colour, log=False, **line):
-    """The mean over seeds (rows of the table) as a line, its 95 % interval as a band around it, by `spread`. Returns the mean."""
+def band(axes: Axes, x: ArrayLike, table: ArrayLike, colour: str, log: bool = False, **line: Any) -> np.ndarray:
+    """Draw the mean over seeds (rows of the table) as a line and its 95 % interval as a band around it, by `spread`.
+
+    Returns
+    -------
+    array
+        The mean.
+    """
     low, mean, high = spread(table, log)
     axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
     axes.plot(x, mean, color=colour, **line)
     return mean
 
 
-def data(figure, name="data"):
-    """The numbers of a figure, folded away below it: a table, and the same as a CSV file."""
-    from IPython.display import HTML
-
-    columns = figure.data
-    rows = list(zip(*columns.values(), strict=True))
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([list(columns), *rows])
-    link = f"data:text/csv;base64,{base64.b64encode(text.getvalue().encode()).decode()}"
-
-    def line(cells, tag):
-        shown = (f"{cell:.5g}" if isinstance(cell, float) else html.escape(str(cell)) for cell in cells)
-        return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in shown) + "</tr>"
-
-    body = "".join(line(row, "td") for row in rows[:40])
-    more = f"<p>and {len(rows) - 40} rows more in the file</p>" if len(rows) > 40 else ""
-    return HTML(
-        f'<details class="figure-data"><summary>The data of this figure</summary><p><a download="{html.escape(name)}.csv" '
-        f'href="{link}">{html.escape(name)}.csv</a></p><table>{line(columns, "th")}{body}</table>{more}</details>'
-    )
+def dot(axes: Axes, x: float, values: Sequence[float], colour: str, log: bool = False, hollow: bool = False) -> float:
+    """Draw the mean over seeds as a dot with its 95 % interval, by `spread`. Returns the mean."""
+    (low,), (mean,), (high,) = spread(np.c_[values], log)
+    face = "none" if hollow else colour
+    axes.errorbar(x, mean, [[mean - low], [high - mean]], fmt="o", color=colour, markerfacecolor=face, capsize=3)
+    return float(mean)
 
 
-def by_batch(runs):
-    """{rows in a batch: its runs}, the smallest batch first."""
-    found = {}
+def batch_axis(axes: Axes, batches: Iterable[int]) -> None:
+    """Make x the batch size in the logarithm, with a tick at each."""
+    axes.set(xscale="log", xlabel="batch size")
+    axes.set_xticks(list(batches), labels=[str(batch) for batch in batches])
+    axes.minorticks_off()
+    axes.margins(x=0.12)
+
+
+def alike(panels: Sequence[Axes]) -> None:
+    """Give panels one y axis, so that they can be compared."""
+    limits = [axes.get_ylim() for axes in panels]
+    for axes in panels:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def by_batch(runs: Iterable) -> dict[int, list]:
+    """{rows in a batch: its runs in the order of their seeds}, the smallest batch first."""
+    found: dict[int, list] = {}
     for run in sorted(runs, key=lambda run: (run.facts["rows"], run.seed)):
         found.setdefault(run.facts["rows"], []).append(run)
     return found
+
+
+def means(groups: Mapping[int, Sequence[float]]) -> str:
+    """The mean of each batch size in words, "73.1 at batch 32, 65 at batch 2000"."""
+    return ", ".join(f"{np.mean(values):.3g} at batch {batch}" for batch, values in groups.items())

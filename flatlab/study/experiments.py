@@ -7,23 +7,29 @@ repeat are recorded in `results/`.
 
 import dataclasses
 import difflib
+import inspect
 import json
+import secrets
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from flatlab.fingerprints import fingerprint
+from flatlab.identity import Source
 from flatlab.study.controls import CONTROLS
 from flatlab.study.cost import cost
 from flatlab.study.design import Case
 from flatlab.study.engines import Engine, carry_out_all
 from flatlab.study.essays import ESSAYS
 from flatlab.study.jobs import Job, carry_out
+from flatlab.study.memory import remembered
 from flatlab.study.recorded import TIERS, Result, Tier, origin
 from flatlab.study.reproductions import REPRODUCTIONS
-from flatlab.training.store import MEASURING, Store, content_key
-from flatlab.training.train import progress_bar
+from flatlab.training.store import Store
+from flatlab.training.train import KEEPING, progress_bar
 
 EXPERIMENTS = REPRODUCTIONS | CONTROLS | ESSAYS
 
@@ -90,7 +96,7 @@ def reproduce(
                     columns.setdefault(column, []).append(value)
                 bar.update()
             values[setting.net] = columns
-    facts = origin("cuda" if torch.cuda.is_available() else "cpu", began)
+    facts = origin(_device(), began)
     return Result(experiment, tier, data, settings[0].seeds, recipes, values, facts)
 
 
@@ -128,18 +134,28 @@ def _settings(experiment, tier, nets):
 
 def _measured(name, experiment, setting, seed, jobs, store):
     """What the experiment measures for one seed, kept in the store beside the runs."""
-    key = content_key(
-        {
-            "experiment": name,
-            "setting": dataclasses.asdict(setting),
-            "seed": seed,
-            "measuring": MEASURING,
-            "jobs": {label: dataclasses.asdict(job) for label, job in jobs.items()},
-        }
-    )
-    if found := store.get(key):
-        return found[1]["values"]
-    runs = {label: carry_out(job, store) for label, job in jobs.items()}
-    values = json.loads(json.dumps(experiment.measure(Case(setting, seed, runs))))
-    store.put(key, {}, {"values": values, "experiment": name})
-    return values
+    told, whole = fingerprint(experiment.measure)
+    made_from = {
+        "measure": told if whole else secrets.token_hex(),  # what cannot be told is measured anew
+        "setting": dataclasses.asdict(setting),
+        "seed": seed,
+        "jobs": {label: dataclasses.asdict(job) for label, job in jobs.items()},
+        "data": {label: job.load().digest for label, job in jobs.items()},
+    }
+
+    def measure():
+        runs = {label: carry_out(job, store) for label, job in jobs.items()}
+        return {}, json.loads(json.dumps(experiment.measure(Case(setting, seed, runs))))
+
+    return remembered(store, name, made_from, _source(experiment.measure), measure, _device())[1]
+
+
+def _source(measure):
+    """The code that decides what a function measures: its module's. A module of the user's may use all that is imported here."""
+    module = inspect.getmodule(inspect.unwrap(measure))
+    ours = module is not None and module.__name__.startswith("flatlab.")
+    return Source((module if ours else sys.modules[__name__],), without=KEEPING)
+
+
+def _device():
+    return "cuda" if torch.cuda.is_available() else "cpu"

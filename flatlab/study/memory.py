@@ -1,29 +1,44 @@
-"""Sharpness that was measured before is read from the store, as a finished run is."""
+"""One memory of measurements: what was measured before is read from the store, as a finished run is.
 
+A measurement is known by all that decides it: what it was measured on, the source of what measures, the version of torch and the
+device.
+"""
+
+import copy
 import dataclasses
-import hashlib
 import inspect
 
-import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
+from flatlab import objective
+from flatlab.fingerprints import digest, fingerprint
+from flatlab.identity import Source, content_key
+from flatlab.measure import sharpness as measuring
 from flatlab.measure.maximise import Maximum
 from flatlab.measure.sharpness import Sharpness, sharpness
-from flatlab.training.store import MEASURING, Store, content_key
+from flatlab.training.store import Store
+from flatlab.training.train import KEEPING, provenance
 
-# Layers whose printed form says all that decides what they compute, beside their parameters and buffers.
-PLAIN = (
-    nn.Sequential,
-    nn.Flatten,
-    nn.Linear,
-    nn.Conv2d,
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.MaxPool2d,
-    nn.Dropout,
-    nn.ReLU,
-)
+SHARPNESS = Source((objective, measuring), without=KEEPING)
+
+
+def remembered(store, name, made_from, source, measure, device="cpu"):
+    """(tensors, values) of a measurement, which `measure()` gives: read from a store, or measured and kept there.
+
+    name        what is measured
+    made_from   what decides it beside the code, the version of torch and the device (anything JSON can hold)
+    source      the `Source` of what measures
+
+    Raises what `measure` raises, and OSError as the store does.
+    """
+    here = {part: provenance(device)[part] for part in ("torch", "device")}
+    key = content_key({"measured": name, "from": made_from, "source": source.hash, **here})
+    if found := store.get(key, device=device):
+        tensors, facts = found
+        return tensors, facts["values"]
+    tensors, values = measure()
+    store.put(key, tensors, {"experiment": name, "values": values, "source": source.facts})
+    return tensors, values
 
 
 def kept_sharpness(store=None):
@@ -31,9 +46,8 @@ def kept_sharpness(store=None):
 
     store   a `Store`; default: the standard one
 
-    A measurement is known by all that decides it: the net, the rows, the BatchNorm policy, the chunks, the point, the arguments, and
-    the source of the modules that measure. Where not all of it can be told, because the loss is not torch's cross entropy, a layer
-    is not one of torch's plain ones or the rows come from a loader, it is measured anew and nothing is kept.
+    Where not all that decides a measurement can be told, because the rows come from a loader, f is no `Objective` or an object in the
+    network or the loss cannot be looked into, it is measured anew and nothing is kept.
 
     Raises what `sharpness` raises, and OSError as the store does. Explained in the chapter
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
@@ -41,66 +55,44 @@ def kept_sharpness(store=None):
     store = Store() if store is None else store
 
     def measure(f, x=None, eps=1e-3, **options):
-        x = f.x if x is None else x
-        known = _known(f)
-        if not known:
+        if not (known := _known(f)):
             return sharpness(f, x, eps, **options)
+        x = f.x if x is None else x
         chosen = inspect.signature(sharpness).bind_partial(eps=float(eps), **options)
         chosen.apply_defaults()
         chosen = chosen.arguments
         seed = chosen["seed"]
         if chosen["subspace"] is None and chosen["starts"] == 1:
             del chosen["seed"]  # nothing is drawn
-        key = content_key(
-            {
-                "sharpness": chosen,
-                "f": known,
-                "point": _digest(x),
-                "measuring": MEASURING,
-                "torch": torch.__version__,
-                "device": x.device.type,
-            }
-        )
-        if found := store.get(key, device=x.device):
-            tensors, facts = found
-            maximum = {**facts["values"].pop("maximum"), "x": tensors["x"]}
-            maximum["history"] = tuple(maximum["history"])
-            return Sharpness(**{**facts["values"], "seed": seed}, maximum=Maximum(**maximum))
-        result = sharpness(f, x, eps, **options)
-        values = dataclasses.asdict(result)
-        store.put(key, {"x": values["maximum"].pop("x")}, {"experiment": "sharpness", "values": values})
-        return result
+
+        def parts():
+            values = dataclasses.asdict(sharpness(f, x, eps, **options))
+            return {"x": values["maximum"].pop("x")}, values
+
+        made_from = {"arguments": chosen, "f": known, "point": digest(x)}
+        tensors, values = remembered(store, "sharpness", made_from, SHARPNESS, parts, x.device)
+        maximum = {**values["maximum"], **tensors, "history": tuple(values["maximum"]["history"])}
+        return Sharpness(**{**values, "seed": seed, "maximum": Maximum(**maximum)})
 
     return measure
 
 
 def _known(f):
-    """All that decides f(x) beside x, or None."""
-    layers = list(f.model.modules())
-    hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
-    if (
-        f.loss is not cross_entropy
-        or f._batches is not None
-        or hooked
-        or not all(type(layer) in PLAIN for layer in layers)
-    ):
+    """All that decides f(x) beside x, or None where it cannot be told."""
+    if type(f) is not objective.Objective or f._batches is not None:
         return None
-    state = (
-        f.model.state_dict() if f.batch_norm == "frozen" else dict(f.model.named_parameters())
-    )  # else no average counts
-    state = {name: _digest(tensor) for name, tensor in state.items() if name not in f.names}
-    return {
-        "net": str(f.model),
+    model = copy.deepcopy(f.model)
+    if f.batch_norm != "frozen":  # else no average counts, and an evaluation may leave some
+        for norm in model.modules():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                norm.running_mean = norm.running_var = None
+    x = [parameter for name, parameter in model.named_parameters() if name in f.names]
+    told, whole = fingerprint(model, f.loss, without=x)
+    return whole and {
+        "net": told,
         "x": f.names,
-        "state": state,
-        "rows": [_digest(f.inputs), _digest(f.targets)],
+        "rows": [digest(f.inputs), digest(f.targets)],
         "batch_norm": f.batch_norm,
         "chunk": f.chunk,
         "reduction": f.reduction,
     }
-
-
-def _digest(tensor):
-    """The hash of a tensor's type, shape and bits."""
-    array = tensor.detach().cpu().contiguous().numpy()
-    return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()[:24]

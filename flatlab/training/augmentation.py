@@ -1,4 +1,4 @@
-"""Images changed at random, anew in every batch."""
+"""Images and signals changed at random, anew in every batch."""
 
 import math
 
@@ -7,15 +7,32 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 
-def augmented(images: Tensor) -> Tensor:
-    """Each image reflected at random, turned by up to 10 degrees and moved by up to 0.2 of its size; the border is repeated.
+def augmented(inputs: Tensor) -> Tensor:
+    """Each image reflected at random, turned by up to 10 degrees and moved by up to 0.2 of its size, where the border is repeated; each
+    signal moved round by up to 0.2 of its length and stretched in height by up to a tenth.
 
-    Random numbers are torch's global ones. Source: Keskar et al. 2017, appendix E.1.
+    Random numbers are torch's global ones. Source: Keskar et al. 2017, appendix E.1, for images.
     """
-    if images.dim() != 4:
-        raise ValueError(
-            f"augmentation is for images (channels x height x width), but each input has shape {tuple(images.shape[1:])}."
-        )
+    if inputs.dim() == 4:
+        return _moved_images(inputs)
+    if inputs.dim() == 2:
+        return _moved_signals(inputs)
+    raise ValueError(
+        "augmentation is for images (channels x height x width) and signals (of one dimension), but each input has shape "
+        f"{tuple(inputs.shape[1:])}."
+    )
+
+
+def _moved_signals(signals: Tensor) -> Tensor:
+    count, length = signals.shape
+    most = round(0.2 * length)
+    shift = torch.randint(-most, most + 1, (count, 1), device=signals.device)
+    height = 0.9 + 0.2 * torch.rand(count, 1, device=signals.device, dtype=signals.dtype)
+    places = (torch.arange(length, device=signals.device) - shift) % length
+    return height * signals.gather(1, places)
+
+
+def _moved_images(images: Tensor) -> Tensor:
     angle, right, down = (2 * torch.rand(3, len(images), device=images.device, dtype=images.dtype) - 1) * torch.tensor(
         [[math.radians(10)], [0.4], [0.4]], device=images.device, dtype=images.dtype
     )

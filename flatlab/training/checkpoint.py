@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from flatlab.identity import content_key
 from flatlab.training.run import Run
-from flatlab.training.store import Store, content_key
+from flatlab.training.store import Store
 from flatlab.training.trainer import Trainer, part_of
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
-from flatlab.training.updates import UPDATES, Update
+from flatlab.training.updates import STRENGTHS, UPDATES, Update
 
 Optimizer = Literal["adam", "sgd", "adagrad", "rmsprop", "rprop"]
 Precision = Literal["float32", "tf32", "bf16"]
@@ -31,17 +31,21 @@ class Recipe:
         The weight w of a penalty w/2 ||x||^2, in the form in which the optimizer adds it; rprop has none.
     update : str
         How a batch becomes a step: plain, sam, conservative, adversarial, stability, ghost, noisy_gradient, noisy_iterate,
-        noisy_inputs or noisy_labels (see `flatlab.training.updates`).
+        noisy_inputs, noisy_labels, sampled_noise, asam, gradient_penalty, lars or lamb (see `flatlab.training.updates`).
     strength : float, optional
-        The one number of an update other than plain; left out, the update's own default.
+        The one number of an update other than plain and lamb; left out, the update's own default.
     growth : float
-        The batch grows by this factor per epoch, up to the whole training set (dynamic sampling).
+        The batch grows by this factor per epoch, up to grow_to (dynamic sampling).
+    grow_to : int or float, optional
+        Where a batch stops growing, in rows or as a fraction of the training set; left out, at the whole training set.
     decay : float
         The learning rate of epoch k is lr / (1 + decay (k - 1)).
+    warm_up : int
+        Over so many epochs the learning rate rises in equal steps to lr.
     l1 : float
         The weight w of a penalty w ||x||_1.
     augmentation : bool
-        Reflect, turn and move each image at random (appendix E.1 of the paper).
+        Reflect, turn and move each image at random (appendix E.1 of the paper); move and stretch each signal.
     sync_batch_norm : bool
         With several workers, let BatchNorm use all workers' rows instead of each worker's own (CUDA only).
     precision : {"float32", "tf32", "bf16"}
@@ -66,7 +70,9 @@ class Recipe:
     update: Update = "plain"
     strength: float | None = None
     growth: float = 1.0
+    grow_to: int | float | None = None
     decay: float = 0.0
+    warm_up: int = 0
     l1: float = 0.0
     augmentation: bool = False
     sync_batch_norm: bool = False
@@ -85,13 +91,18 @@ class Recipe:
             raise ValueError(
                 f"epochs is {self.epochs} and lr is {self.lr}: epochs cannot be negative and lr must be above 0."
             )
-        if self.strength is not None and (self.update == "plain" or not self.strength > 0):
+        if self.strength is not None and (self.update not in STRENGTHS or not self.strength > 0):
             raise ValueError(
-                f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain has none."
+                f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain and lamb have none."
             )
-        if self.growth < 1 or self.decay < 0 or self.l1 < 0:
+        if self.growth < 1 or self.decay < 0 or self.warm_up < 0 or self.l1 < 0:
             raise ValueError(
-                f"growth is {self.growth}, decay {self.decay} and l1 {self.l1}: growth is 1 or more, the others 0 or more."
+                f"growth is {self.growth}, decay {self.decay}, warm_up {self.warm_up} and l1 {self.l1}: growth is 1 or more, "
+                "the others 0 or more."
+            )
+        if self.grow_to is not None and (self.growth == 1 or not self.grow_to > 0):
+            raise ValueError(
+                f"grow_to is {self.grow_to} and growth is {self.growth}: grow_to is for a growth above 1, and above 0 itself."
             )
         if self.weight_decay and self.optimizer == "rprop":
             raise ValueError("rprop looks at signs only and has no weight_decay: leave it at 0.")
@@ -100,14 +111,20 @@ class Recipe:
 
     def rows(self, count: int, epoch: int = 1) -> int:
         """The batch size of an epoch in rows, for a training set of `count` rows."""
-        rows = max(1, round(self.batch_size * count)) if isinstance(self.batch_size, float) else self.batch_size
+        rows = _rows(self.batch_size, count)
         if rows > count:
             raise ValueError(f"batch_size is {rows}, but the training set has only {count} rows: take a smaller batch.")
-        return min(count, round(rows * self.growth ** (epoch - 1)))
+        most = count if self.grow_to is None else min(count, max(rows, _rows(self.grow_to, count)))
+        return min(most, round(rows * self.growth ** (epoch - 1)))
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch; the first is 1."""
-        return self.lr / (1 + self.decay * (epoch - 1))
+        return self.lr / (1 + self.decay * (epoch - 1)) * min(1.0, epoch / (self.warm_up + 1))
+
+
+def _rows(size: float, count: int) -> int:
+    """A size in rows, which may be a fraction of `count`."""
+    return max(1, round(size * count)) if isinstance(size, float) else size
 
 
 class Changes(TypedDict, total=False):
@@ -122,7 +139,9 @@ class Changes(TypedDict, total=False):
     update: Update
     strength: float | None
     growth: float
+    grow_to: int | float | None
     decay: float
+    warm_up: int
     l1: float
     augmentation: bool
     sync_batch_norm: bool

@@ -6,7 +6,6 @@ is another file. Files are written whole under another name, flushed, and moved 
 it, and two processes may use one store at once.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -16,27 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from flatlab.files import cache_directory, write_whole
-
-
-def _hash(*modules):
-    package = Path(__file__).parent.parent
-    sources = ((package / f"{name}.py").read_bytes() for name in modules)
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:16]
-
-
-# What a run comes out as is decided by the source of these modules, hashed as they are loaded; and what is measured, by those.
-SEMANTICS = _hash(
-    "data",
-    "nets",
-    *(f"training/{name}" for name in ("recipe", "updates", "augmentation", "trainer", "run", "checkpoint", "train")),
-)
-MEASURING = _hash(
-    "objective",
-    "formulas",
-    "hessian",
-    *(f"measure/{name}" for name in ("spectrum", "estimate", "region", "maximise", "sharpness", "paths")),
-    *(f"study/{name}" for name in ("design", "reproductions", "controls", "essays")),
-)
 
 # What reading a file that is not ours can raise.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
@@ -111,8 +89,3 @@ def _facts(file):
     """The facts in the header of a safetensors file: a length, then JSON."""
     length = int.from_bytes(file.read(8), "little")
     return json.loads(json.loads(file.read(length))["__metadata__"]["flatlab"])
-
-
-def content_key(identity):
-    """The first 24 hex digits of the SHA-256 of an identity (anything JSON can hold)."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]

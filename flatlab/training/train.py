@@ -10,23 +10,35 @@ import copy
 import dataclasses
 import functools
 import hashlib
-import inspect
 import os
+import platform
+import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
+from flatlab import data as datasets
+from flatlab import files, version
 from flatlab.data import Data
+from flatlab.fingerprints import digest, fingerprint
+from flatlab.identity import Source
 from flatlab.nets import NetName, build
+from flatlab.training import checkpoint as checkpoints
 from flatlab.training import store as stores
 from flatlab.training.checkpoint import Checkpoint
 from flatlab.training.recipe import Changes, Recipe
 from flatlab.training.run import HISTORY, Run
 from flatlab.training.trainer import Trainer, batch_sizes, load_point
+from flatlab.training.updates import UPDATES
 from flatlab.version import __version__
+
+# What only names or keeps a run: its data are known by their content, whatever code has loaded them.
+KEEPING = (checkpoints, datasets, files, stores, version)
+SOURCE = Source((sys.modules[__name__],), without=KEEPING)
 
 
 def train(
@@ -124,10 +136,12 @@ def _check(trainer, keep):
         raise ValueError(
             "batch_size is 1, and BatchNorm has nothing to normalise in a single row: take 2 or more, or a net without it."
         )
-    if trainer.workers > 1 and (recipe.update == "ghost" or min(batch_sizes(count, rows)) < 2 * trainer.workers):
+    if trainer.workers > 1 and (
+        recipe.update in ("ghost", "sampled_noise") or min(batch_sizes(count, rows)) < 2 * trainer.workers
+    ):
         raise ValueError(
             f"each of {trainer.workers} workers needs two rows of every batch, and its share is a ghost batch already: take "
-            "a larger batch that leaves no short last one, and another update than 'ghost'."
+            "a larger batch that leaves no short last one, and another update than 'ghost' and 'sampled_noise'."
         )
     if not all(0 <= epoch <= recipe.epochs for epoch in keep):
         raise ValueError(f"keep is {keep}: the epochs are 0 to {recipe.epochs}.")
@@ -188,10 +202,25 @@ def _random_state(device):
 
 
 def provenance(device):
-    """Where a result comes from: versions and the device's name."""
+    """Where a result comes from: versions, the device's name and the processor's."""
     device = torch.device(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return {"flatlab": __version__, "torch": torch.__version__, "device": name, "semantics": stores.SEMANTICS}
+    return {
+        "flatlab": __version__,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "processor": processor(),
+        "semantics": SOURCE.hash,
+    }
+
+
+@functools.cache
+def processor():
+    """The processor's name, as Linux or else Python has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):  # not Linux, or an ARM
+        return platform.processor() or platform.machine()
 
 
 def _epoch_seed(seed, epoch):
@@ -200,27 +229,16 @@ def _epoch_seed(seed, epoch):
 
 def _identity(net, model, data, recipe, seed, x0, workers):
     """Everything that decides how a run comes out."""
-    if isinstance(net, str):
-        architecture = net
-    else:
-        kinds = {type(m) for m in model.modules() if not type(m).__module__.startswith("torch.")}
-        try:
-            architecture = [repr(model), sorted(inspect.getsource(kind) for kind in kinds)]
-        except (OSError, TypeError) as error:
-            raise ValueError(
-                "a store needs the source of the network's classes to tell one network from another, and "
-                f"cannot read it ({error}): define them in a file or a notebook cell, or pass store=None."
-            ) from error
-    point = hashlib.sha256(x0.cpu().numpy().tobytes()).hexdigest()
+    x = [p for p in model.parameters() if p.requires_grad]
     return {
-        "net": architecture,
+        "net": net if isinstance(net, str) else None,
+        "made": fingerprint(model, UPDATES[recipe.update], without=x)[0],
         "data": data.digest,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
-        "x0": point,
+        "x0": digest(x0),
         "workers": workers,
-        "dtype": str(x0.dtype),
-        "semantics": stores.SEMANTICS,
+        "source": SOURCE.hash,
     }
 
 

@@ -133,6 +133,7 @@ class Trainer:
             and self.workers == 1
             and self.recipe.growth == 1
             and self.recipe.decay == 0
+            and self.recipe.warm_up == 0
         )
 
     def _capture(self, rows):

@@ -122,6 +122,90 @@ def noisy_labels(trainer, inputs, targets):
     )
 
 
+def sampled_noise(trainer, inputs, targets):
+    """The step along g_B + (g_1 - g_2) / sqrt(2), with the gradients on two disjoint random parts of `strength` rows each.
+
+    The noise added has the covariance of the gradient on a batch of `strength` rows.
+    """
+    rows = min(int(trainer.strength), len(targets) // 2)
+    first, second = torch.randperm(len(targets), device=targets.device)[: 2 * rows].split(rows)
+    trainer.gradient(inputs[first], targets[first])
+    noise = trainer.grad.clone()
+    trainer.gradient(inputs[second], targets[second])
+    noise.sub_(trainer.grad)
+    loss, correct = trainer.gradient(inputs, targets)
+    trainer.grad.add_(noise, alpha=0.5**0.5)
+    trainer.optimizer.step()
+    return loss, correct
+
+
+def asam(trainer, inputs, targets):
+    """The step along g_B(x + rho T^2 g_B(x) / ||T g_B(x)||) with T = |x| + 0.01, strength = rho. Kwon et al. 2021, equation (11)."""
+    loss, correct = trainer.gradient(inputs, targets)
+    scale = trainer.point.detach().abs() + 0.01
+    climb = scale * trainer.grad
+    climb = scale * climb * (trainer.strength / climb.norm().clamp_min(1e-12))
+    trainer.point.data.add_(climb)
+    trainer.gradient(inputs, targets)
+    trainer.point.data.sub_(climb)
+    trainer.optimizer.step()
+    return loss, correct
+
+
+def gradient_penalty(trainer, inputs, targets):
+    """The gradient of f_B + strength/2 ||g_B||^2, where H g is taken as a finite difference. Geiping et al. 2022, section 4.
+
+    ||g|| (g(x + r g / ||g||) - g(x)) / r with r = 0.01 stands for H g, as in their code.
+    """
+    loss, correct = trainer.gradient(inputs, targets)
+    first, radius = trainer.grad.clone(), 0.01
+    length = first.norm().clamp_min(1e-12)
+    climb = first * (radius / length)
+    trainer.point.data.add_(climb)
+    trainer.gradient(inputs, targets)
+    trainer.point.data.sub_(climb)
+    trainer.grad.sub_(first).mul_(trainer.strength * length / radius).add_(first)
+    trainer.optimizer.step()
+    return loss, correct
+
+
+def lars(trainer, inputs, targets):
+    """Each weight matrix's gradient becomes strength ||w|| g / ||g|| before the optimizer's step. You et al. 2017, algorithm 1.
+
+    Biases and the scales of BatchNorm keep theirs. The optimizer adds weight decay afterwards.
+    """
+    loss, correct = trainer.gradient(inputs, targets)
+    for weight, slope in _matrices(trainer, trainer.grad):
+        length = slope.norm()
+        slope.mul_(torch.where(length > 0, trainer.strength * weight.norm() / length.clamp_min(1e-12), 1.0))
+    trainer.optimizer.step()
+    return loss, correct
+
+
+def lamb(trainer, inputs, targets):
+    """The optimizer's step, for each weight matrix stretched to the length lr ||w||. You et al. 2020, algorithm 2, with Adam.
+
+    Biases and the scales of BatchNorm take the optimizer's step as it is.
+    """
+    before = trainer.point.detach().clone()
+    loss, correct = plain(trainer, inputs, targets)
+    lr = trainer.optimizer.param_groups[0]["lr"]
+    for weight, old in _matrices(trainer, before):
+        step = weight - old
+        weight.copy_(old + step * (lr * old.norm() / step.norm().clamp_min(1e-12)))
+    return loss, correct
+
+
+def _matrices(trainer, vector):
+    """(weight, the part of a vector that belongs to it) for every parameter of two or more dimensions."""
+    place = 0
+    for parameter in (p for p in trainer.model.parameters() if p.requires_grad):
+        part = vector[place : place + parameter.numel()].view_as(parameter)
+        place += parameter.numel()
+        if parameter.dim() > 1:
+            yield parameter.detach(), part
+
+
 Update = Literal[
     "plain",
     "sam",
@@ -133,6 +217,11 @@ Update = Literal[
     "noisy_iterate",
     "noisy_inputs",
     "noisy_labels",
+    "sampled_noise",
+    "asam",
+    "gradient_penalty",
+    "lars",
+    "lamb",
 ]
 UPDATES = {
     update.__name__: update
@@ -147,6 +236,11 @@ UPDATES = {
         noisy_iterate,
         noisy_inputs,
         noisy_labels,
+        sampled_noise,
+        asam,
+        gradient_penalty,
+        lars,
+        lamb,
     )
 }
 STRENGTHS = {
@@ -159,4 +253,8 @@ STRENGTHS = {
     "noisy_iterate": 0.01,
     "noisy_inputs": 0.1,
     "noisy_labels": 0.1,
+    "sampled_noise": 32,
+    "asam": 1.0,
+    "gradient_penalty": 0.1,
+    "lars": 1e-3,
 }

@@ -1,0 +1,223 @@
+"""What a figure function returns: a picture with the numbers in it, shown together by one cell.
+
+On a page the panels are inline SVG, so that they take the page's own text colour in light and in dark mode, wrap under one another on a
+phone, and keep their letters at the size of small print or larger. As a file they are one SVG, which can stand on any ground.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from flatlab.files import write_whole
+from flatlab.plots.style import STYLE, TEXT
+
+SHARE = (
+    75  # percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
+)
+ACROSS = 700  # points: as wide as panels stand side by side in a file
+GAP = 8  # points between two panels
+SHOWN = 40  # rows of the table on a page; the file has all
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure and what it shows.
+
+    Attributes
+    ----------
+    panels : sequence of matplotlib.figure.Figure
+        Side by side where there is room, else under one another.
+    rows : list of dict
+        The numbers that are drawn, one dict a row, all with the same keys.
+    stamp : str
+        Tier, data and number of seeds, by `flatlab.plots.style.stamp`.
+    alt : str
+        The picture in words, for a reader who does not see it; made from the numbers.
+    name : str
+        What the file with the rows is called, without its ending.
+    """
+
+    panels: Sequence[Figure] = field(repr=False)
+    rows: list[dict[str, Any]] = field(repr=False)
+    stamp: str
+    alt: str = field(repr=False)
+    name: str
+
+    def __post_init__(self) -> None:
+        for panel in self.panels:  # laid out once: each further time moves it by a hair
+            with matplotlib.rc_context(STYLE):
+                panel.draw_without_rendering()
+            panel.set_layout_engine("none")
+
+    def _repr_html_(self) -> str:
+        drawn = "".join(on_a_page(panel, f"{self.name} {number}") for number, panel in enumerate(self.panels))
+        return (
+            f'<div class="picture"><div role="img" aria-label="{html.escape(self.alt)}" '
+            f'style="display: flex; flex-wrap: wrap; gap: {GAP}px">{drawn}</div>{beneath(self)}</div>'
+        )
+
+    def svg(self) -> str:
+        """All panels and the stamp as one SVG that stands on any ground, as a text."""
+        lines: list[list[Figure]] = [[]]
+        for panel in self.panels:
+            if sum(_size(one)[0] + GAP for one in [*lines[-1], panel]) > ACROSS + GAP and lines[-1]:
+                lines.append([])
+            lines[-1].append(panel)
+        width = max(sum(_size(one)[0] + GAP for one in line) - GAP for line in lines)
+        lines.append([_words(self.stamp, width)])
+        drawn, y = "", 0.0
+        for line in lines:
+            x = 0.0
+            for panel in line:
+                drawn += _svg(panel, self.name).replace("<svg ", f'<svg x="{x:g}" y="{y:g}" ', 1)
+                x += _size(panel)[0] + GAP
+            y += max(_size(panel)[1] for panel in line) + GAP
+        size = f'width="{width:g}pt" height="{y:g}pt" viewBox="0 0 {width:g} {y:g}"'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {size} role="img" '
+            f'aria-label="{html.escape(self.alt)}">{drawn}</svg>\n'
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture as an SVG file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Of the file.
+        """
+        write_whole(path, self.svg().encode())
+
+
+def rows_of(columns: Mapping[str, Sequence]) -> list[dict[str, Any]]:
+    """Columns of one length as rows.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence
+        {name: values}.
+
+    Returns
+    -------
+    list of dict
+        {name: value} for each place.
+
+    Raises
+    ------
+    ValueError
+        If the columns differ in length.
+    """
+    return [dict(zip(columns, values)) for values in zip(*columns.values(), strict=True)]
+
+
+def on_a_page(figure: Figure, key: str, **attributes: str) -> str:
+    """A figure as an inline SVG: words in the page's text colour, colours mixed with it, letters as text, as wide as there is room.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        In the book's style.
+    key : str
+        What the ids inside are made from: another one for each figure of a page.
+    **attributes : str
+        More attributes of the svg element.
+
+    Returns
+    -------
+    str
+        The svg element. It is never wider than four thirds of the figure's size, one CSS pixel a point, nor than what it stands in.
+    """
+    width, _ = _size(figure)
+    more = "".join(f' {name}="{html.escape(value)}"' for name, value in attributes.items())
+    style = f"flex: 1 1 {width:.0f}px; min-width: 0; max-width: min(100%, {4 * width / 3:.0f}px); height: auto"
+    svg = _svg(figure, key, letters="none").replace("<svg ", f'<svg style="{style}"{more} ', 1)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2).replace(TEXT.lower(), "currentColor")
+    mixed = rf"\1: \2; \1: color-mix(in srgb, \2 {SHARE}%, currentColor)"  # a browser from before 2023 takes the first
+    return re.sub(r"(fill|stroke): (#[0-9a-f]{6})", mixed, svg)
+
+
+def beneath(picture: Picture) -> str:
+    """What stands under a picture: its stamp, and its rows folded away, as a table and as a CSV file."""
+    rows, columns = picture.rows, list(picture.rows[0])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *(row.values() for row in rows)])
+    link = f"data:text/csv;base64,{base64.b64encode(text.getvalue().encode()).decode()}"
+    file = f"{html.escape(picture.name)}.csv"
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows[:SHOWN]
+    )
+    more = f"<p>and {len(rows) - SHOWN} rows more in the file</p>" if len(rows) > SHOWN else ""
+    return (
+        f'<p class="picture-stamp">{html.escape(picture.stamp)}</p>'
+        f'<details class="figure-data"><summary>The data of this figure</summary><p><a download="{file}" href="{link}">{file}</a></p>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</details>"
+    )
+
+
+def course(name: str, x: ArrayLike, y: ArrayLike) -> str:
+    """A curve in words: both its ends, and what lies below or above both of them.
+
+    Parameters
+    ----------
+    name : str
+        Of the curve.
+    x, y : arrays of one length
+        Its points; those whose y is not finite are left out.
+
+    Returns
+    -------
+    str
+        For instance "loss from 2 at 0 to 3 at 1, lowest 0.5 at 0.25".
+    """
+    points = [(float(a), float(b)) for a, b in zip(np.asarray(x), np.asarray(y)) if math.isfinite(b)]
+    if not points:
+        return f"{name} nowhere"
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    if len(points) == 1:
+        return f"{name} {y0:.3g} at {x0:.3g}"
+    (xl, low), (xh, high) = (choose(points, key=lambda point: point[1]) for choose in (min, max))
+    words = f"{name} from {y0:.3g} at {x0:.3g} to {y1:.3g} at {x1:.3g}"
+    words += f", lowest {low:.3g} at {xl:.3g}" if low < min(y0, y1) else ""
+    return words + (f", highest {high:.3g} at {xh:.3g}" if high > max(y0, y1) else "")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else html.escape(str(value))
+
+
+def _size(figure: Figure) -> tuple[float, float]:
+    """Width and height in points."""
+    return 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+
+
+def _words(text: str, width: float) -> Figure:
+    """A line of words as a figure."""
+    figure = Figure(figsize=(width / 72, 0.2))
+    figure.text(0, 0.3, text, fontsize=9, color=TEXT)
+    return figure
+
+
+def _svg(figure: Figure, key: str, letters: str = "path") -> str:
+    """A figure as an svg element without what nobody reads: prologue, metadata, ids that nothing refers to."""
+    file = io.StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.fonttype": letters, "svg.hashsalt": key}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    svg = file.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
+    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg).strip()
