@@ -101,6 +101,8 @@ class Objective:
         self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, int(chunk)
         self._read(split)
         self.model = build(net, split) if isinstance(net, str) else _copy(net)
+        if self._batches is None:
+            self.model.to(self.inputs.device)  # where `train` trains: the copy goes to the data
         trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not trainable:
             raise ValueError("the network has no parameter with requires_grad: there is no x to measure.")

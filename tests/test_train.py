@@ -1,5 +1,6 @@
 """Training against torch's own loop, its bits across repeats, resumes and real kills, and the paper's facts."""
 
+import contextlib
 import copy
 import os
 import random
@@ -241,11 +242,74 @@ def test_refusals_say_what_to_do(data):
         train(nn.Linear(40, 10), data, optimizer="sgd", lr=1e38)
 
 
+@pytest.mark.parametrize("net", ["mlp", nn.Sequential(nn.Linear(40, 20), nn.Dropout(0.5), nn.Linear(20, 10))])
+def test_no_generator_but_those_that_are_put_back_is_seeded(data, net, monkeypatch):
+    """torch.manual_seed seeds the generators of all devices."""
+    monkeypatch.setattr(torch, "manual_seed", None)
+    state = torch.random.get_rng_state()
+    train(net, data)
+    flatlab.Objective(net, data.train)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: matmul_precision("medium"),
+        lambda: fp32_precision("tf32"),
+    ],
+    ids=["no_grad", "inference_mode", "autocast", "medium", "tf32"],
+)
+def test_what_the_caller_has_set_changes_no_bit_and_comes_back(data, setting):
+    net = nn.Sequential(nn.Linear(40, 20), nn.ReLU(), nn.Linear(20, 10))
+    for each in ("mlp", net):
+        outside = train(each, data)
+        with setting():
+            inside, before = train(each, data), settings()
+            train(each, data)
+            assert settings() == before
+        assert torch.equal(inside.x, outside.x) and inside.history["test_loss"] == outside.history["test_loss"]
+        assert inside.model()(
+            data.test.x[:2]
+        ).requires_grad  # an ordinary network, also if it was made under inference_mode
+
+
+def settings():
+    return (
+        torch.get_float32_matmul_precision(),
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        getattr(torch.backends, "fp32_precision", None),
+    )
+
+
+@contextlib.contextmanager
+def matmul_precision(value):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(value)
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@contextlib.contextmanager
+def fp32_precision(value):
+    if not hasattr(torch.backends, "fp32_precision"):
+        pytest.skip("torch 2.9 and later have it")
+    before = torch.backends.fp32_precision
+    torch.backends.fp32_precision = value
+    yield
+    torch.backends.fp32_precision = before
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_captured_step_is_the_eager_one_on_a_gpu(data, monkeypatch):
     data = data.to("cuda")
     captured = train("mlp", data, epochs=3)
-    monkeypatch.setattr(Trainer, "_capture", lambda self, rows: None)
+    monkeypatch.setattr(Trainer, "_capturable", lambda self: False)
     eager = train("mlp", data, epochs=3)
     torch.testing.assert_close(captured.x, eager.x, rtol=1e-3, atol=1e-4)
     assert captured.history["train_accuracy"] == pytest.approx(eager.history["train_accuracy"], abs=1.0)

@@ -282,6 +282,13 @@ def test_half_of_the_augmented_images_are_reflected():
     assert 0.4 < right < 0.6
 
 
+def test_augmentation_copies_nothing_from_the_host(monkeypatch):
+    """A CUDA graph could not hold it."""
+    monkeypatch.setattr(torch, "tensor", None)
+    for shape in ((3, 1, 8, 8), (3, 40)):
+        assert augmented(torch.rand(shape)).shape == shape
+
+
 def test_signals_are_moved_round_by_a_fifth_at_most_and_stretched_by_a_tenth():
     signals = torch.zeros(500, 40)
     signals[:, 3] = 1

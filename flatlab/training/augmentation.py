@@ -33,9 +33,9 @@ def _moved_signals(signals: Tensor) -> Tensor:
 
 
 def _moved_images(images: Tensor) -> Tensor:
-    angle, right, down = (2 * torch.rand(3, len(images), device=images.device, dtype=images.dtype) - 1) * torch.tensor(
-        [[math.radians(10)], [0.4], [0.4]], device=images.device, dtype=images.dtype
-    )
+    turn, right, down = 2 * torch.rand(3, len(images), device=images.device, dtype=images.dtype) - 1
+    # Times numbers, not a tensor of them: a CUDA graph cannot hold the copy of one from the host.
+    angle, right, down = math.radians(10) * turn, 0.4 * right, 0.4 * down
     mirror = torch.where(torch.rand(len(images), device=images.device) < 0.5, -1.0, 1.0).to(images)
     rows = [
         torch.stack([mirror * angle.cos(), -angle.sin(), right], 1),

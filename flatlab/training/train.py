@@ -26,6 +26,7 @@ from flatlab import files, version
 from flatlab.data import Data
 from flatlab.fingerprints import digest, fingerprint
 from flatlab.identity import Source
+from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
 from flatlab.training import checkpoint as checkpoints
 from flatlab.training import store as stores
@@ -99,21 +100,23 @@ def train(
     [The puzzle](https://flatlab.github.io/flatlab/book/puzzle.html).
     """
     recipe, keep = dataclasses.replace(recipe or Recipe(), **changes), tuple(keep)
-    trainer = Trainer(_start(net, data, recipe, seed, x0), data, recipe)
-    _check(trainer, keep)
-    run = _empty_run(net, trainer, seed)
-    identity = functools.partial(_identity, net, trainer.model, data, recipe, seed, run.x0, trainer.workers)
-    checkpoint = Checkpoint(store, identity, trainer, keep)
-    if finished := checkpoint.finished(run):
-        return finished
-    run = checkpoint.resumed(run)
-    with _bar(run, progress) as bar, _random_state(run.x0.device), _arithmetic(recipe.precision):
+    with _own_settings(data.train.x.device, recipe):
+        trainer = Trainer(_start(net, data, recipe, seed, x0), data, recipe)
+        _check(trainer, keep)
+        run = _empty_run(net, trainer, seed)
+        identity = functools.partial(_identity, net, trainer.model, data, recipe, seed, run.x0, trainer.workers)
+        checkpoint = Checkpoint(store, identity, trainer, keep)
+        if finished := checkpoint.finished(run):
+            return finished
+        run = checkpoint.resumed(run)
+        trainer.prepare()
         began = time.perf_counter() - (run.history["seconds"] or [0.0])[-1]
-        for epoch in range(len(run.history["epoch"]) + 1, recipe.epochs + 1):
-            _train_epoch(trainer, run, epoch, began)
-            checkpoint.keep_epoch(run, epoch)
-            _show(bar, run)
-    return checkpoint.keep_run(run)
+        with _bar(run, progress) as bar:
+            for epoch in range(len(run.history["epoch"]) + 1, recipe.epochs + 1):
+                _train_epoch(trainer, run, epoch, began)
+                checkpoint.keep_epoch(run, epoch)
+                _show(bar, run)
+        return checkpoint.keep_run(run)
 
 
 def _start(net, data, recipe, seed, x0):
@@ -196,9 +199,13 @@ def _show(bar, run):
     bar.set_postfix_str(f"train {train:.1f} % test {test:.1f} %")
 
 
-def _random_state(device):
-    """Within this the global generators of the CPU and of a device are as they like; afterwards they are as before."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+@contextlib.contextmanager
+def _own_settings(device, recipe):
+    """Whatever the caller has set changes no number within; the settings, and the generators of the host and the device, are
+    afterwards as they were before."""
+    generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with own_arithmetic(device, tf32=recipe.precision != "float32"), torch.enable_grad(), generators:
+        yield
 
 
 def provenance(device):
@@ -240,20 +247,6 @@ def _identity(net, model, data, recipe, seed, x0, workers):
         "workers": workers,
         "source": SOURCE.hash,
     }
-
-
-@contextlib.contextmanager
-def _arithmetic(precision):
-    """float32 products in float32, or in TF32 where the recipe says so; the user's settings come back afterwards."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = precision != "float32"
-        yield
-    finally:
-        for backend, allowed in zip(backends, before):
-            backend.allow_tf32 = allowed
 
 
 def progress_bar(total, unit, label, show, done=0):

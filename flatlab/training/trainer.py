@@ -1,8 +1,4 @@
-"""A trainer: a model whose parameters are views of one flat point, with its gradient, optimizer and data.
-
-On a GPU small steps are bound by the time to launch them, so there a step of a fixed batch size is captured once as a CUDA graph
-and replayed.
-"""
+"""A trainer: a model whose parameters are views of one flat point, with its gradient, optimizer and data."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from flatlab.data import Data
 from flatlab.objective import Objective
 from flatlab.training.augmentation import augmented
+from flatlab.training.capture import captured
 from flatlab.training.recipe import Recipe
 from flatlab.training.updates import STRENGTHS, UPDATES
 
@@ -24,7 +21,7 @@ TORCH_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "rprop": torch.optim.Rprop,
 }
-FUSED = ("adam", "sgd", "adagrad")  # the optimizers that step a tensor in one kernel
+FUSED = {"cpu": ("adam", "sgd", "adagrad"), "cuda": ("adam", "sgd")}  # where an optimizer steps a tensor in one kernel
 
 
 class Trainer:
@@ -69,7 +66,7 @@ class Trainer:
         self.point.grad = self.grad = torch.zeros_like(self.point)
         self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)  # sums over the epoch so far
         self.correct = torch.zeros((), dtype=torch.int64, device=self.point.device)
-        self.graph: torch.cuda.CUDAGraph | None = None
+        self.captured: dict[int, Callable[[Tensor], None]] = {}  # rows -> a faster step on that many
         for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.grad))):
             parameter.data, parameter.grad = x, g
         self.optimizer = _optimizer(self.point, recipe)
@@ -92,6 +89,17 @@ class Trainer:
             self.grad.add_(self.point.detach().sign(), alpha=self.recipe.l1)
         return loss.detach(), (outputs.detach().argmax(1) == targets).sum()
 
+    def prepare(self) -> None:
+        """Do what only the first epoch would, so that it is no part of any time: make the loss on the test split, and on a GPU
+        let its libraries start and capture a step."""
+        if self.point.is_cuda:
+            self.test()
+        else:
+            self._measured  # noqa: B018
+        if self._capturable():
+            rows = self.recipe.rows(len(self.data.train.y))
+            self.captured[rows] = captured(self, rows)
+
     def step(self, batch: Tensor) -> None:
         """One step on the rows whose numbers are in `batch`, of which each worker takes its share."""
         self.rows, share = len(batch), batch.tensor_split(self.workers)[self.rank]
@@ -104,22 +112,16 @@ class Trainer:
 
     def epoch(self, rows: int, lr: float, seed: int) -> tuple[float, float]:
         """Pass over the training set once, in the random order of a seed; return its mean loss and accuracy in percent."""
-        torch.manual_seed(seed)
+        set_seed(seed, self.point.device)
         count = len(self.data.train.y)
         order = torch.randperm(count, device=self.point.device)
         if self.rank:  # dropout and noise differ from worker to worker, the order not
-            torch.manual_seed(seed + self.rank)
+            set_seed(seed + self.rank, self.point.device)
         self.optimizer.param_groups[0]["lr"] = lr
-        if self.graph is None and self._capturable():
-            self._capture(rows)
         self.loss.zero_()
         self.correct.zero_()
         for batch in order.split(batch_sizes(count, rows)):
-            if self.graph is not None and len(batch) == rows:
-                self.captured.copy_(batch)
-                self.graph.replay()
-            else:
-                self.step(batch)
+            self.captured.get(len(batch), self.step)(batch)
         if self.workers > 1:
             for total in (self.loss, self.correct):
                 distributed.all_reduce(total)
@@ -135,26 +137,6 @@ class Trainer:
             and self.recipe.decay == 0
             and self.recipe.warm_up == 0
         )
-
-    def _capture(self, rows):
-        """Record a step on `rows` rows as a CUDA graph, which reads the rows' numbers from self.captured.
-
-        Capturing wants a few real steps first; whatever they changed is put back.
-        """
-        before = {name: tensor.clone() for name, tensor in self.state().items()}
-        self.captured = torch.arange(rows, device=self.point.device)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.step(self.captured)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.step(self.captured)
-        for name, tensor in self.state().items():
-            tensor.copy_(before[name]) if name in before else tensor.zero_()  # an optimizer starts with all zeros
-        self.graph = graph
 
     def test(self) -> tuple[float, float]:
         """(loss, accuracy in percent) on the test split, by running averages if the net keeps them."""
@@ -177,6 +159,13 @@ class Trainer:
         load_point(self.model, None, part_of(tensors, "buffer."))
         self.point.data.copy_(tensors["x"])
         self.optimizer.state[self.point].update(part_of(tensors, "optimizer."))
+
+
+def set_seed(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators of the host and of one device. `torch.manual_seed` would seed those of all devices."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(torch.Generator(device).manual_seed(seed).get_state(), device)
 
 
 def load_point(model: nn.Module, x: Tensor | None, buffers: dict[str, Tensor]) -> None:
@@ -214,7 +203,7 @@ def _optimizer(point: nn.Parameter, recipe: Recipe) -> torch.optim.Optimizer:
         options["weight_decay"] = recipe.weight_decay
     if recipe.optimizer == "sgd":
         options["momentum"] = recipe.momentum
-    if recipe.optimizer in FUSED:
+    if recipe.optimizer in FUSED[point.device.type]:
         options["fused"] = True
     if recipe.optimizer == "adam" and point.is_cuda:
         options["capturable"] = True

@@ -1,0 +1,132 @@
+"""A training step captured as a CUDA graph: small steps are bound by the time to launch them, and a replay launches all at once.
+
+A graph repeats what the device did, and nothing that Python does in a network's forward. A capture in which the host waits for the
+device fails and spoils the device's generator. Therefore a step is rehearsed first, and compared with its replay afterwards; a
+network that a graph cannot hold is trained without one.
+"""
+
+import pickle
+import random
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# The generators of the host: how to read one's state, and how to set it.
+HOST_GENERATORS: tuple[tuple[Callable, Callable], ...] = (
+    (random.getstate, random.setstate),
+    (np.random.get_state, np.random.set_state),
+    (lambda: torch.get_rng_state().numpy(), lambda state: torch.set_rng_state(torch.from_numpy(state))),
+)
+
+
+def captured(trainer, rows: int) -> Callable[[Tensor], None]:
+    """trainer.step for batches of `rows` rows: the replay of a graph, or, with a warning, the step itself if no graph can hold it.
+
+    The steps that this takes leave no trace: points, optimizer, buffers, generators and the modules' own counters are put back.
+    """
+    before = _Snapshot(trainer)
+    replay, reason = None, _rehearsed(trainer, rows, before)
+    if reason is None:
+        replay = _recorded(trainer, rows, before)
+        reason = _compared(trainer, rows, replay, before)
+    if replay is None or reason is not None:
+        warnings.warn(
+            f"this network is trained without a CUDA graph, more slowly, because {reason}.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return trainer.step
+    return replay
+
+
+def _rehearsed(trainer, rows, before):
+    """Take the steps that a capture wants first; the reason why a graph cannot hold them, or None."""
+    batch, reason = torch.arange(rows, device=trainer.point.device), None
+    stream, mode = torch.cuda.Stream(), torch.cuda.get_sync_debug_mode()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        trainer.step(batch)
+        counters = _counters(trainer.model)  # a first step may note something, a counter changes at the next ones
+        trainer.step(batch)
+        with warnings.catch_warnings():  # that it is a prototype
+            warnings.simplefilter("ignore")
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            trainer.step(batch)
+        except RuntimeError as error:
+            reason = f"the host waits for the device in its forward or copies to it ({str(error).splitlines()[0]})"
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+    torch.cuda.current_stream().wait_stream(stream)
+    if before.host_has_drawn() or _counters(trainer.model) != counters:
+        reason = "its forward draws random numbers on the host or counts in Python"
+    before.put_back()
+    return reason
+
+
+def _recorded(trainer, rows, before):
+    """A function of a batch that replays the graph of one step."""
+    held, graph = torch.arange(rows, device=trainer.point.device), torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        trainer.step(held)
+    before.put_back()
+
+    def replay(batch):
+        held.copy_(batch)
+        graph.replay()
+
+    return replay
+
+
+def _compared(trainer, rows, replay, before):
+    """Take two steps by replay and two as they are, from the same state; the reason why they are not the same, or None."""
+    gradients = []
+    for step in (replay, trainer.step):
+        for _ in range(2):
+            step(torch.arange(rows, device=trainer.point.device))
+        gradients.append(trainer.grad.clone())
+        before.put_back()
+    one, other = gradients
+    if (one - other).norm() > 0.1 * other.norm():  # a GPU does not add in one order, so not 0
+        return "a replayed step is another than the step itself: its forward depends on something outside the device"
+    return None
+
+
+class _Snapshot:
+    """All that a step may change, to be put back."""
+
+    def __init__(self, trainer):
+        self.trainer, self.device = trainer, trainer.point.device
+        self.tensors = {name: tensor.clone() for name, tensor in trainer.state().items()}
+        self.draws = torch.cuda.get_rng_state(self.device)
+        self.host = [read() for read, _ in HOST_GENERATORS]
+        self.attributes = _attributes(trainer.model)
+
+    def put_back(self):
+        for name, tensor in self.trainer.state().items():  # an optimizer starts with all zeros
+            tensor.copy_(self.tensors[name]) if name in self.tensors else tensor.zero_()
+        torch.cuda.set_rng_state(self.draws, self.device)
+        for (_, write), state in zip(HOST_GENERATORS, self.host):
+            write(state)
+        for module, name in _attributes(self.trainer.model).keys() - self.attributes.keys():
+            del vars(module)[name]
+        for (module, name), value in self.attributes.items():
+            vars(module)[name] = value
+
+    def host_has_drawn(self):
+        return any(pickle.dumps(read()) != pickle.dumps(state) for (read, _), state in zip(HOST_GENERATORS, self.host))
+
+
+def _counters(model):
+    """The numbers and words that the modules of a network keep in Python."""
+    kinds = (bool, int, float, str)
+    return {place: value for place, value in _attributes(model).items() if isinstance(value, kinds)}
+
+
+def _attributes(model):
+    """What the modules of a network keep besides parameters, buffers, submodules and hooks, by (module, name)."""
+    torchs = vars(nn.Module())
+    return {(m, name): value for m in model.modules() for name, value in vars(m).items() if name not in torchs}
