@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import os
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -107,7 +108,12 @@ def origin(device: str, began: float) -> dict[str, Any]:
 
 
 def _commit():
-    """The commit of the checkout the package lies in, with + when it was changed; None outside a checkout."""
+    """The commit of the checkout the package lies in, with + when it was changed; None outside a checkout.
+
+    A copy without history, as it is sent to a machine with a GPU, is told by $FLATLAB_COMMIT what it was copied from.
+    """
+    if told := os.environ.get("FLATLAB_COMMIT"):
+        return told
     try:
         git = ["git", "-C", str(REPOSITORY)]
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
