@@ -31,6 +31,7 @@ from nbformat import NotebookNode
 LABS = Path(__file__).resolve().parent
 ROOT = LABS.parent
 MINUTES = 20  # for one student; the time of one cell is in nbgrader_config.py
+MINE = shutil.ignore_patterns(".*", "answers.py")  # in a master's folder, and no part of the lab
 COLUMNS = ("student", "exercise", "points", "max", "status", "note")
 
 # nbgrader calls `alembic` by name: let it find the one of this environment, activated or not.
@@ -51,7 +52,7 @@ def release(labs=LABS, lab="lab1", to=None):
     """
     target = Path(to or labs / "release") / lab / f"{lab}.ipynb"
     with tempfile.TemporaryDirectory() as course:
-        shutil.copytree(labs / "source" / lab, Path(course) / "source" / lab, ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(labs / "source" / lab, Path(course) / "source" / lab, ignore=MINE)
         _generate(Path(course), lab)
         notebook = nbformat.read(Path(course) / "release" / lab / f"{lab}.ipynb", 4)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -243,9 +244,7 @@ def mark(submissions, course, lab="lab1", labs=LABS, say=print):
     """
     course = Path(course).resolve()
     students = collect(submissions)
-    shutil.copytree(
-        labs / "source" / lab, course / "source" / lab, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True
-    )
+    shutil.copytree(labs / "source" / lab, course / "source" / lab, ignore=MINE, dirs_exist_ok=True)
     _generate(course, lab)
     original = nbformat.read(course / "release" / lab / f"{lab}.ipynb", 4)
     report_file = course / "preflight.json"

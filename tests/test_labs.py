@@ -7,8 +7,10 @@ import copy
 import csv
 import importlib.util
 import json
+import linecache
 import os
 import re
+import runpy
 import subprocess
 import sys
 
@@ -20,6 +22,7 @@ from conftest import ROOT
 
 import flatlab
 from flatlab import checks
+from flatlab.checks.answer import Wrong
 
 LABS = ROOT / "labs"
 MASTER = nbformat.read(LABS / "source" / "lab1" / "lab1.ipynb", 4)
@@ -28,16 +31,15 @@ SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.MULTI
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n?", re.MULTILINE | re.DOTALL)
 REFERENCE = {cell.id: cell.source for cell in MASTER.cells if cell.metadata.get("nbgrader", {}).get("solution")}
 TESTED = {"gap": 3, "noise": 3, "slope": 1, "box": 2, "phi": 4, "line": 2, "barrier": 2, "subspace": 3}
-NAMES = {
-    "gap": "gap",
-    "noise": "gradient_noise",
-    "slope": "slope",
-    "box": "box_radius",
-    "phi": "phi",
-    "line": "line_loss",
-    "barrier": "barrier",
-    "subspace": "subspace_radius",
-}
+ANSWERS = runpy.run_path(str(LABS / "source" / "lab1" / "answers.py"))
+MISTAKES, RIGHT = ANSWERS["MISTAKES"], ANSWERS["RIGHT"]
+MISTAKE_IDS = [f"{exercise}-{words}" for exercise, _, _, words in MISTAKES]
+RIGHT_IDS = [f"{exercise}-{number}" for number, (exercise, _) in enumerate(RIGHT)]
+
+
+def defined(source):
+    """The name of the function that a cell defines."""
+    return re.search(r"^def (\w+)", source, re.MULTILINE).group(1)
 
 
 @pytest.fixture(scope="session")
@@ -61,53 +63,16 @@ def find(notebook, name):
     return next(n for n, cell in enumerate(notebook.cells) if cell.id == name)
 
 
-# What students do. (exercise, what is replaced in the reference, by what, words of the hint)
-WRONG = [
-    ("gap", "final[0] - final[1]", "final[1] - final[0]", "other way round"),
-    ("gap", "[-1] for rows", "[-1] / 100 for rows", "in percent"),
-    ("gap", 'history["test_accuracy"][-1]', 'history["train_accuracy"][-1]', "training accuracy"),
-    ("gap", "seed=seed", "seed=0", "pass the seed"),
-    ("noise", "** 0.5", "", "root is missing"),
-    (
-        "noise",
-        "torch.randperm(count, generator=generator)[:m]",
-        "torch.randint(count, (m,), generator=generator)",
-        "twice",
-    ),
-    ("noise", "[:m]", "[:m].sort().values.new_tensor(range(m))", "all batches are the same"),
-    ("noise", "- full)", ")", "length of the batch gradients"),
-    ("slope", "np.log(batches), np.log(noise)", "batches, noise", "between the logarithms"),
-    ("slope", "np.log(batches)", "np.log(np.sqrt(batches))", "sqrt(m)"),
-    ("box", "+ 1", "", "+ 1 is missing"),
-    ("box", "x.abs()", "x", "never negative"),
-    ("box", "eps * (x.abs() + 1)", "eps * x.abs() + 1", "whole bracket"),
-    ("box", "x.abs()", "x.abs_()", "in place"),
-    ("phi", "100 *", "", "factor 100"),
-    ("phi", "/ (1 + base)", "/ base", "divides by 1 + f(x)"),
-    ("phi", "max(best, value)", "value", "last value"),
-    ("phi", ".clamp(x - radius, x + radius)", "", "leaves the box"),
-    ("phi", "y + radius", "y - radius", "goes down"),
-    ("phi", "(best - base)", "best", "not subtracted"),
-    ("phi", "gradient.sign()", "gradient", "stays short"),
-    ("line", "(1 - alpha) * a + alpha * b", "alpha * a + (1 - alpha) * b", "from b to a"),
-    ("line", "(1 - alpha) * a", "a", "not a direction"),
-    ("barrier", "value - ((1 - alpha) * at[0] + alpha * at[1])", "value", "largest loss"),
-    ("barrier", "if 0 <= alpha <= 1", "", "leave out alpha"),
-    ("subspace", "torch.linalg.lstsq(A, x[:, None]).solution[:, 0]", "A.T @ x", "A^T x is not A+ x"),
-    ("subspace", "+ 1", "", "+ 1 is missing"),
-]
-
-
 def wrong_answer(exercise, old, new):
     head, body = REFERENCE[exercise].split("### BEGIN SOLUTION")
     assert old in body, f"the reference of {exercise} no longer holds {old!r}"
     return head + body.replace(old, new)
 
 
-def function(exercise, source):
+def function(source):
     space = {"flatlab": flatlab, "torch": torch, "np": np, "store": None}
     exec(source, space)
-    return space[NAMES[exercise]]
+    return space[defined(source)]
 
 
 # The students' edition
@@ -153,7 +118,7 @@ def test_every_exercise_has_a_card_a_check_and_marks():
         == 7
     )
     for name in TESTED:
-        assert f"checks.{name}({NAMES[name]})" in MASTER.cells[find(MASTER, f"{name}-check")].source
+        assert f"checks.{name}({defined(REFERENCE[name])})" in MASTER.cells[find(MASTER, f"{name}-check")].source
 
 
 # The checks
@@ -161,27 +126,22 @@ def test_every_exercise_has_a_card_a_check_and_marks():
 
 @pytest.mark.parametrize("exercise", TESTED)
 def test_a_check_accepts_the_reference_and_other_right_answers(exercise):
-    right = function(exercise, REFERENCE[exercise])
+    right = function(REFERENCE[exercise])
     assert getattr(checks, exercise)(right), getattr(checks, exercise)(right)
     as_tensor = getattr(checks, exercise)(lambda *a, **k: torch.as_tensor(right(*a, **k)))
     assert as_tensor, as_tensor
 
 
-def test_other_ways_to_climb_are_right_too():
-    def vertices(f, x, radius, steps):
-        y, best = x, f.value(x)
-        for _ in range(steps):
-            y = x + radius * f.gradient(y)[1].sign()
-            best = max(best, f.value(y))
-        return torch.tensor(100 * (best - f.value(x)) / (1 + f.value(x)))
-
-    assert checks.phi(vertices), checks.phi(vertices)
-    assert checks.subspace(lambda x, A, eps: eps * (1 + (torch.linalg.pinv(A) @ x).abs()))
+@pytest.mark.parametrize("exercise, source", RIGHT, ids=RIGHT_IDS)
+def test_another_right_answer_gets_a_tick_and_its_marks(exercise, source, monkeypatch):
+    answer = getattr(checks, exercise)(function(source))
+    assert answer, answer
+    assert hidden_tests_pass(exercise, source, monkeypatch, "20170")
 
 
-@pytest.mark.parametrize("exercise, old, new, hint", WRONG, ids=[f"{one[0]}-{one[3]}" for one in WRONG])
+@pytest.mark.parametrize("exercise, old, new, hint", MISTAKES, ids=MISTAKE_IDS)
 def test_a_wrong_answer_gets_the_hint_of_its_own_mistake(exercise, old, new, hint):
-    verdict = getattr(checks, exercise)(function(exercise, wrong_answer(exercise, old, new)))
+    verdict = getattr(checks, exercise)(function(wrong_answer(exercise, old, new)))
     assert not verdict and hint in str(verdict), verdict
     assert "\n" not in str(verdict)
 
@@ -192,12 +152,12 @@ def hidden_tests_pass(exercise, source, monkeypatch, seed):
     exec(source, space)
     try:
         exec(MASTER.cells[find(MASTER, f"{exercise}-test")].source, space)
-    except AssertionError:
+    except (AssertionError, Wrong):
         return False
     return True
 
 
-@pytest.mark.parametrize("exercise, old, new, hint", WRONG, ids=[f"{one[0]}-{one[3]}" for one in WRONG])
+@pytest.mark.parametrize("exercise, old, new, hint", MISTAKES, ids=MISTAKE_IDS)
 def test_a_wrong_answer_fails_the_hidden_tests(exercise, old, new, hint, monkeypatch):
     assert not hidden_tests_pass(exercise, wrong_answer(exercise, old, new), monkeypatch, "20170")
 
@@ -208,8 +168,11 @@ def test_the_reference_passes_the_hidden_tests_whatever_their_seed(exercise, mon
         assert hidden_tests_pass(exercise, REFERENCE[exercise], monkeypatch, seed), seed
 
 
-def test_the_hints_of_an_exercise_differ():
-    assert len({(exercise, hint) for exercise, _, _, hint in WRONG}) == len(WRONG)
+def test_two_mistakes_never_get_one_hint_unless_they_are_one():
+    said = {}
+    for exercise, old, new, words in MISTAKES:
+        said.setdefault((exercise, words), set()).add((old, new))
+    assert {key for key, found in said.items() if len(found) > 1} == {("phi", "same share of its own radius")}
 
 
 @pytest.mark.parametrize("exercise", TESTED)
@@ -222,16 +185,54 @@ def test_the_hints_of_an_exercise_differ():
         (lambda *a, **k: float("nan"), ""),
         (lambda *a, **k: "text", ""),
         (lambda *a, **k: torch.zeros(2, 3, 4), ""),
+        (lambda *a, **k: (value for value in [1.0]), "a generator"),
+        (lambda *a, **k: {1: 2.0}, "a dict"),
+        (lambda *a, **k: {1.0, 2.0}, "a set"),
+        (lambda *a, **k: [[1.0, 2.0], [3.0]], "list of lists"),
+        (3, "without brackets"),
     ],
-    ids=["None", "raises", "no arguments", "nan", "text", "a cube"],
+    ids=[
+        "None",
+        "raises",
+        "no arguments",
+        "nan",
+        "text",
+        "a cube",
+        "generator",
+        "dict",
+        "set",
+        "nested",
+        "no function",
+    ],
 )
 def test_a_check_never_raises_and_answers_in_one_line(exercise, student, words):
     verdict = getattr(checks, exercise)(student)
     assert not verdict and words in str(verdict) and "\n" not in str(verdict)
 
 
+def test_the_line_that_stopped_is_named_in_jupyter_and_in_colab():
+    for file in ("/tmp/ipykernel_7/1.py", "/tmp/ipython-input-3.py"):
+        space = {}
+        exec(compile("def box_radius(x, eps):\n    return 1 / 0", file, "exec"), space)
+        linecache.cache[file] = (0, None, ["def box_radius(x, eps):\n", "    return 1 / 0\n"], file)
+        assert "your code stopped in `return 1 / 0`, line 2 of its cell: ZeroDivisionError" in str(
+            checks.box(space["box_radius"])
+        )
+
+
+def test_a_check_that_stops_training_leaves_flatlab_as_it_was():
+    train = flatlab.train
+    assert not checks.gap(lambda data, small, large, seeds, epochs: [flatlab.train("mlp", data)] * 2)
+    assert flatlab.train is train
+
+
+def test_an_unknown_check_is_refused_in_a_sentence():
+    with pytest.raises(AttributeError, match="there is no check 'bx': choose .*box"):
+        checks.bx  # noqa: B018
+
+
 def test_what_is_not_written_yet_is_said_to_be(capsys):
-    assert "not written yet" in str(checks.box(function("box", RELEASE.cells[find(RELEASE, "box")].source)))
+    assert "not written yet" in str(checks.box(function(RELEASE.cells[find(RELEASE, "box")].source)))
     with checks.attempt():
         raise NotImplementedError
     assert "not written yet" in capsys.readouterr().out
@@ -343,7 +344,7 @@ def test_what_cannot_be_mended_is_refused_in_one_sentence(pipeline, tmp_path, co
 
 def wrongs():
     """A student whose every exercise has one of its known mistakes."""
-    return edition({one[0]: wrong_answer(*one[:3]) for one in WRONG})
+    return edition({one[0]: wrong_answer(*one[:3]) for one in MISTAKES})
 
 
 def hard_coded():

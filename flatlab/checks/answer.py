@@ -7,45 +7,59 @@ The mark does not come from here: hidden tests, on other problems, decide it.
 
 import contextlib
 import functools
+import inspect
 import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 
-class Verdict:
-    """True if the function is right. Shows as one line of text."""
+class Answer:
+    """What a check says of a function. It is true if the function is right, and shows as one line of text."""
 
-    def __init__(self, passed, text):
-        self.passed, self.text = passed, text
+    def __init__(self, right: bool, text: str) -> None:
+        self.right, self.text = right, text
 
-    def __bool__(self):
-        return self.passed
+    def __bool__(self) -> bool:
+        return self.right
 
-    def __repr__(self):
-        return ("✓ " if self.passed else "✗ ") + self.text
+    def __repr__(self) -> str:
+        return ("✓ " if self.right else "✗ ") + self.text
 
 
 class Wrong(Exception):
     """The hint that answers a wrong result."""
 
 
-def check(examine):
-    """Turn examine(student), which raises Wrong, into a check that returns a `Verdict` and never raises."""
+Student = Callable[..., Any]  # the function that a student wrote
+Check = Callable[[Student], Answer]
+CHECKS: dict[str, Check] = {}  # exercise -> its check
+
+
+def check(examine: Callable[[Student], None]) -> Check:
+    """Make a check, which returns an `Answer` and never raises, from examine(student), which raises `Wrong`."""
+    exercise = examine.__name__
+    if exercise in CHECKS:
+        raise ValueError(f"two labs have an exercise {exercise!r}: give one of them another name.")
 
     @functools.wraps(examine)
-    def verdict(student):
+    def answer(student: Student) -> Answer:
         try:
+            if not callable(student):
+                raise Wrong(f"it gets {kind(student)}, and should get your function: write its name without brackets.")
             examine(student)
         except Exception as error:  # noqa: BLE001 - whatever a student's code raises
-            return Verdict(False, f"{examine.__name__}: {sentence(error)}")
-        return Verdict(True, f"{examine.__name__}: right on the public problem.")
+            return Answer(False, f"{exercise}: {sentence(error)}")
+        return Answer(True, f"{exercise}: right on the public problem.")
 
-    return verdict
+    CHECKS[exercise] = answer
+    return answer
 
 
 @contextlib.contextmanager
-def attempt():
+def attempt() -> Iterator[None]:
     """Run an experiment that calls a student's function; where that stops, say so in one line instead of a traceback."""
     try:
         yield
@@ -53,67 +67,118 @@ def attempt():
         print("✗", sentence(error))
 
 
-def sentence(error):
+def sentence(error: Exception) -> str:
+    """What stopped a student's code, in one line, with the line of the cell where it stopped."""
     if isinstance(error, Wrong):
         return str(error)
     if isinstance(error, NotImplementedError):
         return "not written yet. Replace the line that raises NotImplementedError."
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "ipykernel" in frame.filename]
+    # Jupyter's cells are files of ipykernel, Colab's are /tmp/ipython-input-N.py.
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "ipykernel" in frame.filename or "ipython-input" in frame.filename
+    ]
     where = f" in `{frames[-1].line}`, line {frames[-1].lineno} of its cell" if frames else ""
     first = str(error).strip().splitlines()[:1]
     return f"your code stopped{where}: {type(error).__name__}: {first[0] if first else 'no message'}."
 
 
-def numbers(answer, shape, meaning):
-    """The answer as float64 numbers of a shape: floats, lists, arrays and tensors are all welcome."""
+def kind(thing: object) -> str:
+    """What a thing is, as one says it: "a list", "an int", "nothing (None)"."""
+    if thing is None:
+        return "nothing (None)"
+    name = "generator" if inspect.isgenerator(thing) else type(thing).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def numbers(answer: object, shape: Sequence[int], meaning: str) -> torch.Tensor:
+    """The answer as float64 numbers of a shape: floats, lists, arrays and tensors of any type and device are welcome.
+
+    Parameters
+    ----------
+    answer
+        What the student's function returned.
+    shape
+        The shape that is asked for, () for one number.
+    meaning
+        What the numbers are, for the hint: "one radius for each parameter".
+
+    Raises
+    ------
+    Wrong
+        Where the answer is none of that: with a hint that names what it is.
+    """
+    shape = tuple(shape)
     if answer is None:
         raise Wrong("it returns nothing (None): end it with `return` and the result.")
+    if inspect.isgenerator(answer) or isinstance(answer, (dict, set, str, bytes, map, filter, zip)):
+        raise Wrong(f"it returns {kind(answer)}, and should return {meaning}: {'a list' if shape else 'a float'}.")
     if isinstance(answer, (list, tuple)):
-        answer = [float(value) for value in answer]
-    answer = torch.as_tensor(answer).detach().cpu().double()
-    if answer.numel() == int(np.prod(shape)) and (answer.dim() <= 1 or not shape):
-        answer = answer.reshape(shape)
-    if answer.shape != shape:
-        raise Wrong(f"it returns shape {tuple(answer.shape)}, and should return {meaning}, shape {tuple(shape)}.")
-    if not answer.isfinite().all():
+        answer = torch.cat([_row(value, meaning) for value in answer]) if answer else torch.zeros(0)
+    found = torch.as_tensor(answer).detach().cpu().double()  # type: ignore[arg-type]
+    if found.numel() == int(np.prod(shape)) and (found.dim() <= 1 or not shape or 1 in found.shape):
+        found = found.reshape(shape)
+    if found.shape != shape:
+        raise Wrong(f"it returns shape {tuple(found.shape)}, and should return {meaning}, shape {shape}.")
+    if not found.isfinite().all():
         raise Wrong("it returns nan or infinity.")
-    return answer
+    return found
 
 
-def match(answer, right, mistakes, otherwise):
-    """Nothing if the answer is right; else the hint of the first mistake that gives this answer."""
+def _row(value: object, meaning: str) -> torch.Tensor:
+    """One element of a list as a vector of one number."""
+    if isinstance(value, (list, tuple)):
+        raise Wrong(f"it returns a list of lists, and should return {meaning}: a list of numbers.")
+    row = torch.as_tensor(value).detach().cpu().double()  # type: ignore[arg-type]
+    if row.numel() != 1:
+        raise Wrong(f"it returns a list that holds shape {tuple(row.shape)}, and should return {meaning}.")
+    return row.reshape(1)
 
-    def same(value):
-        value = torch.as_tensor(value).double()
-        return torch.allclose(
-            answer, value, rtol=1e-3, atol=1e-6 * float(1e-9 + torch.as_tensor(right).double().abs().max())
-        )
+
+def match(answer: torch.Tensor, right: object, mistakes: Iterable[tuple[object, str]], otherwise: str) -> None:
+    """Nothing if the answer is right; else raise the hint of the first mistake that gives this answer, or `otherwise`."""
+    size = float(1e-9 + torch.as_tensor(right).double().abs().max())  # type: ignore[arg-type]
+
+    def same(value: object) -> bool:
+        value = torch.as_tensor(value).double()  # type: ignore[arg-type]
+        return torch.allclose(answer, value.expand_as(answer), rtol=1e-3, atol=1e-6 * size)
 
     if not same(right):
         raise Wrong(next((hint for value, hint in mistakes if same(value)), otherwise))
 
 
-def unchanged(tensor, before):
+def unchanged(name: str, tensor: torch.Tensor, before: torch.Tensor) -> None:
+    """Refuse a function that has changed its argument of this name in place."""
     if not torch.equal(tensor, before):
-        raise Wrong("it changes its argument x in place, so the next experiment starts elsewhere: work on a copy.")
+        raise Wrong(
+            f"it changes its argument {name} in place, so the next experiment starts elsewhere: work on a copy."
+        )
 
 
-def normals(*shape, seed):
+def normals(*shape: int, seed: int) -> torch.Tensor:
+    """Standard normal numbers that a seed decides."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 class Hill:
     """f(y) = height + sign/2 sum a_i (y_i - centre_i)^2, which writes down where it is evaluated."""
 
-    def __init__(self, curvature, centre, height, sign):
-        self.curvature, self.centre, self.height, self.sign, self.points = curvature, centre, height, sign, []
+    def __init__(self, curvature: torch.Tensor, centre: torch.Tensor, height: float, sign: int) -> None:
+        self.curvature, self.centre, self.height, self.sign = curvature, centre, height, sign
+        self.points: list[torch.Tensor] = []  # where it was evaluated, in this order
+        self.gradients = 0  # how many of those asked for the gradient too
 
-    def at(self, y):
+    def at(self, y: torch.Tensor) -> float:
+        """f(y), not written down."""
         return float(self.height + self.sign * 0.5 * (self.curvature * (y - self.centre).square()).sum())
 
-    def value(self, y):
+    def value(self, y: torch.Tensor) -> float:
+        """f(y)."""
         self.points.append(y.detach().clone())
         return self.at(y)
 
-    def gradient(self, y):
+    def gradient(self, y: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """f(y) and the gradient at y."""
+        self.gradients += 1
         return self.value(y), self.sign * self.curvature * (y.detach() - self.centre)

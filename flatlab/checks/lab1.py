@@ -1,79 +1,141 @@
 """What Lab 1 asks of a student's functions."""
 
+import contextlib
+import dataclasses
 import functools
+import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
-from flatlab.checks.answer import Hill, Wrong, check, match, normals, numbers, unchanged
+from flatlab.checks.answer import Hill, Student, Wrong, check, match, normals, numbers, unchanged
 
 
 @check
-def gap(student):
-    """gap(data, small, large, seeds, epochs): test accuracy of the small batch minus the large one's, in percent, a seed each."""
+def gap(student: Student) -> None:
+    """gap(data, small, large, seeds, epochs): test accuracy of the small batch minus the large one's, in percent, for each seed."""
     from flatlab.data import Data, Split
     from flatlab.training.train import train
 
     x, y = normals(160, 8, seed=1), torch.arange(160) % 3
     x = x + 0.6 * torch.nn.functional.one_hot(y, 8)
     data = Data("blobs", 3, Split(x[:64], y[:64]), Split(x[64:], y[64:]))
-    arguments = {"small": 4, "large": 32, "seeds": [3, 4], "epochs": 4}
-    answer = numbers(student(data, **arguments), (2,), "a list with one gap a seed")
+    seeds = (33, 4)  # the gap of one is above 0, that of the other below
+    with watched_training(4) as asked:
+        answer = numbers(
+            student(data, small=4, large=32, seeds=list(seeds), epochs=4), (2,), "a list with one gap for each seed"
+        )
+    for name, wanted in (("batch_size", {4, 32}), ("seed", set(seeds))):
+        if asked and (lacking := wanted - {getattr(run, name) for run in asked}):
+            values = " and ".join(str(value) for value in sorted(lacking))
+            raise Wrong(f"flatlab.train was never asked for {name}={values}: pass {name} on to it.")
 
     @functools.cache
-    def history(m, seed):
+    def history(m: int, seed: int) -> dict:
         return train("mlp", data, batch_size=m, epochs=4, seed=seed, progress=False).history
 
-    def difference(column, pick=lambda values: values[-1], seeds=(3, 4)):
-        return torch.tensor([pick(history(4, seed)[column]) - pick(history(32, seed)[column]) for seed in seeds])
+    def ends(m: int, column: str, pick: Callable = lambda values: values[-1], seeds: tuple = seeds) -> torch.Tensor:
+        return torch.tensor([float(pick(history(m, seed)[column])) for seed in seeds])
+
+    def difference(column: str, *options, **more) -> torch.Tensor:
+        return ends(4, column, *options, **more) - ends(32, column, *options, **more)
 
     right = difference("test_accuracy")
+    inside = [ends(m, "train_accuracy") - ends(m, "test_accuracy") for m in (4, 32)]
     match(
         answer,
         right,
         [
             (-right, "the sign is the other way round: the gap is small batch minus large batch."),
+            (right.abs(), "a gap can be negative, where the large batch wins: leave its sign."),
             (right / 100, "accuracies are in percent here, 0 to 100: do not divide by 100."),
+            (right.round(), "you rounded the gaps: return them as they are."),
             (
                 difference("test_accuracy", max),
                 "you took the best epoch, chosen by looking at the test set: take the last epoch.",
+            ),
+            (
+                difference("test_accuracy", lambda values: values[0]),
+                "this is the gap after the first epoch: take the last.",
             ),
             (difference("train_accuracy"), "this is the gap in training accuracy: the test set decides."),
             (difference("test_loss"), "this is the difference in test loss: take the accuracy."),
             (
                 difference("test_accuracy", seeds=(0, 0)),
-                "every seed gives the same gap: pass the seed on to flatlab.train.",
+                "every seed gives the same gap: pass seed on to flatlab.train.",
             ),
+            *((gaps, "that is train minus test for one batch size; here it is small minus large.") for gaps in inside),
+            *((-gaps, "that is test minus train for one batch size; here it is small minus large.") for gaps in inside),
+            (right.flip(0), "the gaps are those of the other seed: keep the order of the seeds."),
+            (right.mean(), "you returned the mean over the seeds: return one gap for each seed."),
         ],
         "the gaps are wrong: check that small, large, epochs and each seed all reach flatlab.train.",
     )
 
 
-@check
-def noise(student):
-    """gradient_noise(batch_gradient, count, m, samples, seed): the root mean square of |g_m - G| over batches of m drawn without replacement."""
-    for n in (1, 5):
-        table, batches = normals(60, n, seed=n) + 1, []
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a student's function asked of flatlab.train."""
 
-        def batch_gradient(rows):
-            rows = torch.as_tensor(rows).flatten()
-            batches.append(rows)
+    batch_size: float
+    seed: int
+
+
+@contextlib.contextmanager
+def watched_training(epochs: int) -> Iterator[list[Asked]]:
+    """Note what is asked of flatlab.train, and stop at once where the epochs did not arrive: 100 would take a silent minute."""
+    import flatlab
+    from flatlab.training.train import Recipe
+
+    asked: list[Asked] = []
+    train = flatlab.train
+
+    @functools.wraps(train)
+    def watched(net, data, recipe=None, *arguments, seed=0, **options):
+        fields = {field.name for field in dataclasses.fields(Recipe)}
+        wanted = dataclasses.replace(recipe or Recipe(), **{name: options[name] for name in fields & set(options)})
+        if wanted.epochs != epochs:
+            raise Wrong(f"it trains for {wanted.epochs} epochs instead of {epochs}: pass epochs on to flatlab.train.")
+        asked.append(Asked(wanted.batch_size, seed))
+        return train(net, data, recipe, *arguments, seed=seed, **options)
+
+    flatlab.train = watched
+    try:
+        yield asked
+    finally:
+        flatlab.train = train
+
+
+@check
+def noise(student: Student) -> None:
+    """gradient_noise(batch_gradient, count, m, samples, seed): the root mean square of |g_m - G|, batches drawn without replacement."""
+    for n in (1, 5):
+        table = normals(60, n, seed=n) + 1
+        calls: list[torch.Tensor] = []
+
+        def batch_gradient(rows, table=table, calls=calls):
+            rows = torch.as_tensor(rows).flatten().cpu()
+            calls.append(rows)
             return table[rows].mean(0)
 
         answer = numbers(student(batch_gradient, 60, 12, 40, 7), (), "one number")
-        drawn = [rows for rows in batches if len(rows) != 60]
-        if len(drawn) != 40 or any(len(rows) != 12 for rows in drawn):
-            raise Wrong(
-                f"asked for 40 batches of 12 examples out of 60, it drew {len(drawn)}, of sizes "
-                f"{sorted({len(rows) for rows in batches})}."
-            )
-        if any(len(rows.unique()) < 12 for rows in drawn):
-            raise Wrong("a batch holds an example twice: draw without replacement.")
-        if len({tuple(rows.tolist()) for rows in drawn}) == 1:
-            raise Wrong("all batches are the same: seed the generator once, before the loop.")
+        drawn = without_the_full_gradient(calls, 60)
+        spread = (table - table.mean(0)).square().sum(1).mean()
+        if (
+            not drawn and calls
+        ):  # each example's gradient once, and the batches made from them: only the law of it is known
+            law = (spread / 12 * 48 / 59).sqrt()
+            if not 0.6 < answer / law < 1.6:
+                raise Wrong(
+                    "it is far from the noise that 40 batches of 12 have: look at how the mean over a batch is made."
+                )
+            continue
+        refuse_bad_batches(drawn, 60, 12, 40)
         sampled = torch.stack([table[rows].mean(0) for rows in drawn])
         away = (sampled - table.mean(0)).norm(dim=1)
         right = away.square().mean().sqrt()
+        from_own_mean = (sampled - sampled.mean(0)).norm(dim=1)
         match(
             answer,
             right,
@@ -85,14 +147,15 @@ def noise(student):
                 ),
                 (away.mean(), "this is the mean distance: square the distances, average, then take the root."),
                 (
-                    sampled.norm(dim=1).square().mean().sqrt(),
-                    (
-                        "this is the length of the batch gradients: measure their distance "
-                        "from the gradient over all examples."
-                    ),
+                    away.square().sum().sqrt(),
+                    "this is the root of the sum: divide by the number of batches before the root.",
                 ),
                 (
-                    (sampled - sampled.mean(0)).norm(dim=1).square().mean().sqrt(),
+                    sampled.norm(dim=1).square().mean().sqrt(),
+                    "this is the length of the batch gradients: measure their distance from the gradient over all examples.",
+                ),
+                (
+                    from_own_mean.square().mean().sqrt(),
                     "you measured from the mean of your own batches: measure from the gradient over all examples.",
                 ),
             ],
@@ -100,8 +163,44 @@ def noise(student):
         )
 
 
+def without_the_full_gradient(calls: list[torch.Tensor], count: int) -> list[torch.Tensor]:
+    """The batches among the calls: without those that, one after another, go through all examples in their order."""
+    drawn, position = [], 0
+    while position < len(calls):
+        rows, end = calls[position], position + 1
+        while len(rows) < count and end < len(calls) and torch.equal(rows, torch.arange(len(rows))):
+            rows, end = torch.cat([rows, calls[end]]), end + 1
+        if torch.equal(rows.sort().values, torch.arange(count)):
+            position = end
+        else:
+            drawn.append(calls[position])
+            position += 1
+    return drawn
+
+
+def refuse_bad_batches(drawn: list[torch.Tensor], count: int, m: int, samples: int) -> None:
+    """A hint if these are not so many batches of m different examples, each drawn from all of them."""
+    if len(drawn) != samples or any(len(rows) != m for rows in drawn):
+        sizes = sorted({len(rows) for rows in drawn})
+        raise Wrong(
+            f"asked for {samples} batches of {m} examples out of {count}, it drew {len(drawn)}, of sizes {sizes}."
+        )
+    if any(len(rows.unique()) < m for rows in drawn):
+        raise Wrong("a batch holds an example twice: draw without replacement.")
+    if len({tuple(rows.tolist()) for rows in drawn}) == 1:
+        raise Wrong("all batches are the same: seed the generator once, before the loop.")
+    seen = len(torch.cat(drawn).unique())
+    if seen < 0.9 * count:
+        raise Wrong(f"only {seen} of the {count} examples are ever drawn: draw from all of them.")
+    pairs = {pair for rows in drawn for pair in itertools.combinations(sorted(rows.tolist()), 2)}
+    if len(pairs) < 1000:  # of 1770; batches drawn at random make 1370, neighbours 660 at most
+        raise Wrong(
+            "the same examples come together again and again (neighbours, or every k-th): mix them for each batch."
+        )
+
+
 @check
-def slope(student):
+def slope(student: Student) -> None:
     """slope(batches, noise): the least-squares slope of log(noise) against log(batches)."""
     m, rms = [2, 4, 8, 32, 128], [2.0, 1.5, 0.9, 0.55, 0.2]
     answer = numbers(student(m, rms), (), "one number")
@@ -127,15 +226,14 @@ def slope(student):
 
 
 @check
-def box(student):
+def box(student: Student) -> None:
     """box_radius(x, eps): eps (|x_i| + 1), shape (n,). Keskar et al. 2017, equation (3)."""
     x, eps = normals(12, seed=2), 0.01
     before = x.clone()
     answer = student(x, eps)
-    unchanged(x, before)
-    answer = numbers(answer, (12,), "one radius for each parameter")
+    unchanged("x", x, before)
     match(
-        answer,
+        numbers(answer, (12,), "one radius for each parameter"),
         eps * (x.abs() + 1),
         [
             (eps * x.abs(), "the + 1 is missing: a parameter that is zero must be free to move too."),
@@ -149,21 +247,15 @@ def box(student):
 
 
 @check
-def phi(student):
+def phi(student: Student) -> None:
     """phi(f, x, radius, steps): 100 (max f(x + y) - f(x)) / (1 + f(x)) over |y_i| <= radius_i. Keskar et al. 2017, equation (4)."""
     x = normals(6, seed=3).sign() * (1 + normals(6, seed=4).abs())
     radius, a = 0.1 * (x.abs() + 1), 0.02 * (1 + normals(6, seed=5).abs())
     bowl = Hill(a, 0 * x, 0.5, 1)  # its maximum over the box is at a corner: 1/2 sum a_i (|x_i| + r_i)^2
     dome = Hill(200 * a, x + 0.33 * radius, 5.0, -1)  # its maximum is inside the box: an ascent steps over it
     for f, steps in ((bowl, 20), (dome, 20), (dome, 21)):
-        before, f.points[:] = x.clone(), []
-        answer = numbers(student(f, x, radius, steps), (), "one number")
-        unchanged(x, before)
+        answer = climbed(student, f, x, radius, steps)
         base, seen = f.at(x), [f.at(y) for y in f.points]
-        if not seen:
-            raise Wrong("it never evaluates f: climb with f.gradient(y), which returns the value and the gradient.")
-        if any(((y - x).abs() > radius * (1 + 1e-4) + 1e-6).any() for y in f.points):
-            raise Wrong("it leaves the box: after every step, clamp y between x - radius and x + radius.")
         if f is bowl and max(seen) <= base * (1 + 1e-6):
             raise Wrong(
                 "it never finds a value above f(x): this goes down, or stays. Sharpness looks for the largest value."
@@ -185,29 +277,68 @@ def phi(student):
             ],
             "the climb is right, phi made from it is not: look at Metric 2.1, and keep the best value seen.",
         )
-    top = float(0.5 + 0.5 * (a * (x.abs() + radius).square()).sum())
-    bowl.points.clear()
-    if float(student(bowl, x, radius, 20)) < 99 * (top - bowl.at(x)) / (1 + bowl.at(x)):
+    # In a bowl a thousand times as steep in one direction as in another, only steps by the sign go as fast in both.
+    uneven = Hill(0.02 * torch.logspace(-2, 1, 6), 0 * x, 0.5, 1)
+    climbed(student, uneven, x, radius, 3)
+    moved = [y for y in first_visits(uneven.points) if not torch.equal(y, x)]
+    shares = ((moved[0] - x) / radius).abs() if moved else torch.zeros(1)
+    if shares.max() - shares.min() > 1e-3 * shares.max():
+        raise Wrong(
+            "each step moves every coordinate by the same share of its own radius, in the direction of the gradient's sign."
+        )
+    at_corner = any(torch.allclose((y - x).abs(), radius, rtol=1e-3) for y in moved)
+    if len(moved) > 3 or (len(moved) < 3 and not at_corner):
+        raise Wrong(
+            f"asked for 3 steps, it evaluates f at {len(moved)} new points: one for each step, the last one included."
+        )
+    top = float(uneven.height + 0.5 * (uneven.curvature * (x.abs() + radius).square()).sum())
+    if float(climbed(student, uneven, x, radius, 20)) < 99 * (top - uneven.at(x)) / (1 + uneven.at(x)):
         raise Wrong(
             "it stays short of the largest value: each step moves every coordinate by a share of its own radius, "
-            "in the direction of the gradient's sign."
+            "in the direction of the gradient's sign, and the steps are as many as asked for."
         )
 
 
+def climbed(student: Student, f: Hill, x: torch.Tensor, radius: torch.Tensor, steps: int) -> torch.Tensor:
+    """What the student's function finds on a hill, once it is seen to have stayed in the box and left its arguments alone."""
+    kept = {"x": (x, x.clone()), "radius": (radius, radius.clone())}
+    f.points.clear()
+    f.gradients = 0
+    answer = numbers(student(f, x, radius, steps), (), "one number")
+    for name, (now, before) in kept.items():
+        unchanged(name, now, before)
+    if not f.points:
+        raise Wrong("it never evaluates f: climb with f.gradient(y), which returns the value and the gradient.")
+    probes = " A point that you only probe leaves the box too: use f.gradient." if not f.gradients else ""
+    if any(((y - x).abs() > radius * (1 + 1e-4) + 1e-6).any() for y in f.points):
+        raise Wrong(f"it leaves the box: after every step, clamp y between x - radius and x + radius.{probes}")
+    return answer
+
+
+def first_visits(points: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The points without those that were evaluated before."""
+    new: list[torch.Tensor] = []
+    for y in points:
+        if not any(torch.equal(y, other) for other in new):
+            new.append(y)
+    return new
+
+
 @check
-def line(student):
+def line(student: Student) -> None:
     """line_loss(f, a, b, alphas): f((1 - alpha) a + alpha b) for each alpha."""
     a, b = normals(5, seed=6), normals(5, seed=7)
     f, alphas = Hill(1 + normals(5, seed=8).abs(), normals(5, seed=9), 0.1, 1), [-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0]
-    before = a.clone()
-    answer = student(f, a, b, alphas)
-    unchanged(a, before)
+    kept = {"a": (a, a.clone()), "b": (b, b.clone())}
+    answer = numbers(student(f, a, b, list(alphas)), (7,), "one loss for each alpha")
+    for name, (now, before) in kept.items():
+        unchanged(name, now, before)
 
-    def along(point):
+    def along(point: Callable[[float], torch.Tensor]) -> torch.Tensor:
         return torch.tensor([f.at(point(alpha)) for alpha in alphas])
 
     match(
-        numbers(answer, (7,), "one loss for each alpha"),
+        answer,
         along(lambda t: (1 - t) * a + t * b),
         [
             (along(lambda t: t * a + (1 - t) * b), "the line runs from b to a: alpha = 0 is a, alpha = 1 is b."),
@@ -221,33 +352,81 @@ def line(student):
     )
 
 
+# (alphas, loss): the hill is next to b; it is next to a, which is the higher end; there is no hill, only a valley.
+HILLS = (
+    ([-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0], [9.0, 4.0, 1.0, 2.1, 2.2, 3.5, 2.5, 5.0, 8.0]),
+    ([-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0], [9.0, 6.0, 2.6, 3.9, 2.7, 2.2, 1.2, 5.0, 7.0]),
+    ([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5], [3.0, 2.0, 1.1, 0.6, 0.8, 1.0, 1.7]),
+)
+
+
 @check
-def barrier(student):
+def barrier(student: Student) -> None:
     """barrier(alphas, loss): the largest rise above the chord between alpha = 0 and alpha = 1."""
-    alphas, loss = [-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0], [9.0, 4.0, 1.0, 2.4, 2.1, 2.9, 2.5, 5.0, 8.0]
-    inside = list(zip(alphas, loss))[2:7]
-    answer = numbers(student(alphas, loss), (), "one number")
-    rise = [value - (1 + 1.5 * alpha) for alpha, value in zip(alphas, loss)]
+    found = [numbers(student(list(alphas), list(loss)), (), "one number") for alphas, loss in HILLS]
+
+    def each(height: Callable[[dict[float, float]], float]) -> list[float]:
+        return [height(dict(zip(alphas, loss))) for alphas, loss in HILLS]
+
+    def rises(at: dict[float, float]) -> dict[float, float]:
+        return {t: value - ((1 - t) * at[0.0] + t * at[1.0]) for t, value in at.items()}
+
+    def inside(values: dict[float, float]) -> dict[float, float]:
+        return {t: value for t, value in values.items() if 0 <= t <= 1}
+
+    def strictly(values: dict[float, float]) -> dict[float, float]:
+        return {t: value for t, value in values.items() if 0 < t < 1}
+
+    def highest(at: dict[float, float]) -> float:
+        return max(inside(at).values())
+
     match(
-        answer,
-        max(rise[2:7]),
+        torch.stack(found),
+        each(lambda at: max(inside(rises(at)).values())),
         [
-            (max(rise), "the barrier lies between the points: leave out alpha below 0 and above 1."),
             (
-                max(value for _, value in inside),
-                "this is the largest loss: the barrier is how far it rises above the chord.",
+                each(lambda at: max(rises(at).values())),
+                "the barrier lies between the points: leave out alpha below 0 and above 1.",
             ),
-            (max(loss), "this is the largest loss of all: take alpha from 0 to 1, and the height above the chord."),
+            (each(highest), "this is the largest loss: the barrier is how far it rises above the chord."),
             (
-                max(value for _, value in inside) - 1.0,
+                each(lambda at: max(at.values())),
+                "this is the largest loss of all: take alpha from 0 to 1, and the height above the chord.",
+            ),
+            (
+                each(lambda at: max(strictly(rises(at)).values())),
+                "the two ends belong to the line: between two points in one valley the barrier is 0, not less.",
+            ),
+            (
+                each(lambda at: max(map(abs, inside(rises(at)).values()))),
+                "you took the largest distance from the chord: a valley below it is no barrier.",
+            ),
+            (
+                each(lambda at: max(list(inside(rises(at)).values())[:-2])),
+                "the last points before alpha = 1 are left out: look at every alpha from 0 to 1.",
+            ),
+            (
+                each(lambda at: highest(at) - at[0.0]),
                 "you subtracted the loss at a: subtract the chord, a line from f(a) to f(b).",
             ),
             (
-                max(value for _, value in inside) - 2.5,
+                each(lambda at: highest(at) - at[1.0]),
+                "you subtracted the loss at b: subtract the chord, a line from f(a) to f(b).",
+            ),
+            (
+                each(lambda at: highest(at) - max(at[0.0], at[1.0])),
                 "you subtracted the higher end: subtract the chord at the same alpha.",
             ),
             (
-                max(v - (2.5 - 1.5 * t) for t, v in inside),
+                each(lambda at: highest(at) - min(at[0.0], at[1.0])),
+                "you subtracted the lower end: subtract the chord at the same alpha.",
+            ),
+            (
+                each(lambda at: highest(at) - (at[0.0] + at[1.0]) / 2),
+                "you subtracted the mean of the two ends: subtract the chord at the same alpha.",
+            ),
+            (
+                each(lambda at: max(v - (t * at[0.0] + (1 - t) * at[1.0]) for t, v in inside(at).items())),
                 "your chord runs from f(b) to f(a): at alpha = 0 it is f(a).",
             ),
         ],
@@ -256,20 +435,30 @@ def barrier(student):
 
 
 @check
-def subspace(student):
+def subspace(student: Student) -> None:
     """subspace_radius(x, A, eps): eps (|(A^+ x)_i| + 1), shape (p,). Keskar et al. 2017, equation (3)."""
-    x, a, eps = normals(8, seed=10), 2 * torch.linalg.qr(normals(8, 3, seed=11))[0], 0.01
-    before = x.clone()
-    answer = student(x, a, eps)
-    unchanged(x, before)
-    z = a.T @ x / 4  # the columns are orthogonal and of length 2, so A+ = A^T / 4
+    x, a, eps = normals(8, seed=10), normals(8, 3, seed=11) + 0.5, 0.01
+    kept = {"x": (x, x.clone()), "A": (a, a.clone())}
+    answer = numbers(student(x, a, eps), (3,), "one radius for each of the p directions")
+    for name, (now, before) in kept.items():
+        unchanged(name, now, before)
+    z = torch.linalg.lstsq(a.double(), x.double()[:, None]).solution[:, 0]
+    along = a.T @ x
     match(
-        numbers(answer, (3,), "one radius for each of the p directions"),
+        answer,
         eps * (z.abs() + 1),
         [
             (
-                eps * ((a.T @ x).abs() + 1),
+                eps * (along.abs() + 1),
                 "A^T x is not A+ x: the columns of A do not have length 1. Use a pseudo-inverse or least squares.",
+            ),
+            (
+                eps * ((along / a.square().sum(0)).abs() + 1),
+                "you took each column by itself, as if the columns of A were orthogonal: solve for all coordinates together.",
+            ),
+            (
+                eps * ((along / a.norm(dim=0)).abs() + 1),
+                "these are the lengths of x along each column: A+ x are the coordinates, found by least squares.",
             ),
             (eps * z.abs(), "the + 1 is missing."),
             (eps * (z + 1), "the coordinate enters by its size, |(A+ x)_i|: a radius is never negative."),
