@@ -255,8 +255,25 @@ def test_the_threshold_is_marked_where_ours_and_the_papers_lie():
 def test_what_a_seed_never_reached_or_has_no_logarithm_is_no_point_and_no_error(value):
     result = synthetic("lenet-sweep")
     result.values["mlp"]["epochs"][1][2] = value
-    (line,) = axes_of(draw(result))[2].lines
+    line = axes_of(draw(result))[2].lines[-1]
     assert np.isnan(line.get_ydata()[2]) and np.isfinite(np.delete(line.get_ydata(), 2)).all()
+
+
+def test_points_that_not_every_seed_reached_are_joined_by_no_line():
+    result = synthetic("lenet-sweep")
+    result.values["mlp"]["epochs"][1][2] = None
+    reached, whole = axes_of(draw(result))[2], axes_of(draw(result))[3]
+    assert reached.lines[-1].get_linestyle() == "None" and len(reached.containers) == 1
+    assert whole.lines[-1].get_linestyle() == "-" and not whole.containers
+
+
+def test_no_interval_of_an_accuracy_goes_beyond_100_percent():
+    result = synthetic("fig2")
+    result.values["mlp"]["LB_train"] = [[90.0] * 6, [99.0] * 6, [99.0] * 6]  # half the interval is 13
+    drawn = draw(result)
+    assert {row["high"] for row in drawn.rows if row["curve"] == "LB_train"} == {100}
+    fill = axes_of(drawn)[1].collections[1].get_paths()[0].vertices
+    assert fill[:, 1].max() == 100 and fill[:, 1].min() < 90
 
 
 def test_an_interval_far_wider_than_the_seeds_does_not_hide_them():

@@ -23,6 +23,8 @@ from test_figures import synthetic
 from flatlab.measure.paths import Path
 from flatlab.plots import between_two_minima, flat_and_sharp, headline, measuring_sharpness, picture, puzzle, style
 from flatlab.plots import results as figures
+from flatlab.plots.drawings import DRAWINGS
+from flatlab.study import columns
 
 GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
 WORDS = {"#ffffff": ("#222832", "#000000"), "#121212": ("#ced6dd", "#ffffff")}  # what a page there has its text in
@@ -226,6 +228,38 @@ def test_small_and_large_batch_have_their_colours_whatever_lies_between():
         colour = style.colours(batches)
         assert colour[min(batches)].upper() == style.SMALL and colour[max(batches)].upper() == style.LARGE
     assert style.colours([256]) == {256: style.SMALL.lower()}
+
+
+INKS = {style.SMALL, style.LARGE, style.BETWEEN, style.CONTROL}
+
+
+@pytest.mark.parametrize("name", ["paths", "policies", "between", "barriers"])
+def test_what_is_ours_is_coloured_and_what_is_the_papers_grey(name):
+    for panel in made(name).panels:
+        curves = [line for line in panel.axes[0].lines if len(line.get_xdata()) > 2]
+        theirs = "the paper" in panel.axes[0].get_title("left")
+        assert curves and {line.get_color() for line in curves} <= ({style.PAPER} if theirs else INKS)
+
+
+def test_every_curve_of_a_result_is_coloured_except_a_goal():
+    colour = {c.column: c.colour for d in DRAWINGS.values() for panel in d.panels for c in panel.curves}
+    assert colour.pop(columns.GOAL) == style.TEXT
+    assert set(colour.values()) <= INKS
+
+
+def test_small_and_large_have_their_colours_between_two_minima_and_the_control_another():
+    between = made("between").panels[0].axes[0]
+    assert [line.get_color() for line in between.lines[:2]] == [style.LARGE, style.CONTROL]
+    for panel in made("paths").panels + made("policies").panels:
+        ends = [line for line in panel.axes[-1].lines if len(line.get_xdata()) == 2]
+        assert [(line.get_xdata()[0], line.get_color()) for line in ends] == [(0, style.SMALL), (1, style.LARGE)]
+
+
+def test_every_minimum_lies_inside_the_picture_of_the_valley():
+    axes = made("rescaled").panels[0].axes[0]
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
+    assert len(dots) == 4 and all(left < x < right and low < y < high for x, y in dots)
 
 
 # Figures

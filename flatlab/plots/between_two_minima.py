@@ -8,10 +8,10 @@ from flatlab.measure.paths import Path
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.style import (
     BETWEEN,
+    CONTROL,
     LARGE,
     PAPER,
     SMALL,
-    TEXT,
     THIRD,
     WIDE,
     alike,
@@ -63,8 +63,8 @@ def paths(
         for axes, (kind, _) in zip(ours, KINDS):
             table = [getattr(path, kind) for path in found[part]]
             for values in table:
-                axes.plot(alphas, values, style, color=TEXT, linewidth=0.5, alpha=0.6)
-            mean = band(axes, alphas, table, TEXT, linestyle=style)
+                axes.plot(alphas, values, style, color=BETWEEN, linewidth=0.5, alpha=0.6)
+            mean = band(axes, alphas, table, BETWEEN, linestyle=style)
             _, half = intervals(table)
             columns[f"{kind}, {words}, mean"], columns[f"{kind}, {words}, ±"] = mean.tolist(), half.tolist()
             told.append(course(f"{words} {kind}", alphas, mean))
@@ -90,12 +90,12 @@ def paths(
 
 @styled
 def between(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
-    """The training loss between alpha = 0 and 1 and a little beyond, logarithmic, one colour a kind of path.
+    """The training loss between alpha = 0 and 1 and a little beyond, logarithmic: to the large batch, and a control.
 
     Parameters
     ----------
     found : mapping
-        {words: a `Path` for each seed}, at most four.
+        {words: a `Path` for each seed}: first the line to the large batch, then its control.
     data : str
         The data set's name.
 
@@ -106,10 +106,10 @@ def between(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
     """
     axes, told = canvas(height=3.2), []
     columns = {"alpha": [a for a in next(iter(found.values()))[0].alphas if -0.25 <= a <= 1.25]}
-    for place, ((name, group), colour) in enumerate(zip(found.items(), (TEXT, SMALL, LARGE, BETWEEN))):
+    for place, ((name, group), colour) in enumerate(zip(found.items(), (LARGE, CONTROL), strict=True)):
         inside = [[value for alpha, value in zip(path.alphas, path.loss) if -0.25 <= alpha <= 1.25] for path in group]
         mean = band(axes, columns["alpha"], inside, colour, log=True)
-        axes.text(0.03, 0.97 - 0.1 * place, name, color=colour, va="top", transform=axes.transAxes)
+        axes.text(0, 1.13 - 0.1 * place, name, color=colour, transform=axes.transAxes)
         columns[name] = mean.tolist()
         told.append(course(name, columns["alpha"], mean))
     for end in (0, 1):
@@ -139,8 +139,8 @@ def barriers(found: Mapping[str, Sequence[float]], data: str) -> Picture:
     for place, (name, values) in enumerate(found.items()):
         positive = np.maximum(values, 1e-6)
         (low,), (middle,), (high,) = spread(np.c_[positive], log=True)
-        axes.plot(positive, [place] * len(positive), "o", color=TEXT, markersize=3, alpha=0.6, markeredgewidth=0)
-        axes.errorbar(middle, place + 0.18, xerr=[[middle - low], [high - middle]], fmt="o", color=TEXT, capsize=3)
+        axes.plot(positive, [place] * len(positive), "o", color=BETWEEN, markersize=3, alpha=0.6, markeredgewidth=0)
+        axes.errorbar(middle, place + 0.18, xerr=[[middle - low], [high - middle]], fmt="o", color=BETWEEN, capsize=3)
         told.append(f"{name}: {middle:.2g} ({low:.2g} to {high:.2g})")
     axes.set(xscale="log", xlabel="barrier, nats", ylim=(len(found) - 0.4, -0.6))
     axes.set_yticks(range(len(found)), labels=[name.replace(", ", ",\n") for name in found])
@@ -168,7 +168,7 @@ def policies(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
     columns, told, panels = {"alpha": list(next(iter(found.values()))[0].alphas)}, [], []
     for name, group in found.items():
         axes = canvas(THIRD)
-        mean = band(axes, columns["alpha"], [path.loss for path in group], TEXT, log=True)
+        mean = band(axes, columns["alpha"], [path.loss for path in group], BETWEEN, log=True)
         _ends(axes)
         axes.set(yscale="log", title=name, ylabel="training loss, nats")
         _alpha(axes)

@@ -1,8 +1,9 @@
 """What is drawn of each experiment: columns, panels and axes as data. `flatlab.plots.results` draws them."""
 
+import math
 from typing import NamedTuple
 
-from flatlab.plots.style import BETWEEN, LARGE, SMALL, TEXT
+from flatlab.plots.style import BETWEEN, CONTROL, LARGE, SMALL, TEXT
 from flatlab.study import columns, paper
 from flatlab.study.columns import at, of, phi_series, series, written
 
@@ -12,7 +13,7 @@ class Curve(NamedTuple):
 
     column: str
     words: str = ""
-    colour: str = TEXT
+    colour: str = BETWEEN
     style: str = "-"
     x: str | None = None  # column to draw it against, where it is not the drawing's
 
@@ -23,6 +24,7 @@ class Panel(NamedTuple):
     label: str  # of the y axis
     curves: tuple[Curve, ...]
     log: bool = False  # y in the logarithm, mean and interval too
+    most: float = math.inf  # what y cannot exceed, and so no interval either
     x: str | None = None  # label of the x axis, where it is not the drawing's
 
 
@@ -45,7 +47,7 @@ def both(small: str, large: str) -> tuple[Curve, ...]:
 
 def parts(kind: str) -> tuple[Curve, ...]:
     """A column on both splits."""
-    return Curve(series(kind, "train"), "training", BETWEEN), Curve(series(kind, "test"), "test", BETWEEN, "--")
+    return Curve(series(kind, "train"), "training"), Curve(series(kind, "test"), "test", style="--")
 
 
 def places(what: str) -> tuple[Curve, ...]:
@@ -81,7 +83,7 @@ def descent(x: str, label: str) -> Panel:
 PATH = Drawing(
     "alpha",
     "$\\alpha$",
-    (Panel("loss, nats", parts("loss")), Panel("accuracy, %", parts("acc"))),
+    (Panel("loss, nats", parts("loss")), Panel("accuracy, %", parts("acc"), most=100)),
     marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")),
     paper=("F1", "F2", "C1", "C2", "C3", "C4"),
 )
@@ -93,7 +95,7 @@ DRAWINGS = {
         "epoch",
         paper=("C1", "F2"),
         panels=tuple(
-            Panel(f"{words} accuracy, %", both(series("SB", part), series("LB", part)))
+            Panel(f"{words} accuracy, %", both(series("SB", part), series("LB", part)), most=100)
             for part, words in (("test", "test"), ("train", "training"))
         ),
     ),
@@ -101,7 +103,7 @@ DRAWINGS = {
     "fig4": Drawing(
         columns.BATCH_SIZE,
         "batch size",
-        (Panel("test accuracy, %", (Curve(TEST, colour=BETWEEN),)), sharpness(BETWEEN)),
+        (Panel("test accuracy, %", (Curve(TEST),), most=100), sharpness(BETWEEN)),
         log=True,
         marks=((columns.THRESHOLD, BETWEEN, "threshold"),),
         paper=("C1", "F2"),
@@ -117,6 +119,7 @@ DRAWINGS = {
                     Curve(series("SB", "acc"), "small batch, so far", SMALL),
                     Curve(series("PB", "acc"), "large batch from there", LARGE, "--"),
                 ),
+                most=100,
             ),
             sharpness(LARGE),
         ),
@@ -138,7 +141,7 @@ DRAWINGS = {
         "batch size",
         log=True,
         panels=(
-            Panel("test accuracy, %", (Curve(TEST), Curve(columns.GOAL, "to be reached", style=":"))),
+            Panel("test accuracy, %", (Curve(TEST), Curve(columns.GOAL, "to be reached", TEXT, ":")), most=100),
             Panel("seconds per epoch", (Curve(columns.SECONDS_PER_EPOCH),), log=True),
             Panel("epochs to reach it", (Curve(columns.EPOCHS),), log=True),
             Panel("seconds to reach it", (Curve(columns.SECONDS),), log=True),
@@ -161,10 +164,10 @@ DRAWINGS = {
             Panel(
                 "cosine with the whole",
                 (
-                    Curve(at("cosine", "start"), "part, at the start", SMALL),
-                    Curve(at("cosine fresh", "start"), "fresh data, at the start", SMALL, ":"),
-                    Curve(at("cosine", "end"), "part, at the end", LARGE),
-                    Curve(at("cosine fresh", "end"), "fresh data, at the end", LARGE, ":"),
+                    Curve(at("cosine", "start"), "part, at the start"),
+                    Curve(at("cosine fresh", "start"), "fresh data, at the start", style=":"),
+                    Curve(at("cosine", "end"), "part, at the end", CONTROL),
+                    Curve(at("cosine fresh", "end"), "fresh data, at the end", CONTROL, ":"),
                 ),
             ),
         ),

@@ -9,6 +9,7 @@ from flatlab.plots.style import (
     HALF,
     LARGE,
     SMALL,
+    SMALLER,
     TEXT,
     THIRD,
     WIDE,
@@ -132,9 +133,8 @@ def boxes(
             axes, sides[-1], columns[f"batch {batch}, rounded"][-1], f"batch {batch}", colour[batch], xytext=(6, shift)
         )
     axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
-    label(axes, sides[0], tolerance, "acceptable below this line", TEXT, xytext=(0, -9))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
-    axes.set_title("solid: rounded, dashed: worst of the box")
+    axes.set_title("solid: rounded, dashed: worst of the box\ndotted: the largest loss that is acceptable")
     alt = f"Training loss in nats against the side of the box, both logarithmic: {'; '.join(told)}. Acceptable: {tolerance:g}."
     return Picture([axes.figure], rows_of(columns), stamp(data, len(rounded[batch])), alt, "boxes")
 
@@ -158,19 +158,23 @@ def rescaled(f: Callable, alphas: Sequence[float], curvature: Sequence[float], s
         One row a minimum.
     """
     valley, axes = canvas(HALF), canvas(HALF)
-    w = np.linspace(0.02, 4.2, 120)
-    valley.contour(w, w, f(*np.meshgrid(w, w)), levels=[0.02, 0.2, 1, 4, 10], colors=TEXT, linewidths=0.8)
+    most = 2 * max(alphas)
+    w = np.geomspace(1 / most, most, 120)
+    levels = valley.contour(w, w, f(*np.meshgrid(w, w)), levels=[0.1, 1, 100], colors=TEXT, linewidths=0.8)
+    valley.set(xscale="log", yscale="log", xlabel="first weight", ylabel="second weight", title="minima of one loss")
+    left, upper = 0.5, w[w > 2]  # where no minimum is
+    places = [(left, upper[np.argmin(np.abs(f(left, upper) - level))]) for level in (1, 100)]
+    valley.clabel(levels, (1, 100), fmt="%g", fontsize=SMALLER, manual=places)
     scale = colours(alphas)
     for alpha in alphas:
-        if alpha <= 4.2:
-            valley.plot(alpha, 1 / alpha, "o", color=scale[alpha])
-    valley.set(xlabel="first weight", ylabel="second weight", title="minima of one loss")
+        valley.plot(alpha, 1 / alpha, "o", color=scale[alpha])
     axes.plot(alphas, curvature, color=TEXT)
     axes.plot(alphas, sharpness, color=TEXT, linestyle="--")
     for alpha, one, other in zip(alphas, curvature, sharpness):
         axes.plot([alpha, alpha], [one, other], "o", color=scale[alpha])
-    label(axes, alphas[-1], curvature[-1], "curvature", TEXT, xytext=(-10, 2), ha="right")
-    label(axes, alphas[-1], sharpness[-1], "$\\phi$, %", TEXT, xytext=(-10, 2), ha="right")
+    label(axes, alphas[-1], curvature[-1], "curvature", TEXT, xytext=(-12, 2), ha="right")
+    label(axes, alphas[-1], sharpness[-1], "$\\phi$, %", TEXT, xytext=(-12, 2), ha="right")
+    axes.margins(y=0.1)
     axes.set(xscale="log", yscale="log", xlabel="rescaled by", title="one function, any sharpness")
     told = [course("largest curvature", alphas, curvature), course("sharpness in percent", alphas, sharpness)]
     alt = f"Left, the valley of a loss of two weights with minima along its floor. Right, against the rescaling: {'; '.join(told)}."

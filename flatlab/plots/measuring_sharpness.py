@@ -5,7 +5,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from flatlab.plots.picture import Picture, course, rows_of
-from flatlab.plots.style import HALF, PAPER, SMALLER, TEXT, alike, band, canvas, colours, dot, label, stamp, styled
+from flatlab.plots.style import (
+    HALF,
+    PAPER,
+    SMALLER,
+    TEXT,
+    alike,
+    band,
+    canvas,
+    colours,
+    dot,
+    label,
+    spread,
+    stamp,
+    styled,
+)
 from flatlab.study import paper
 
 Table = Sequence[Sequence[float]]  # one row a seed
@@ -65,7 +79,8 @@ def by_epsilon(epsilons: Sequence[float], phis: Mapping[int, Table], first: Mapp
     colour, axes, columns, told = colours(phis), canvas(height=3.2), {"eps": list(epsilons)}, []
     for batch, table in phis.items():
         mean = band(axes, epsilons, table, colour[batch], log=True)
-        linear = band(axes, epsilons, first[batch], colour[batch], linestyle=":", log=True)
+        _, linear, _ = spread(first[batch], log=True)  # its band would lie on the other's
+        axes.plot(epsilons, linear, ":", color=colour[batch])
         label(axes, epsilons[-1], mean[-1], f"batch {batch}", colour[batch])
         columns |= {f"batch {batch}": mean.tolist(), f"batch {batch}, first order": linear.tolist()}
         told += [course(f"batch {batch}", epsilons, mean), course(f"batch {batch}, first order,", epsilons, linear)]
@@ -155,22 +170,23 @@ def by_scale(scales: Sequence[float], phis: Mapping[int, Mapping[str, Sequence[f
     Picture
         One row a scale.
     """
-    colour, axes, columns, told = colours(phis), canvas(), {"loss multiplied by": list(scales)}, []
-    for place, (batch, found) in enumerate(phis.items()):
-        whole = found["lbfgs"][list(scales).index(1)]
+    colour, columns, told, panels = colours(phis), {"loss multiplied by": list(scales)}, [], []
+    for batch, found in phis.items():
+        axes, whole = canvas(HALF), found["lbfgs"][list(scales).index(1)]
         for method, style, words in (("lbfgs", "-", "ours"), ("scipy", "--", "scipy")):
             share = [100 * value / whole for value in found[method]]
             axes.plot(scales, share, style, marker="o", markersize=4, color=colour[batch])
             columns[f"batch {batch}, {words}"] = share
             told.append(course(f"{words}, batch {batch},", scales, share))
-        at = {"ha": "right", "transform": axes.transAxes, "color": colour[batch]}
-        axes.text(0.98, 0.35 - 0.12 * place, f"batch {batch}", **at)
-    axes.set(xscale="log", xlabel="loss multiplied by", ylabel="$\\phi$, % of ours at 1", ylim=(-8, 115))
-    axes.set_title("solid: ours, dashed: scipy's L-BFGS-B")
+        axes.set(xscale="log", xlabel="loss multiplied by", ylabel="$\\phi$, % of ours at 1", ylim=(-8, 115))
+        axes.set_title(f"batch {batch}", color=colour[batch])
+        panels.append(axes.figure)
+        words = "solid: ours\ndashed: scipy's L-BFGS-B"
+        axes.text(0.98, 0.06, words, ha="right", transform=axes.transAxes, size=SMALLER)
     alt = (
         f"What is found, in percent of ours at scale 1, against the number that multiplies the loss: {'; '.join(told)}."
     )
-    return Picture([axes.figure], rows_of(columns), stamp(data, 1), alt, "by-scale")
+    return Picture(panels, rows_of(columns), stamp(data, 1), alt, "by-scale")
 
 
 @styled

@@ -12,7 +12,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,12 +103,12 @@ class Picture:
         write_whole(path, self.svg().encode())
 
 
-def rows_of(columns: Mapping[str, Sequence]) -> list[dict[str, Any]]:
+def rows_of(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
     """Columns of one length as rows.
 
     Parameters
     ----------
-    columns : mapping of str to sequence
+    columns : mapping of str to iterable
         {name: values}.
 
     Returns

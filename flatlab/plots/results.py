@@ -18,8 +18,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
-from flatlab.plots.picture import Picture, course
-from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, band, canvas, spread, stamp, styled
+from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, spread, stamp, styled
 from flatlab.plots.tables import NOTE, named, published, table
 from flatlab.study import paper
 from flatlab.study.recorded import Result
@@ -127,10 +127,16 @@ def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequ
         x, level = _x(drawing, curve, columns, values), values.ndim == 1
         values = np.repeat(values[:, None], len(x), 1) if level else values
         marker = "" if level or len(x) > 12 else "o"
-        line = {"linestyle": curve.style, "label": curve.words or None, "marker": marker, "markersize": 4}
-        band(axes, x, values, curve.colour, log=panel.log, **line)
-        for at, low, mean, high in zip(x, *spread(values, panel.log)):
-            rows.append({"curve": curve.column, "x": at, "low": low, "mean": mean, "high": high})
+        line: Any = {"color": curve.colour, "label": curve.words or None, "marker": marker, "markersize": 4}
+        low, mean, high = spread(values, panel.log)
+        high = np.minimum(high, panel.most)
+        if np.isnan(mean).any():  # not every seed got there: points, since a line would promise what lies between
+            axes.errorbar(x, mean, [mean - low, high - mean], fmt="none", color=curve.colour, capsize=3)
+            axes.plot(x, mean, linestyle="none", **line)
+        else:
+            axes.fill_between(x, low, high, color=curve.colour, alpha=0.25, linewidth=0)
+            axes.plot(x, mean, curve.style, **line)
+        rows += rows_of({"curve": [curve.column] * len(x), "x": x, "low": low, "mean": mean, "high": high})
         drawn.append(values)
     return drawn, rows
 
