@@ -36,15 +36,18 @@ def execute(page, timeout):
     return done.nb, done.time, done.exc_string
 
 
+def executed(cache, page):
+    """The page's notebook with the outputs that the cache holds for its cells, or None."""
+    try:
+        return cache.merge_match_into_notebook(nbformat.read(page, 4))[1]
+    except KeyError:
+        return None
+
+
 def main(source):
     settings = yaml.safe_load((source / "_build" / "config.yml").read_text(encoding="utf8"))["execute"]
     cache, failed = get_cache(settings["cache"]), 0
-    held = {record.hashkey for record in cache.list_cache_records()}
-    missing = [
-        page
-        for page in pages(source, settings.get("exclude_patterns", []))
-        if cache.create_hashed_notebook(nbformat.read(page, 4))[1] not in held
-    ]
+    missing = [page for page in pages(source, settings.get("exclude_patterns", [])) if executed(cache, page) is None]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         started = {pool.submit(execute, page, settings.get("timeout", 30)): page for page in missing}
         for done in as_completed(started):

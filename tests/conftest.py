@@ -1,7 +1,9 @@
 """What every test stands on: the repository, a store of its own, a browser."""
 
+import functools
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,15 +28,29 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items):
-    """Files in the order of LONGEST, then all others as they were."""
-    place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+@functools.cache
+def executed(chapter, source=ROOT):
+    """A chapter with its outputs, if `make book` has executed it with the package, the pins and the data as they are; else None."""
+    if not (source / "_build" / "cache").is_dir():
+        return None
+    sys.path.insert(0, str(ROOT / "book"))
+    try:
+        import build
+        import pages
+        from jupyter_cache import get_cache
+    finally:
+        sys.path.remove(str(ROOT / "book"))
+    cache = source / "_build" / "cache" / build.fingerprint(source)
+    return pages.executed(get_cache(str(cache)), chapter) if cache.is_dir() else None
 
 
 def pytest_ignore_collect(collection_path, config):
-    """The tests on a pretended GPU change torch for the whole process: they are run when they are asked for by name."""
+    """What is not run: see the comments."""
+    # The tests on a pretended GPU change torch for the whole process: they are run when they are asked for by name.
     if collection_path == ROOT / "tests" / "gpu" and not any("gpu" in argument for argument in config.args):
+        return True
+    # What `make book` has just executed is not executed again: test_book.py compares its pinned outputs.
+    if collection_path.suffix == ".ipynb" and collection_path.parent == ROOT / "book" and executed(collection_path):
         return True
     return None
 

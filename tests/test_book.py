@@ -4,6 +4,7 @@ Jupyter Book 1 alone gets each of these wrong: an incremental build passes thoug
 execution cache does not see a changed package. So each is proved on a book of one page.
 """
 
+import configparser
 import importlib.util
 import os
 import re
@@ -15,6 +16,7 @@ import docutils.core
 import docutils.nodes
 import nbformat
 import pytest
+from conftest import ROOT, executed
 
 
 @pytest.fixture
@@ -76,11 +78,18 @@ def test_the_page_runs_again_when_and_only_when_something_it_depends_on_has_chan
     write_page(book, "print('The answer is', answer)")
     assert built() == 1 and "The answer is forty-one" in page(book)
     assert built() == 1, "nothing had changed"
+    found = executed.__wrapped__(book / "page.ipynb", book)
+    assert printed(found.cells[1]) == "The answer is forty-one\n"
     (book / "flatlab" / "helper.py").write_text("answer = 'forty-two'\n")
+    assert executed.__wrapped__(book / "page.ipynb", book) is None, (
+        "what was executed with another package does not count"
+    )
     assert built() == 2 and "The answer is forty-two" in page(book), "a helper module had changed"
     (book / "requirements.txt").write_text("torch==2\n")
     assert built() == 3, "a pin had changed"
     assert len(list((book / "_build" / "cache").iterdir())) == 1, "the caches of former states are removed"
+    write_page(book, "print('Another page', answer)")
+    assert executed.__wrapped__(book / "page.ipynb", book) is None, "nor what was executed from other cells"
 
 
 def test_the_fingerprint_follows_package_results_pins_and_data(driver, book, tmp_path, monkeypatch):
@@ -150,6 +159,29 @@ def test_kernels_do_not_see_somebodys_own_configuration(driver, book, monkeypatc
 def test_a_directory_without_a_book_is_refused_in_a_sentence(root, tmp_path):
     done = build(root, tmp_path)
     assert done.returncode == 2 and "holds no _toc.yml" in done.stderr
+
+
+CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+
+
+def printed(cell):
+    """What a cell has printed, without what nbval.cfg says may differ."""
+    text = "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    sanitize = configparser.RawConfigParser()
+    sanitize.read(ROOT / "tests" / "nbval.cfg")
+    for rule in sanitize.values():
+        text = re.sub(rule["regex"], rule["replace"], text) if "regex" in rule else text
+    return text
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_the_pinned_outputs_of_a_chapter_are_what_it_printed(chapter):
+    """For a chapter that `make book` has executed; any other one is executed by nbval, which compares them too."""
+    if (now := executed(chapter)) is None:
+        pytest.skip("not executed by `make book` in this state: nbval runs it")
+    for pinned, cell in zip(nbformat.read(chapter, 4).cells, now.cells, strict=True):
+        if "nbval-check-output" in pinned.metadata.get("tags", []):
+            assert printed(cell) == printed(pinned), pinned.source
 
 
 def test_every_public_name_is_on_one_page_of_the_reference(root):
