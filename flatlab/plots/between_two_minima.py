@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from flatlab.measure.paths import Path
 from flatlab.plots.picture import Picture, course, rows_of
@@ -81,7 +82,7 @@ def paths(
         for axes, (_, words) in zip(panel, KINDS):
             _ends(axes)
             axes.set_ylabel(words)
-        _alpha(panel[1])
+        name_ends(panel[1])
     alt = f"Along the path, small batch at 0 and large batch at 1: {'; '.join(told)}."
     alt += f" Beside it, in grey, the paper's {' and '.join(networks)}." if networks else ""
     figures = [panel[0].figure for panel in panels]
@@ -171,7 +172,7 @@ def policies(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
         mean = band(axes, columns["alpha"], [path.loss for path in group], BETWEEN, log=True)
         _ends(axes)
         axes.set(yscale="log", title=name, ylabel="training loss, nats")
-        _alpha(axes)
+        name_ends(axes)
         columns[name] = mean.tolist()
         told.append(course(name, columns["alpha"], mean))
         panels.append(axes)
@@ -181,14 +182,14 @@ def policies(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
     return Picture(figures, rows_of(columns), stamp(data, len(group)), alt, "policies")
 
 
-def _ends(axes):
+def _ends(axes: Axes) -> None:
     """Mark where the small and the large batch are."""
     axes.axvline(0, color=SMALL, linewidth=1, alpha=0.8)
     axes.axvline(1, color=LARGE, linewidth=1, alpha=0.8)
 
 
-def _alpha(axes):
-    """Name the x axis, and the ends where they are."""
+def name_ends(axes: Axes) -> None:
+    """Make x the alpha of a line, with the small batch's end named at 0 and the large one's at 1."""
     axes.set_xlabel("$\\alpha$")
     ticks = axes.set_xticks([-1, 0, 1, 2], labels=["-1", "0\nsmall", "1\nlarge", "2"])
     for tick, colour in zip(ticks[1:3], (SMALL, LARGE)):

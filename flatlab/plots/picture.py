@@ -30,6 +30,7 @@ SHARE = (
 )
 ACROSS = 700  # points: as wide as panels stand side by side in a file
 GAP = 8  # points between two panels
+LAYER = "layer-"  # what the gid of an artist begins with that is drawn for one position of a slider only
 SHOWN = 40  # rows of the table on a page; the file has all
 
 
@@ -64,11 +65,7 @@ class Picture:
             panel.set_layout_engine("none")
 
     def _repr_html_(self) -> str:
-        drawn = "".join(on_a_page(panel, f"{self.name} {number}") for number, panel in enumerate(self.panels))
-        return (
-            f'<div class="picture"><div role="img" aria-label="{html.escape(self.alt)}" '
-            f'style="display: flex; flex-wrap: wrap; gap: {GAP}px">{drawn}</div>{beneath(self)}</div>'
-        )
+        return f'<div class="picture">{side_by_side(self)}{beneath(self)}</div>'
 
     def svg(self) -> str:
         """All panels and the stamp as one SVG that stands on any ground, as a text."""
@@ -124,27 +121,22 @@ def rows_of(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, values)) for values in zip(*columns.values(), strict=True)]
 
 
-def on_a_page(figure: Figure, key: str, **attributes: str) -> str:
+def side_by_side(picture: Picture) -> str:
+    """The panels of a picture as one image of a page: they stand under one another where there is too little room."""
+    drawn = "".join(_on_a_page(panel, f"{picture.name} {number}") for number, panel in enumerate(picture.panels))
+    style = f"display: flex; flex-wrap: wrap; gap: {GAP}px"
+    return f'<div role="img" aria-label="{html.escape(picture.alt)}" style="{style}">{drawn}</div>'
+
+
+def _on_a_page(figure: Figure, key: str) -> str:
     """A figure as an inline SVG: words in the page's text colour, colours mixed with it, letters as text, as wide as there is room.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        In the book's style.
-    key : str
-        What the ids inside are made from: another one for each figure of a page.
-    **attributes : str
-        More attributes of the svg element.
-
-    Returns
-    -------
-    str
-        The svg element. It is never wider than four thirds of the figure's size, one CSS pixel a point, nor than what it stands in.
+    It is never wider than four thirds of the figure's size, one CSS pixel a point, nor than what it stands in. `key` is what the ids
+    inside are made from: another one for each figure of a page.
     """
     width, _ = _size(figure)
-    more = "".join(f' {name}="{html.escape(value)}"' for name, value in attributes.items())
     style = f"flex: 1 1 {width:.0f}px; min-width: 0; max-width: min(100%, {4 * width / 3:.0f}px); height: auto"
-    svg = _svg(figure, key, letters="none").replace("<svg ", f'<svg style="{style}"{more} ', 1)
+    svg = _svg(figure, key, letters="none").replace("<svg ", f'<svg style="{style}" ', 1)
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2).replace(TEXT.lower(), "currentColor")
     mixed = rf"\1: \2; \1: color-mix(in srgb, \2 {SHARE}%, currentColor)"  # a browser from before 2023 takes the first
     return re.sub(r"(fill|stroke): (#[0-9a-f]{6})", mixed, svg)
@@ -219,5 +211,6 @@ def _svg(figure: Figure, key: str, letters: str = "path") -> str:
         figure.savefig(file, format="svg", metadata={"Date": None})
     svg = file.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(rf' id="{LAYER}(\d+)"', r' data-layer="\1"', svg)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
     return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg).strip()

@@ -1,0 +1,195 @@
+"""Sliders that answer without a kernel, as a reader has them: a saved page in a browser, moved by keyboard."""
+
+import functools
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+from test_plots import GROUNDS, WORDS, both, contrast, hollows, path
+
+from flatlab.plots import sliders, style
+from flatlab.plots.picture import Picture
+from flatlab.plots.slides import Slides
+
+PATHS = [path(2), path(2.5), path(3)]
+MADE = {
+    "moved_minimum": lambda: sliders.moved_minimum(hollows, (-2, 1.5), np.linspace(0.1, 0.8, 8), start=3),
+    "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
+    "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
+}
+
+# Of the parts that belong to a position: those that are seen, and whether each takes room on the screen.
+SEEN = """(root) => [...root.querySelectorAll('[data-layer]')]
+  .filter((part) => getComputedStyle(part).display !== 'none')
+  .map((part) => [Number(part.dataset.layer), [...part.querySelectorAll('path, use, text')]
+    .filter((shape) => !shape.closest('defs'))
+    .every((shape) => shape.getBoundingClientRect().width + shape.getBoundingClientRect().height > 0)])"""
+
+# Every word, its size in pixels as it is seen, and its colour.
+LETTERS = """(root) => [...root.querySelectorAll('svg text, svg tspan')]
+  .filter((text) => [...text.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()))
+  .map((text) => {
+    const at = text.getScreenCTM(), style = getComputedStyle(text);
+    return [text.textContent, parseFloat(style.fontSize) * Math.hypot(at.a, at.b), style.fill];
+  })"""
+
+
+@functools.cache
+def made(name):
+    return MADE[name]()
+
+
+@pytest.fixture(params=MADE, scope="module")
+def slides(request):
+    return made(request.param)
+
+
+@pytest.fixture(scope="module")
+def browser(browser_program):
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=browser_program, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function that opens outputs as a page and gives the page. Any request except that for it, and any error, fails."""
+    wrong, contexts = [], []
+
+    def of(*outputs, width=390, ground=GROUNDS[0], **options):
+        words = WORDS[ground][0]
+        file = tmp_path / f"page-{len(contexts)}.html"
+        file.write_text(
+            f'<!doctype html><html lang="en"><head><meta charset="utf8"><title>A page</title></head>'
+            f'<body style="margin: 24px; color: {words}; background: {ground}">{"".join(outputs)}</body></html>'
+        )
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda asked: wrong.append(asked.url) if asked.url != file.as_uri() else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.goto(file.as_uri())
+        return page
+
+    yield of
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def seen(root):
+    """The positions whose parts are seen; each part must take room."""
+    parts = root.evaluate(SEEN)
+    assert all(drawn for _, drawn in parts), "a part of the position is not drawn"
+    return {layer for layer, _ in parts}
+
+
+def test_it_starts_at_its_start_and_moves_by_keyboard(slides, opened):
+    page = opened(slides._repr_html_())
+    root, slider, says = page.locator(".slides"), page.get_by_role("slider"), page.locator("output")
+    page.evaluate("document.addEventListener('keydown', (event) => document.title = 'took ' + event.key)")
+
+    def at(position):
+        assert slider.input_value() == str(position) and seen(root) == {position}
+        assert says.inner_text() == slides.says[position] == slider.get_attribute("aria-valuetext")
+
+    at(slides.start)
+    slider.focus()
+    for key, position in (
+        ("ArrowRight", slides.start + 1),
+        ("End", len(slides.says) - 1),
+        ("Home", 0),
+        ("ArrowUp", 1),
+        ("ArrowLeft", 0),
+    ):
+        page.keyboard.press(key)
+        at(position)
+    assert page.title() == "A page", "JupyterLab would have taken the key"
+
+
+def test_it_has_a_name_and_tells_its_position(slides, opened):
+    page = opened(slides._repr_html_())
+    assert page.get_by_role("slider", name=slides.name).count() == 1
+    assert page.get_by_role("img", name=slides.picture.alt).count() == 1
+    assert page.locator("output").get_attribute("aria-live") == "polite"
+
+
+def test_without_javascript_it_is_a_picture_at_its_start(slides, opened):
+    page = opened(slides._repr_html_(), java_script_enabled=False)
+    assert page.locator("output").inner_text() == slides.says[slides.start]
+    assert not page.locator("input").is_visible()
+    shown = page.locator("[data-layer]").all()
+    assert {int(part.get_attribute("data-layer")) for part in shown if part.is_visible()} == {slides.start}
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_its_letters_are_10_pixels_on_a_phone_and_stand_out(slides, opened, ground):
+    page = opened(slides._repr_html_(), ground=ground)
+    letters = page.locator(".slides").evaluate(LETTERS)
+    assert len(letters) > 10
+    for words, pixels, colour in letters:
+        channels = [float(value) for value in re.findall(r"[\d.]+", colour.removeprefix("color(srgb"))][:3]
+        whole = 1 if colour.startswith("color(") else 255
+        raised = "^" in words or pixels < 10 and words in {"−", "2", "3", "4", "5", "6", "0", "1"}
+        assert pixels >= (6 if raised else 9.9), words  # the exponent of a tick may be smaller
+        assert contrast([value / whole for value in channels], ground) >= 4.5, (words, colour)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_is_no_wider_than_the_page(slides, opened, width):
+    page = opened(slides._repr_html_(), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_same_output_twice_on_a_page_is_two_sliders(opened):
+    slides = made("walk")
+    page = opened(slides._repr_html_(), slides._repr_html_())
+    page.get_by_role("slider").nth(1).focus()
+    page.keyboard.press("End")
+    first, second = page.locator(".slides").all()
+    assert seen(first) == {slides.start} and seen(second) == {len(slides.says) - 1}
+
+
+def test_two_figures_on_a_page_are_two_sliders(opened):
+    page = opened(*(made(name)._repr_html_() for name in MADE))
+    page.get_by_role("slider").nth(2).focus()
+    page.keyboard.press("Home")
+    assert [seen(root) for root in page.locator(".slides").all()] == [{3}, {1}, {0}]
+
+
+def test_a_sentence_cannot_break_out_of_the_page(opened):
+    with matplotlib.rc_context(style.STYLE):
+        axes = style.canvas()
+        layers = [axes.plot([0, 1], [k, k]) for k in range(2)]
+        picture = Picture([axes.figure], [{"x": 1}], "stamp", 'a "picture" & <more>', "name")
+    says = ['"quoted" & </script><b>bold</b>', "<!-- second"]
+    page = opened(Slides(picture, layers, "a < b", says)._repr_html_())
+    assert page.locator("output").inner_text() == says[0] and page.locator("b").count() == 0
+    page.get_by_role("slider", name="a < b").focus()
+    page.keyboard.press("End")
+    assert page.locator("output").inner_text() == says[1]
+
+
+def test_what_is_read_out_is_what_the_rows_have():
+    for number, row in enumerate(made("walk").picture.rows):
+        says = made("walk").says[number]
+        assert says.startswith(f"α = {row['alpha']:g}: loss {row['loss, training']:.3g} in training")
+        assert row["loss, training"] == pytest.approx(np.mean([one.loss[number] for one in PATHS]))
+    for eps, row, says in zip((1e-5, 1e-4, 1e-3, 1e-2), made("box_size").picture.rows, made("box_size").says):
+        assert row["eps"] == eps and f"batch 2000: φ at least {row['batch 2000']:.3g} %" in says
+    for row, says in zip(made("moved_minimum").picture.rows, made("moved_minimum").says):
+        d = row["moved by"]
+        assert row["cost, sharp"] == pytest.approx(hollows(1.5 - d) - hollows(1.5))
+        assert says.startswith(f"Moved by {d:.2f}:") and f"{row['cost, sharp']:.2f} at the sharp one" in says
+
+
+@pytest.mark.parametrize("layers, says, start", [(2, 3, 0), (2, 2, 2), (2, 2, -1), (0, 0, 0)])
+def test_positions_that_do_not_fit_are_refused_in_a_sentence(layers, says, start):
+    with pytest.raises(ValueError, match="give one sentence for each layer"):
+        Slides(made("walk").picture, [[]] * layers, "alpha", ["says"] * says, start)
