@@ -38,7 +38,11 @@ def main(arguments=None):
             file=sys.stderr,
         )
         return 130
-    print(json.dumps(answer) if options.json else text)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    if _workers() == 1 or os.environ.get("RANK") == "0":  # of torchrun's workers, the first one speaks
+        print(json.dumps(answer) if options.json else text)
     return 0
 
 
@@ -146,12 +150,23 @@ def _parameters(documented):
     return {name: " ".join(text.split()).replace("%", "%%") for name, text in entries}
 
 
+def _workers():
+    """How many processes torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _join_workers():
-    """Become one of torchrun's workers, where there are several."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.distributed.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    """Become one of torchrun's workers, where there are several, each with a GPU of its own if there are GPUs."""
+    if _workers() == 1 or torch.distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        workers, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if workers > gpus:
+            raise ValueError(
+                f"torchrun started {workers} workers on this machine, which has GPUs for {gpus}: say --nproc-per-node {gpus}."
+            )
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
 def _trained(options, data, **changes):
@@ -188,6 +203,7 @@ def _train(options):
 
 
 def _sharpness(options):
+    _join_workers()
     data = flatlab.load(options.data)
     run = _trained(options, data)
     found = flatlab.sharpness(
@@ -209,6 +225,7 @@ def _sharpness(options):
 
 
 def _line(options):
+    _join_workers()
     data = flatlab.load(options.data)
     small, large = _trained(options, data), _trained(options, data, batch_size=options.large)
     path = (flatlab.arc if options.arc else flatlab.line)(flatlab.Objective(options.net, data.train), small.x, large.x)
@@ -223,6 +240,8 @@ def _line(options):
 
 
 def _reproduce(options):
+    if _workers() > 1:
+        raise ValueError("reproduce starts processes of its own (--workers): run it without torchrun.")
     result = flatlab.reproduce(
         options.experiment,
         options.tier,

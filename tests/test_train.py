@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -303,6 +304,192 @@ def fp32_precision(value):
     torch.backends.fp32_precision = value
     yield
     torch.backends.fp32_precision = before
+
+
+@pytest.mark.parametrize(
+    "call, error, sentence",
+    [
+        (
+            lambda d: flatlab.train("mlp", (d.train.x, d.train.y)),
+            ValueError,
+            r"flatlab.Split\(x, y\).* this is a tuple",
+        ),
+        (lambda d: flatlab.train("mlp", d.train), ValueError, "flatlab.load.*this is a Split"),
+        (lambda d: flatlab.train("mlp", "mnist1d"), ValueError, "flatlab.load.*this is 'mnist1d'"),
+        (lambda d: flatlab.train("mlp", d, batchsize=32), TypeError, "'batchsize'.* did you mean 'batch_size'"),
+        (lambda d: flatlab.train("mlp", d, sed=1), TypeError, "did you mean 'seed'"),
+        (lambda d: flatlab.train("mlp", d, 32), ValueError, "as batch_size=32; this is 32"),
+        (lambda d: flatlab.train("mlp", d, {"batch_size": 32}), ValueError, "as batch_size=32; this is a dict"),
+        (lambda d: flatlab.train(nn.Linear, d), ValueError, "or an nn.Module; this is the class Linear"),
+        (lambda d: flatlab.train(None, d), ValueError, "or an nn.Module; this is None"),
+        (lambda d: flatlab.train("mlp", d, x0=[1.0]), ValueError, "such as run.x; this is a list"),
+        (lambda d: flatlab.train("mlp", d, keep=3), ValueError, "a list of epochs.*this is 3"),
+        (lambda d: flatlab.train("mlp", d, keep=[1.5]), ValueError, "the epochs are 0 to 100"),
+        (lambda d: flatlab.train("mlp", d, store=True), ValueError, "a flatlab.Store or a directory; this is True"),
+        (lambda d: flatlab.train("mlp", d, seed="a"), ValueError, "seed is 'a': choose a whole number"),
+        (lambda d: flatlab.Recipe(batch_size="32"), ValueError, "batch_size is '32': give a finite number"),
+        (lambda d: flatlab.Recipe(batch_size=None), ValueError, "batch_size is None: give a finite number"),
+        (lambda d: flatlab.Recipe(epochs=2.5), ValueError, "epochs is 2.5: give a whole number"),
+        (lambda d: flatlab.Recipe(lr=float("nan")), ValueError, "lr is nan: give a finite number"),
+        (lambda d: flatlab.Recipe(momentum=-0.9, optimizer="sgd"), ValueError, "momentum is -0.9"),
+        (lambda d: flatlab.Recipe(weight_decay=-1), ValueError, "weight_decay -1: both are 0 or more"),
+        (lambda d: flatlab.Recipe(augmentation="no"), ValueError, "augmentation is 'no': give True or False"),
+        (
+            lambda d: flatlab.Recipe(optimizer=torch.optim.Adam),
+            ValueError,
+            "optimizer is the class Adam: choose one of",
+        ),
+        (lambda d: flatlab.Recipe(update=["sam"]), ValueError, "update is a list: choose one of"),
+    ],
+)
+def test_natural_slips_are_one_sentence_each(data, call, error, sentence):
+    with pytest.raises(error, match=sentence) as caught:
+        call(data)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_other_libraries_are_pythons_own():
+    recipe = flatlab.Recipe(batch_size=np.int64(32), lr=np.float32(0.5), epochs=np.int32(3))
+    assert recipe == flatlab.Recipe(batch_size=32, lr=0.5, epochs=3) and type(recipe.epochs) is int
+
+
+# Networks and data of a user's
+
+
+def rows(x, y, classes=3):
+    """The same rows to train and to test on."""
+    return flatlab.Data("mine", classes, flatlab.Split(x, y), flatlab.Split(x, y))
+
+
+@pytest.fixture
+def blobs():
+    torch.manual_seed(0)
+    return rows(torch.rand(60, 8), torch.arange(60) % 3)
+
+
+def linear(outputs=3):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, outputs))
+
+
+def test_parts_in_evaluation_mode_stay_so(blobs):
+    """A frozen backbone's averages do not move, and its dropout stays off; a network that is wholly so is put into training mode."""
+    net = nn.Sequential(nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(0.9)), nn.Linear(16, 3))
+    net[0].eval().requires_grad_(False)
+    modes = [module.training for module in net.modules()]
+    run = train(net, blobs, batch_size=20)
+    assert torch.equal(run.buffers["0.1.running_mean"], net[0][1].running_mean)
+    assert [module.training for module in net.modules()] == modes
+    assert run.history["train_loss"][0] == train(net, blobs, batch_size=20).history["train_loss"][0]
+    assert not torch.equal(train(net.eval(), blobs, batch_size=20).buffers["0.1.running_mean"], net[0][1].running_mean)
+
+
+def test_types_are_made_to_fit(blobs):
+    """Numbers of any type, and classes of any: torch alone would stop at each of them."""
+    x, y = blobs.train.x, blobs.train.y
+    expected = train(linear(), blobs, batch_size=20).x
+    for other in (rows(x.double(), y), rows(x, y.int()), rows(x, y.byte())):
+        assert torch.equal(train(linear(), other, batch_size=20).x, expected)
+    soft = nn.functional.one_hot(y, 3)
+    assert torch.allclose(train(linear(), rows(x, soft.double()), batch_size=20).x, expected, atol=1e-6)
+    assert train(linear().double(), blobs, batch_size=20).x.dtype == torch.float64
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert train("mlp", blobs, batch_size=20).x.dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with pytest.raises(ValueError, match="parameters of type torch.float32, torch.float64: train it in one type"):
+        train(nn.Sequential(linear(), nn.Linear(3, 3).double()), blobs)
+    with pytest.raises(ValueError, match="parameters of type torch.bfloat16"):
+        train(linear().bfloat16(), blobs)
+
+
+class Pixels(nn.Module):
+    """A class for each pixel."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(1, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_an_accuracy_is_the_share_of_the_targets_that_count():
+    """Each pixel is a target; what the loss leaves out is none. Compared with the last point on the whole set: lr is tiny."""
+    x = torch.rand(12, 1, 4, 5)
+    y = (3 * x[:, 0]).long()
+    y[:, 0] = -100
+    run = train(Pixels(), rows(x, y), batch_size=6, lr=1e-12)
+    right = (run.model()(x).argmax(1) == y).sum().item()
+    assert run.history["train_accuracy"][-1] == pytest.approx(100 * right / (y >= 0).sum().item())
+    assert 0 < run.history["train_accuracy"][-1] <= 100
+
+
+def test_where_there_are_no_classes_there_is_no_accuracy(blobs, capfd, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    soft = rows(blobs.train.x, nn.functional.one_hot(blobs.train.y, 3).float())
+    run = train(linear(), soft, batch_size=20, progress=True)
+    assert run.history["train_accuracy"] == [None] * 3 == run.history["test_accuracy"]
+    assert repr(run).endswith("3 epochs)") and "3/3" in capfd.readouterr().err.replace("100%", "3/3")
+
+
+@pytest.mark.parametrize(
+    "net, y, sentence",
+    [
+        (lambda: linear(1), torch.arange(60) % 2, "give two outputs or more"),
+        (linear, torch.arange(60) % 4, "a target is 3, but the network has outputs for 3 classes"),
+        (linear, torch.arange(60) % 3 - 1, "a target is -1"),
+        (linear, torch.rand(60), "do not fit targets in torch.float32 of shape"),
+        (lambda: linear(1), torch.rand(60, 1), "give two outputs or more"),
+        (lambda: nn.Sequential(linear(), nn.Flatten(0)), torch.arange(60) % 3, "a tensor of rows x classes"),
+        (lambda: nn.LSTM(8, 3), torch.arange(60) % 3, "a tensor of rows x classes, and this network's are a tuple"),
+    ],
+)
+def test_outputs_that_do_not_fit_the_targets_are_refused_before_training(blobs, net, y, sentence):
+    """On a GPU a wrong target would end the process."""
+    with pytest.raises(ValueError, match=sentence):
+        train(net(), rows(blobs.train.x, y), batch_size=20)
+
+
+class Moves(nn.Module):
+    """Clips its weights as some do: with new memory for each."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, x):
+        self.layer.weight.data = self.layer.weight.data.clamp(-1, 1)
+        return self.layer(x)
+
+
+class Flattens(nn.Module):
+    """A recurrent network that calls flatten_parameters, which on a GPU gives the weights new memory."""
+
+    class LSTM(nn.LSTM):
+        def flatten_parameters(self):
+            for parameter in self.parameters():
+                parameter.data = parameter.data.clone()
+
+    def __init__(self, flat=True):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.out, self.flat = self.LSTM(4, 6, batch_first=True), nn.Linear(6, 3), flat
+
+    def forward(self, x):
+        if self.flat:
+            self.inner.flatten_parameters()
+        return self.out(self.inner(x.view(-1, 2, 4))[0][:, -1])
+
+
+def test_parameters_that_get_new_memory_are_trained_or_refused(blobs):
+    one, other = (train(Flattens(flat), blobs, batch_size=20) for flat in (True, False))
+    assert torch.equal(one.x, other.x) and not torch.equal(one.x, one.x0)
+    assert "flatten_parameters" not in vars(one.model().inner)
+    with pytest.raises(ValueError, match="gives a parameter new memory"):
+        train(Moves(), blobs, batch_size=20)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -30,7 +30,7 @@ def has_batch_norm(f: Function) -> bool:
     return isinstance(model, nn.Module) and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
 
 
-def instance(thing: object, kind: type, sentence: str) -> None:
+def instance(thing: object, kind: type | tuple[type, ...], sentence: str) -> None:
     """Refuse what is of another kind, with the sentence that says what is taken."""
     if isinstance(thing, kind):
         return

@@ -1,11 +1,11 @@
 """The files of one run in a store: a finished run is read, a half-finished one resumed, and each epoch kept."""
 
-import copy
 import dataclasses
 import os
 from collections.abc import Callable
 
-from torch import Tensor
+import torch
+from torch import Tensor, distributed
 
 from flatlab.identity import content_key
 from flatlab.training.run import Run
@@ -45,7 +45,7 @@ class Checkpoint:
             return None
         tensors, run, facts = found
         x0, x, buffers = tensors["x0"], tensors["x"], part_of(tensors, "buffer.")
-        return self._with_points(run, x0=x0, x=x, buffers=buffers, facts=facts)
+        return self._whole(run, x0=x0, x=x, buffers=buffers, facts=facts)
 
     def resumed(self, run: Run) -> Run:
         """The run as far as the store has it, and the trainer where that is."""
@@ -65,15 +65,18 @@ class Checkpoint:
 
     def keep_run(self, run: Run) -> Run:
         """The run with its end, which is written in the place of what its epochs needed."""
-        x, model = self.trainer.point.detach().clone(), self.trainer.model
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        x = self.trainer.point.detach().clone()
+        buffers = {name: buffer.clone() for name, buffer in self.trainer.model.named_buffers()}
         self._write(run, {"x0": run.x0, "x": x, **_named("buffer", buffers)}, partial=False)
-        return self._with_points(run, x=x, buffers=buffers, net=copy.deepcopy(model))
+        if self.trainer.workers > 1:
+            distributed.barrier()  # what is asked of the store next, all workers find
+        return self._whole(run, x=x, buffers=buffers)
 
     def _read(self, run: Run, *, partial: bool) -> tuple[dict[str, Tensor], Run, dict] | None:
         """(tensors, run, facts) of a file. None if there is none, or if it went past an epoch that is wanted without keeping its
         point: the run is then trained again, and keeps what that file kept as well."""
         found = self.store.get(self.key, partial, run.x0.device) if self.store is not None else None
+        self._agree(len(found[1]["history"]["epoch"]) if found else -1)
         if not found:
             return None
         tensors, saved = found
@@ -84,6 +87,17 @@ class Checkpoint:
             return None
         return tensors, dataclasses.replace(run, history=saved["history"], points=points), saved["facts"]
 
+    def _agree(self, epochs: int) -> None:
+        """Raise OSError unless all workers have found as many epochs: they would train from different points."""
+        if self.store is None or self.trainer.workers == 1:
+            return
+        ends = torch.tensor([epochs, -epochs], device=self.trainer.point.device)
+        distributed.all_reduce(ends, distributed.ReduceOp.MAX)
+        if ends.sum() != 0:
+            raise OSError(
+                f"the workers do not find the same runs in {self.store.root}: choose a directory that all machines share."
+            )
+
     def _write(self, run: Run, tensors: dict[str, Tensor], *, partial: bool) -> None:
         if self.store is None or self.trainer.rank != 0:
             return
@@ -92,9 +106,10 @@ class Checkpoint:
         if not partial:
             self.store.remove(self.key, partial=True)
 
-    def _with_points(self, run: Run, **changes) -> Run:
-        """The run with the points that were asked for alone."""
-        return dataclasses.replace(run, points={epoch: run.points[epoch] for epoch in self.wanted}, **changes)
+    def _whole(self, run: Run, **changes) -> Run:
+        """The run with the points that were asked for alone, and a copy of the network."""
+        points = {epoch: run.points[epoch] for epoch in self.wanted}
+        return dataclasses.replace(run, points=points, net=self.trainer.network(), **changes)
 
 
 def _named(prefix, tensors):

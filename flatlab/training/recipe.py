@@ -1,8 +1,11 @@
 """A recipe: everything that is chosen about how to train, checked where it is written down."""
 
-from dataclasses import dataclass
+import math
+import numbers
+from dataclasses import dataclass, fields
 from typing import Literal, TypedDict, get_args
 
+from flatlab.measure import door
 from flatlab.training.updates import STRENGTHS, UPDATES, Update
 
 Optimizer = Literal["adam", "sgd", "adagrad", "rmsprop", "rprop"]
@@ -79,9 +82,11 @@ class Recipe:
     precision: Precision = "float32"
 
     def __post_init__(self):
-        for field, known in (("optimizer", OPTIMIZERS), ("update", UPDATES), ("precision", PRECISIONS)):
-            if getattr(self, field) not in known:
-                raise ValueError(f"{field} is {getattr(self, field)!r}: choose one of {', '.join(known)}.")
+        for name, known in (("optimizer", OPTIMIZERS), ("update", UPDATES), ("precision", PRECISIONS)):
+            door.choice(name, getattr(self, name), known)
+        for field in fields(self):
+            if not isinstance(field.default, str):
+                object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), field.default))
         if not self.batch_size > 0 or isinstance(self.batch_size, float) and self.batch_size > 1:
             raise ValueError(
                 f"batch_size is {self.batch_size!r}: give a number of rows (an int, 1 or more) or a fraction "
@@ -100,6 +105,8 @@ class Recipe:
                 f"growth is {self.growth}, decay {self.decay}, warm_up {self.warm_up} and l1 {self.l1}: growth is 1 or more, "
                 "the others 0 or more."
             )
+        if self.momentum < 0 or self.weight_decay < 0:
+            raise ValueError(f"momentum is {self.momentum} and weight_decay {self.weight_decay}: both are 0 or more.")
         if self.grow_to is not None and (self.growth == 1 or not self.grow_to > 0):
             raise ValueError(
                 f"grow_to is {self.grow_to} and growth is {self.growth}: grow_to is for a growth above 1, and above 0 itself."
@@ -120,6 +127,22 @@ class Recipe:
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch; the first is 1."""
         return self.lr / (1 + self.decay * (epoch - 1)) * min(1.0, epoch / (self.warm_up + 1))
+
+
+def _plain(name: str, value: object, default: object) -> bool | int | float | None:
+    """The value of a field as Python's own bool, whole or real number, as its default is one."""
+    if isinstance(default, bool):
+        if value not in (True, False):
+            raise ValueError(f"{name} is {value!r}: give True or False.")
+        return bool(value)
+    if value is None and default is None:
+        return None
+    whole = isinstance(default, int) and name != "batch_size"
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value) and not whole:
+        return float(value)
+    raise ValueError(f"{name} is {value!r}: give a {'whole' if whole else 'finite'} number.")
 
 
 def _rows(size: float, count: int) -> int:

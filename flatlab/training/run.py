@@ -14,7 +14,7 @@ HISTORY = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy"
 
 @dataclass(frozen=True)
 class Run:
-    """What training gives back. Accuracies are in percent.
+    """What training gives back. Accuracies are in percent, and None where the targets are not classes.
 
     Attributes
     ----------
@@ -48,12 +48,15 @@ class Run:
     net: nn.Module = dataclasses.field(repr=False)
 
     def __repr__(self) -> str:
-        end = {name: values[-1] for name, values in self.history.items()} if self.history["epoch"] else None
-        tail = f", train {end['train_accuracy']:.2f} %, test {end['test_accuracy']:.2f} %" if end else ""
         return (
             f"Run({self.facts['net']} on {self.facts['data']}, batch {self.facts['rows']}, seed {self.seed}, "
-            f"{len(self.history['epoch'])} epochs{tail})"
+            f"{len(self.history['epoch'])} epochs{''.join(f', {part}' for part in self.accuracies(2))})"
         )
+
+    def accuracies(self, digits: int) -> list[str]:
+        """The last accuracies in words; none where the targets are not classes."""
+        last = {part: self.history[f"{part}_accuracy"][-1:] for part in ("train", "test")}
+        return [f"{part} {values[0]:.{digits}f} %" for part, values in last.items() if values not in ([], [None])]
 
     def model(self) -> nn.Module:
         """A copy of the network at x, in evaluation mode."""

@@ -8,8 +8,11 @@ was killed resumes from its last whole epoch as if nothing had happened.
 import contextlib
 import copy
 import dataclasses
+import difflib
 import functools
 import hashlib
+import inspect
+import numbers
 import os
 import platform
 import sys
@@ -26,6 +29,7 @@ from flatlab import files, version
 from flatlab.data import Data
 from flatlab.fingerprints import digest, fingerprint
 from flatlab.identity import Source
+from flatlab.measure import door
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
 from flatlab.training import checkpoint as checkpoints
@@ -99,6 +103,7 @@ def train(
     Source: Keskar et al. 2017, equation (2) and section 2.2. Explained in the chapter
     [The puzzle](https://flatlab.github.io/flatlab/book/puzzle.html).
     """
+    _check_arguments(net, data, recipe, seed, x0, keep, store, changes)
     recipe, keep = dataclasses.replace(recipe or Recipe(), **changes), tuple(keep)
     with _own_settings(data.train.x.device, recipe):
         trainer = Trainer(_start(net, data, recipe, seed, x0), data, recipe)
@@ -109,14 +114,36 @@ def train(
         if finished := checkpoint.finished(run):
             return finished
         run = checkpoint.resumed(run)
-        trainer.prepare()
+        left = range(len(run.history["epoch"]) + 1, recipe.epochs + 1)
+        if left:
+            trainer.prepare()
         began = time.perf_counter() - (run.history["seconds"] or [0.0])[-1]
         with _bar(run, progress) as bar:
-            for epoch in range(len(run.history["epoch"]) + 1, recipe.epochs + 1):
+            for epoch in left:
                 _train_epoch(trainer, run, epoch, began)
                 checkpoint.keep_epoch(run, epoch)
                 _show(bar, run)
         return checkpoint.keep_run(run)
+
+
+def _check_arguments(net, data, recipe, seed, x0, keep, store, changes):
+    """Refuse what is of another kind than it should be."""
+    door.instance(net, (str, nn.Module), "train takes a network: a name such as 'mlp', or an nn.Module")
+    door.instance(
+        data,
+        Data,
+        "train takes its data as a Data: flatlab.load('mnist1d'), or from tensors of your own "
+        "flatlab.Data('mine', classes, flatlab.Split(x, y), flatlab.Split(test_x, test_y))",
+    )
+    door.instance(recipe, (Recipe, type(None)), "a recipe is a flatlab.Recipe, or its fields by name, as batch_size=32")
+    door.instance(x0, (Tensor, type(None)), "x0 is a point, a vector such as run.x")
+    door.instance(keep, Iterable, "keep is a list of epochs, such as [0, 5]")
+    door.instance(store, (stores.Store, str, os.PathLike, type(None)), "a store is a flatlab.Store or a directory")
+    door.seed(seed)
+    known = [*inspect.signature(train).parameters, *(field.name for field in dataclasses.fields(Recipe))]
+    for name in changes.keys() - set(known):
+        near = difflib.get_close_matches(name, known, 1, 0.0)[0]
+        raise TypeError(f"train has no argument {name!r}, and a recipe no such field: did you mean {near!r}?")
 
 
 def _start(net, data, recipe, seed, x0):
@@ -146,7 +173,7 @@ def _check(trainer, keep):
             f"each of {trainer.workers} workers needs two rows of every batch, and its share is a ghost batch already: take "
             "a larger batch that leaves no short last one, and another update than 'ghost' and 'sampled_noise'."
         )
-    if not all(0 <= epoch <= recipe.epochs for epoch in keep):
+    if not all(isinstance(epoch, numbers.Integral) and 0 <= epoch <= recipe.epochs for epoch in keep):
         raise ValueError(f"keep is {keep}: the epochs are 0 to {recipe.epochs}.")
 
 
@@ -195,8 +222,7 @@ def _bar(run, show):
 
 def _show(bar, run):
     bar.update()
-    train, test = (run.history[f"{part}_accuracy"][-1] for part in ("train", "test"))
-    bar.set_postfix_str(f"train {train:.1f} % test {test:.1f} %")
+    bar.set_postfix_str(" ".join(run.accuracies(1)))
 
 
 @contextlib.contextmanager

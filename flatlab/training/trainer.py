@@ -1,5 +1,6 @@
 """A trainer: a model whose parameters are views of one flat point, with its gradient, optimizer and data."""
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 
@@ -7,11 +8,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy
 
-from flatlab.data import Data
+from flatlab.data import Data, Split
 from flatlab.objective import Objective
 from flatlab.training.augmentation import augmented
 from flatlab.training.capture import captured
 from flatlab.training.recipe import Recipe
+from flatlab.training.targets import IGNORED, as_trained, check_targets, right_answers
 from flatlab.training.updates import STRENGTHS, UPDATES
 
 TORCH_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -30,7 +32,8 @@ class Trainer:
     Parameters
     ----------
     model : nn.Module
-        The network, on the data's device. It is put into training mode and changed as it is trained.
+        The network, on the data's device, which is changed as it is trained. Parts of it that are in evaluation mode stay so; a
+        network that is so as a whole is put into training mode.
     data : Data
         The training split is trained on, the test split is only measured.
     recipe : Recipe
@@ -50,14 +53,23 @@ class Trainer:
     Raises
     ------
     ValueError
-        When no parameter has requires_grad.
+        When no parameter has requires_grad, or they are not all float32 or all float64.
     """
 
     def __init__(self, model: nn.Module, data: Data, recipe: Recipe):
         trainable = _trainable(model)
         if not trainable:
             raise ValueError("the network has no parameter with requires_grad: there is nothing to train.")
-        self.model, self.data, self.recipe = model.train(), data, recipe
+        types = {str(p.dtype) for p in trainable}
+        if types not in ({"torch.float32"}, {"torch.float64"}):
+            raise ValueError(
+                f"the network has parameters of type {', '.join(sorted(types))}: train it in one type, float32 or float64, as "
+                "net.float(); precision='bf16' makes its products coarser."
+            )
+        if not any(module.training for module in model.modules()):
+            model.train()
+        self.model, self.data, self.recipe = model, data, recipe
+        self.inputs, self.targets = as_trained(data.train, trainable[0].dtype)
         self.take_step = UPDATES[recipe.update]
         self.strength = STRENGTHS.get(recipe.update) if recipe.strength is None else recipe.strength
         together = distributed.is_initialized()
@@ -66,10 +78,20 @@ class Trainer:
         self.point.grad = self.grad = torch.zeros_like(self.point)
         self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)  # sums over the epoch so far
         self.correct = torch.zeros((), dtype=torch.int64, device=self.point.device)
+        self.answers = 0 if self.targets.is_floating_point() else int((self.targets != IGNORED).sum())  # in an epoch
+        self.overwrites = False  # whether the network changes its inputs
         self.captured: dict[int, Callable[[Tensor], None]] = {}  # rows -> a faster step on that many
         for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.grad))):
             parameter.data, parameter.grad = x, g
+        self.places = [p.data_ptr() for p in trainable]
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):  # it would move the parameters into a vector of its own
+                module.flatten_parameters = _leave  # type: ignore[method-assign]
         self.optimizer = _optimizer(self.point, recipe)
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """What the network makes of inputs, which stay as they are also where its forward works in place."""
+        return self.model(inputs.clone() if self.overwrites else inputs)
 
     def gradient(
         self, inputs: Tensor, targets: Tensor, penalty: Callable[[Tensor], Tensor] | None = None
@@ -78,7 +100,7 @@ class Trainer:
         number of correct answers. With several workers the batch is this worker's share, and the gradient that of all shares."""
         self.grad.zero_()
         with torch.autocast(self.point.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            outputs = self.model(inputs)
+            outputs = self.outputs(inputs)
         outputs = outputs.float() if self.recipe.precision == "bf16" else outputs
         loss = cross_entropy(outputs, targets)
         (loss if penalty is None else loss + penalty(outputs)).backward()
@@ -87,11 +109,15 @@ class Trainer:
             distributed.all_reduce(self.grad)
         if self.recipe.l1:
             self.grad.add_(self.point.detach().sign(), alpha=self.recipe.l1)
-        return loss.detach(), (outputs.detach().argmax(1) == targets).sum()
+        return loss.detach(), right_answers(outputs.detach(), targets)
 
     def prepare(self) -> None:
-        """Do what only the first epoch would, so that it is no part of any time: make the loss on the test split, and on a GPU
-        let its libraries start and capture a step."""
+        """Do what only the first epoch would, so that it is no part of any time: see that outputs and targets fit, make the loss on
+        the test split, and on a GPU let its libraries start and capture a step.
+
+        Raises ValueError when the outputs are not scores of the targets' classes.
+        """
+        self._check_outputs()
         if self.point.is_cuda:
             self.test()
         else:
@@ -103,17 +129,18 @@ class Trainer:
     def step(self, batch: Tensor) -> None:
         """One step on the rows whose numbers are in `batch`, of which each worker takes its share."""
         self.rows, share = len(batch), batch.tensor_split(self.workers)[self.rank]
-        inputs = self.data.train.x[share]
+        inputs = self.inputs[share]
         if self.recipe.augmentation:
             inputs = augmented(inputs)
-        loss, correct = self.take_step(self, inputs, self.data.train.y[share])
+        loss, correct = self.take_step(self, inputs, self.targets[share])
         self.loss += loss * len(share)
         self.correct += correct
 
-    def epoch(self, rows: int, lr: float, seed: int) -> tuple[float, float]:
-        """Pass over the training set once, in the random order of a seed; return its mean loss and accuracy in percent."""
+    def epoch(self, rows: int, lr: float, seed: int) -> tuple[float, float | None]:
+        """Pass over the training set once, in the random order of a seed; return its mean loss and accuracy in percent, which is
+        None where the targets are not classes."""
         set_seed(seed, self.point.device)
-        count = len(self.data.train.y)
+        count = len(self.targets)
         order = torch.randperm(count, device=self.point.device)
         if self.rank:  # dropout and noise differ from worker to worker, the order not
             set_seed(seed + self.rank, self.point.device)
@@ -122,10 +149,32 @@ class Trainer:
         self.correct.zero_()
         for batch in order.split(batch_sizes(count, rows)):
             self.captured.get(len(batch), self.step)(batch)
+        if [p.data_ptr() for p in _trainable(self.model)] != self.places:
+            raise ValueError(
+                "the network's forward gives a parameter new memory (param.data = ..., or a new Parameter), so that it is not "
+                "trained: let it change parameters in place, under torch.no_grad()."
+            )
         if self.workers > 1:
             for total in (self.loss, self.correct):
                 distributed.all_reduce(total)
-        return self.loss.item() / count, 100 * self.correct.item() / count
+        return self.loss.item() / count, 100 * self.correct.item() / self.answers if self.answers else None
+
+    def _check_outputs(self):
+        """Refuse outputs and targets that cross-entropy cannot compare; on a GPU a wrong target would end the process."""
+        modes = {module: module.training for module in self.model.modules()}
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        rows = self.recipe.rows(len(self.targets))
+        inputs = self.inputs[:rows].clone()
+        try:
+            with torch.no_grad():
+                outputs = self.model.eval()(inputs)
+                self.overwrites = not torch.equal(inputs, self.inputs[:rows])
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            load_point(self.model, None, buffers)
+        for split in (self.data.train, self.data.test):
+            check_targets(outputs, as_trained(split, self.point.dtype)[1], rows)
 
     def _capturable(self):
         """A graph holds one batch size, one learning rate and no communication."""
@@ -138,7 +187,7 @@ class Trainer:
             and self.recipe.warm_up == 0
         )
 
-    def test(self) -> tuple[float, float]:
+    def test(self) -> tuple[float, float | None]:
         """(loss, accuracy in percent) on the test split, by running averages if the net keeps them."""
         load_point(self._measured.model, None, dict(self.model.named_buffers()))
         return self._measured.loss_and_accuracy(self.point.detach())
@@ -147,7 +196,16 @@ class Trainer:
     def _measured(self):
         """The loss on the test split of a copy of the network: made once, since that takes longer than a small epoch."""
         averages = any(getattr(m, "running_mean", None) is not None for m in self.model.modules())
-        return Objective(self.model, self.data.test, batch_norm="frozen" if averages else "batch")
+        test = Split(*as_trained(self.data.test, self.point.dtype))
+        return Objective(self.model, test, batch_norm="frozen" if averages else "batch")
+
+    def network(self) -> nn.Module:
+        """A copy of the network as it is now."""
+        model = copy.deepcopy(self.model)
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                del module.flatten_parameters  # the class's own is back
+        return model
 
     def state(self) -> dict[str, Tensor]:
         """All that the next epoch depends on, as named tensors."""
@@ -159,6 +217,10 @@ class Trainer:
         load_point(self.model, None, part_of(tensors, "buffer."))
         self.point.data.copy_(tensors["x"])
         self.optimizer.state[self.point].update(part_of(tensors, "optimizer."))
+
+
+def _leave() -> None:
+    """Instead of RNNBase.flatten_parameters: the parameters stay views of the one flat point."""
 
 
 def set_seed(seed: int, device: torch.device) -> None:

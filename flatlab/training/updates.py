@@ -51,7 +51,7 @@ def adversarial(trainer, inputs, targets):
     loss, correct = trainer.gradient(inputs, targets)
     gradient = trainer.grad.clone()
     moved = inputs.detach().clone().requires_grad_()
-    slope = torch.autograd.grad(cross_entropy(trainer.model(moved), targets), moved)[0]
+    slope = torch.autograd.grad(cross_entropy(trainer.outputs(moved), targets), moved)[0]
     trainer.gradient(inputs + trainer.strength * slope.sign(), targets)
     trainer.grad.add_(gradient).div_(2)
     trainer.optimizer.step()
@@ -67,7 +67,7 @@ def stability(trainer, inputs, targets):
 
     def drift(outputs):
         return kl_div(
-            trainer.model(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True
+            trainer.outputs(noisy).log_softmax(1), outputs.log_softmax(1), reduction="batchmean", log_target=True
         )
 
     loss, correct = trainer.gradient(inputs, targets, penalty=drift)
