@@ -107,6 +107,7 @@ def parser():
 
     p = command("runs", _runs, "List, show or prune the runs of a store.")
     p.add_argument("action", choices=("list", "show", "prune"), help="What to do with the runs.")
+    p.add_argument("--stale", action="store_true", help="For prune: also what other code has made than that of now.")
     p.add_argument("key", nargs="?", help="For show: the run's key, or its first digits.")
     p.add_argument("--store", help=STORE)
     return root
@@ -294,9 +295,12 @@ def _summary(result):
 def _runs(options):
     store = stores.Store(options.store)
     if options.action == "prune":
-        removed = [str(path) for path in store.prune()]
+        removed = [str(path) for path in store.prune(stale=options.stale)]
         return {"removed": removed}, f"{len(removed)} files removed from {store.root}"
-    found = [{"key": key, "partial": partial, "facts": facts} for key, partial, facts in store.runs()]
+    found = [
+        {"key": key, "partial": partial, "stale": facts is not None and stores.is_stale(facts), "facts": facts}
+        for key, partial, facts in store.runs()
+    ]
     if options.action == "show":
         if not options.key:
             raise ValueError("say which run to show: a key, or its first digits, from `flatlab runs list`.")
@@ -312,13 +316,14 @@ def _runs(options):
 def _run_line(run):
     if run["facts"] is None:
         return f"{run['key']}  not a whole run"
+    stale = ", stale: other code has made it" if run["stale"] else ""
     if "values" in run["facts"]:
-        return f"{run['key']}  measured: {run['facts']['experiment']}"
+        return f"{run['key']}  measured: {run['facts']['experiment']}{stale}"
     facts = run["facts"]["facts"]
     state = "half-finished" if run["partial"] else "finished"
     return (
         f"{run['key']}  {facts['net']:6} {facts['data']:10} batch {facts['rows']:<6} seed {facts['seed']}  "
-        f"{len(run['facts']['history']['epoch'])} epochs, {state}"
+        f"{len(run['facts']['history']['epoch'])} epochs, {state}{stale}"
     )
 
 

@@ -38,19 +38,23 @@ def whole(path):
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def in_one_sentence(path, what, advice):
+    """An OSError within becomes one that says which path could not be `what` (written, read), why, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path} could not be {what} ({error.strerror or error}): {advice}.") from error
+
+
 def write_whole(path, content):
     """Write bytes to a path so that it holds all of them or is left as it was.
 
     Raises OSError with one sentence when it cannot.
     """
-    try:
-        with whole(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise OSError(
-            f"{path} could not be written ({error.strerror or error}): free some space or choose another "
-            "directory; nothing was changed."
-        ) from error
+    advice = "free some space or choose another directory; nothing was changed"
+    with in_one_sentence(path, "written", advice), whole(path) as file:
+        file.write(content)
 
 
 def abandoned(directory):

@@ -1,35 +1,45 @@
 """Finished and half-finished runs on disk, so that nothing is computed twice and nothing is lost when a machine is.
 
-A run is one safetensors file: its vectors as tensors, everything else as JSON in the file's header. The file's name is the hash of
-what the run is made of (net, data, recipe, seed, starting point and the source of the modules that train), so a changed ingredient
-is another file. Files are written whole under another name, flushed, and moved into place: a reader sees all of a file or none of
-it, and two processes may use one store at once.
+A run is one safetensors file: its vectors as tensors, everything else as JSON in the file's header, and a checksum of both. The
+file's name is the hash of what the run is made of (net, data, recipe, seed, starting point and the code that trains), so a changed
+ingredient is another file. Files are written whole under another name, flushed, and moved into place: a reader sees all of a file or
+none of it, and many processes may use one store at once.
 """
 
+import contextlib
+import hashlib
 import io
 import json
 import os
+import warnings
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from flatlab.files import cache_directory, write_whole
+from flatlab.files import abandoned, cache_directory, in_one_sentence, write_whole
+from flatlab.fingerprints import digest
+from flatlab.identity import is_current
 
-# What reading a file that is not ours can raise.
+# What reading a file that is not ours, or is damaged, can raise.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
+GONE = "see that its disk or Drive is still there, and call again"
 
 
 class Store:
     """A directory of runs.
 
     root    default: $FLATLAB_STORE, else `runs` in the platform's cache directory. On Colab, a folder of a mounted Drive.
+    every   seconds that must pass before a half-finished run is written again: a mounted Drive keeps every file that it ever had.
+            An interrupted run is written at once; one that is killed goes back to what was last written
 
-    Raises OSError, in one sentence, when a file cannot be written (disk full, read-only) or is not one of ours.
+    Raises OSError, in one sentence, when a file cannot be written (disk full, read-only) or read (Drive gone). A damaged file counts
+    as none, with a warning, so that what it held is computed again.
     """
 
-    def __init__(self, root=None):
+    def __init__(self, root=None, every=10.0):
         self.root = Path(root or os.environ.get("FLATLAB_STORE") or cache_directory() / "runs").expanduser()
+        self.every = every
 
     def __repr__(self):
         return f"Store({str(self.root)!r})"
@@ -39,53 +49,92 @@ class Store:
 
     def put(self, key, tensors, facts, partial=False):
         """Write tensors and facts (anything JSON can hold) as one file, whole or not at all."""
-        content = save(
-            {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, {"flatlab": json.dumps(facts)}
-        )
-        write_whole(self.path(key, partial), content)
+        tensors, text = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, json.dumps(facts)
+        sums = {"tensors": _sum_of_tensors(tensors)}
+        sums["checksum"] = _sum(text, sums["tensors"])
+        write_whole(self.path(key, partial), save(tensors, {"flatlab": text, **sums}))
 
     def get(self, key, partial=False, device="cpu"):
-        """(tensors, facts) of a run, or None when the store does not hold it."""
+        """(tensors, facts) of a run, or None when the store does not hold it whole."""
         path = self.path(key, partial)
-        if not path.exists():
-            return None
-        content = path.read_bytes()  # at once: a file that is opened twice may be two files
         try:
-            return {name: t.to(device) for name, t in load(content).items()}, _facts(io.BytesIO(content))
+            with in_one_sentence(path, "read", GONE), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                content = path.read_bytes()  # at once: a file that is opened twice may be two files
+                tensors, facts, sums = load(content), *_header(io.BytesIO(content))
+                if sums["checksum"] and _sum_of_tensors(tensors) != sums["tensors"]:
+                    raise ValueError("its checksum is another")
+                return {name: t.to(device) for name, t in tensors.items()}, facts
         except BROKEN as error:
-            raise OSError(
-                f"{path} is not a whole flatlab run ({error}): move it away, or run `flatlab runs prune`."
-            ) from error
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            warnings.warn(f"{path} is damaged ({reason}): what it held is computed again.", stacklevel=2)
+        return None
 
     def remove(self, key, partial=False):
-        self.path(key, partial).unlink(missing_ok=True)
+        _remove(self.path(key, partial))
 
     def runs(self):
         """(key, partial, facts) of every file, the newest first; facts is None for a file that is not a whole run."""
-        files = [p for pattern in ("*.safetensors", "*.partial") for p in self.root.glob(pattern)]
-        for path in sorted(files, key=lambda p: p.stat().st_mtime, reverse=True):
-            try:
-                with open(path, "rb") as file:
-                    facts = _facts(file)
-            except BROKEN:
-                facts = None
+        for path, _, facts in self._files():
             yield path.stem, path.suffix == ".partial", facts
 
-    def prune(self):
-        """Remove what no run needs: files that cannot be read, leftovers of writers that died, and the
-        half-finished state of runs that have finished. Returns the paths removed."""
-        useless = [
-            self.path(key, partial)
-            for key, partial, facts in self.runs()
-            if facts is None or (partial and self.path(key).exists())
-        ]
-        useless += self.root.glob("*.tmp")
+    def prune(self, stale=False):
+        """Remove what no run needs: files that are damaged, leftovers of writers that were killed, and the half-finished state of
+        runs that have finished; with `stale` also what other code has made than that of now. What another process is writing
+        stays. Returns the paths removed."""
+        useless = []
+        for path, changed, facts in self._files():
+            finished = path.with_suffix(".safetensors")
+            with contextlib.suppress(FileNotFoundError):  # another process has finished that run, or pruned
+                left = path != finished and finished.exists() and finished.stat().st_mtime_ns >= changed
+                useful = not left and facts is not None and not (stale and is_stale(facts))
+                if not useful and path.stat().st_mtime_ns == changed:  # nobody has written it since
+                    useless.append(path)
+        with in_one_sentence(self.root, "read", GONE):
+            useless += abandoned(self.root)
         for path in useless:
-            path.unlink(missing_ok=True)
+            _remove(path)
         return useless
 
+    def _files(self):
+        """(path, time of change, facts) of every file, the newest first."""
+        found = []
+        with in_one_sentence(self.root, "read", GONE), contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self.root):
+                if name.endswith((".safetensors", ".partial")):
+                    with contextlib.suppress(FileNotFoundError):  # another process has removed it since
+                        found.append((os.stat(self.root / name).st_mtime_ns, self.root / name))
+        for changed, path in sorted(found, reverse=True):
+            facts, there = None, False
+            with in_one_sentence(path, "read", GONE), contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                there = True
+                with contextlib.suppress(*BROKEN):
+                    facts = _header(file)[0]
+            if there:
+                yield path, changed, facts
 
-def _facts(file):
-    """The facts in the header of a safetensors file: a length, then JSON."""
+
+def is_stale(facts):
+    """Whether other code than that of now has made what a file holds, so that nothing asks for it any more."""
+    return not is_current(facts.get("source"))
+
+
+def _remove(path):
+    with in_one_sentence(path, "removed", GONE):
+        path.unlink(missing_ok=True)
+
+
+def _header(file):
+    """(facts, checksums) of a safetensors file: a length, then JSON."""
     length = int.from_bytes(file.read(8), "little")
-    return json.loads(json.loads(file.read(length))["__metadata__"]["flatlab"])
+    kept = json.loads(file.read(length))["__metadata__"]
+    if "checksum" in kept and kept["checksum"] != _sum(kept["flatlab"], kept["tensors"]):
+        raise ValueError("its checksum is another")
+    return json.loads(kept["flatlab"]), kept
+
+
+def _sum(*texts):
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:24]
+
+
+def _sum_of_tensors(tensors):
+    return _sum(*(f"{name} {digest(tensors[name])}" for name in sorted(tensors)))
