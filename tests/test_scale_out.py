@@ -18,7 +18,7 @@ WORKER = textwrap.dedent("""
         distributed.init_process_group("gloo")
     data = flatlab.load("mnist1d").subset(int(rows))
     data = flatlab.Data(data.name, 10, *(flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test)))
-    run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3, store=store, progress=False)
+    run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3, store=flatlab.Store(store, every=0), progress=False)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
         torch.save({"x": run.x, "history": run.history}, out)
 """)

@@ -198,7 +198,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch
 
 SWEEP = """
 import flatlab
-flatlab.train("mlp", flatlab.load("mnist1d", device="cpu").subset(300), batch_size=20, epochs=30, store=r"{store}", progress=False)
+flatlab.train("mlp", flatlab.load("mnist1d", device="cpu").subset(300), batch_size=20, epochs=30, store=flatlab.Store(r"{store}", every=0), progress=False)
 """
 
 

@@ -1,13 +1,19 @@
-"""The files of one run in a store: a finished run is read, a half-finished one resumed, and each epoch kept."""
+"""The files of one run in a store: a finished run is read, a half-finished one resumed.
+
+Of a run under way each epoch is kept in memory, and written when `Store.every` seconds have passed and when anything stops the run.
+"""
 
 import dataclasses
 import os
+import time
+import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, distributed
 
-from flatlab.identity import content_key
+from flatlab.fingerprints import probe
+from flatlab.identity import Source, content_key
 from flatlab.training.run import Run
 from flatlab.training.store import Store
 from flatlab.training.trainer import Trainer, part_of
@@ -22,6 +28,8 @@ class Checkpoint:
         Without one there is nothing to read, and nothing is written.
     identity : callable
         identity() is all that decides how the run comes out; it is asked for where there is a store.
+    source : Source
+        The code that trains.
     trainer : Trainer
         What trains the run.
     epochs : tuple of int
@@ -32,12 +40,28 @@ class Checkpoint:
         self,
         store: Store | str | os.PathLike | None,
         identity: Callable[[], dict],
+        source: Source,
         trainer: Trainer,
         epochs: tuple[int, ...],
     ):
         self.store = store if store is None or isinstance(store, Store) else Store(store)
         self.key = "" if store is None else content_key(identity())
+        self.source = {} if store is None else source.facts
+        self.probe = None if store is None else probe(trainer.model, trainer.data.train.x)
         self.trainer, self.wanted, self.kept = trainer, epochs, set(epochs)
+        self.last: tuple | None = None  # the last whole epoch, if it is not written yet
+        self.written = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        """Whatever stops the run, its last whole epoch is written before."""
+        if self.last:
+            try:
+                self._write_last()
+            except OSError as failure:  # what stopped the run is what the user must hear first
+                warnings.warn(str(failure), stacklevel=2)
 
     def finished(self, run: Run) -> Run | None:
         """The run, if the store has finished it."""
@@ -57,17 +81,25 @@ class Checkpoint:
         return run
 
     def keep_epoch(self, run: Run, epoch: int) -> None:
-        """Note the point after an epoch if it is wanted, and write what the next epoch needs."""
+        """Note the point after an epoch if it is wanted, and what the next epoch needs, which is written if that is due."""
         if epoch in self.kept:
             run.points[epoch] = self.trainer.point.detach().clone()
-        if epoch < run.recipe.epochs:
-            self._write(run, self.trainer.state(), partial=True)
+        if self.store is None or self.trainer.rank != 0 or epoch == run.recipe.epochs:
+            return
+        state = {name: tensor.clone() for name, tensor in self.trainer.state().items()}
+        self.last = run, epoch, {**state, **_named("point", run.points)}
+        if time.monotonic() - self.written >= self.store.every:
+            self._write_last()
 
     def keep_run(self, run: Run) -> Run:
         """The run with its end, which is written in the place of what its epochs needed."""
         x = self.trainer.point.detach().clone()
         buffers = {name: buffer.clone() for name, buffer in self.trainer.model.named_buffers()}
-        self._write(run, {"x0": run.x0, "x": x, **_named("buffer", buffers)}, partial=False)
+        if self.store is not None and self.trainer.rank == 0:
+            end = {"x0": run.x0, "x": x, **_named("buffer", buffers), **_named("point", run.points)}
+            self._write(run, len(run.history["epoch"]), end, partial=False)
+            self.last = None
+            self.store.remove(self.key, partial=True)
         if self.trainer.workers > 1:
             distributed.barrier()  # what is asked of the store next, all workers find
         return self._whole(run, x=x, buffers=buffers)
@@ -80,6 +112,12 @@ class Checkpoint:
         if not found:
             return None
         tensors, saved = found
+        if not _same_network(self.probe, tensors.pop("probe", None)):
+            warnings.warn(
+                f"{self.store.path(self.key, partial)} is of a network that computes something else from x0: it is trained again.",
+                stacklevel=2,
+            )
+            return None
         points = {int(epoch): point for epoch, point in part_of(tensors, "point.").items()}
         reached = {epoch for epoch in self.kept if epoch <= len(saved["history"]["epoch"])}
         if not reached <= set(points):
@@ -98,18 +136,35 @@ class Checkpoint:
                 f"the workers do not find the same runs in {self.store.root}: choose a directory that all machines share."
             )
 
-    def _write(self, run: Run, tensors: dict[str, Tensor], *, partial: bool) -> None:
-        if self.store is None or self.trainer.rank != 0:
-            return
-        facts = {"history": run.history, "facts": run.facts}
-        self.store.put(self.key, {**tensors, **_named("point", run.points)}, facts, partial)
-        if not partial:
-            self.store.remove(self.key, partial=True)
+    def _write_last(self) -> None:
+        assert self.last
+        try:
+            self._write(*self.last, partial=True)
+        except OSError:
+            self.last = None  # so that it is not tried a second time at the end
+            raise
+        self.last, self.written = None, time.monotonic()
+
+    def _write(self, run: Run, epochs: int, tensors: dict[str, Tensor], *, partial: bool) -> None:
+        """Write the run as it was after some epochs: its history may have begun another entry."""
+        assert self.store
+        history = {column: values[:epochs] for column, values in run.history.items()}
+        seen = {} if self.probe is None else {"probe": self.probe}
+        facts = {"history": history, "facts": run.facts, "source": self.source}
+        self.store.put(self.key, {**tensors, **seen}, facts, partial)
 
     def _whole(self, run: Run, **changes) -> Run:
         """The run with the points that were asked for alone, and a copy of the network."""
         points = {epoch: run.points[epoch] for epoch in self.wanted}
         return dataclasses.replace(run, points=points, net=self.trainer.network(), **changes)
+
+
+def _same_network(one, other):
+    """Whether two probes are of one network: devices and versions of torch may differ in rounding."""
+    if one is None or other is None:  # it could not be taken
+        return True
+    other = other.to(one)
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0.01 * one.abs().max(), equal_nan=True)
 
 
 def _named(prefix, tensors):

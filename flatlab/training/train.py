@@ -75,7 +75,9 @@ def train(
     keep : iterable of int
         Epochs whose points are kept in `Run.points`; 0 is the start.
     store : Store or path, optional
-        A run that it holds is read, a half-finished one resumed, and each epoch kept. Without one nothing is kept.
+        A run that it holds is read, a half-finished one resumed with a note, and the run kept. When it is interrupted, or stopped by
+        an error, at most the epoch under way is lost; when the process is killed, at most `Store.every` seconds more. Without a
+        store nothing is kept.
     progress : bool
         Show a progress bar.
     **changes
@@ -110,7 +112,7 @@ def train(
         _check(trainer, keep)
         run = _empty_run(net, trainer, seed)
         identity = functools.partial(_identity, net, trainer.model, data, recipe, seed, run.x0, trainer.workers)
-        checkpoint = Checkpoint(store, identity, trainer, keep)
+        checkpoint = Checkpoint(store, identity, SOURCE, trainer, keep)
         if finished := checkpoint.finished(run):
             return finished
         run = checkpoint.resumed(run)
@@ -118,12 +120,12 @@ def train(
         if left:
             trainer.prepare()
         began = time.perf_counter() - (run.history["seconds"] or [0.0])[-1]
-        with _bar(run, progress) as bar:
+        with checkpoint, _bar(run, progress) as bar:
             for epoch in left:
                 _train_epoch(trainer, run, epoch, began)
                 checkpoint.keep_epoch(run, epoch)
                 _show(bar, run)
-        return checkpoint.keep_run(run)
+            return checkpoint.keep_run(run)
 
 
 def _check_arguments(net, data, recipe, seed, x0, keep, store, changes):
@@ -215,9 +217,12 @@ def _train_epoch(trainer, run, epoch, began):
 
 
 def _bar(run, show):
-    """The run's progress bar, which begins where the run is resumed."""
-    label = f"{run.facts['net']} {run.facts['data']} batch {run.facts['rows']}"
-    return progress_bar(run.recipe.epochs, "epoch", label, show, len(run.history["epoch"]))
+    """The run's progress bar, which begins where the run is resumed and says so."""
+    label, done = f"{run.facts['net']} {run.facts['data']} batch {run.facts['rows']}", len(run.history["epoch"])
+    bar = progress_bar(run.recipe.epochs, "epoch", label, show, done)
+    if done and not bar.disable:
+        bar.write(f"{label}: resumes after epoch {done} of {run.recipe.epochs}", file=sys.stderr)
+    return bar
 
 
 def _show(bar, run):
