@@ -107,7 +107,9 @@ class Checkpoint:
     def _read(self, run: Run, *, partial: bool) -> tuple[dict[str, Tensor], Run, dict] | None:
         """(tensors, run, facts) of a file. None if there is none, or if it went past an epoch that is wanted without keeping its
         point: the run is then trained again, and keeps what that file kept as well."""
-        found = self.store.get(self.key, partial, run.x0.device) if self.store is not None else None
+        if self.store is None:
+            return None
+        found = self.store.get(self.key, partial, run.x0.device)
         self._agree(len(found[1]["history"]["epoch"]) if found else -1)
         if not found:
             return None

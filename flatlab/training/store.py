@@ -60,7 +60,7 @@ class Store:
         try:
             with in_one_sentence(path, "read", GONE), contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 content = path.read_bytes()  # at once: a file that is opened twice may be two files
-                tensors, facts, sums = load(content), *_header(io.BytesIO(content))
+                tensors, (facts, sums) = load(content), _header(io.BytesIO(content))
                 if sums["checksum"] and _sum_of_tensors(tensors) != sums["tensors"]:
                     raise ValueError("its checksum is another")
                 return {name: t.to(device) for name, t in tensors.items()}, facts
