@@ -121,6 +121,27 @@ def test_a_killed_sweep_leaves_no_process_behind(command, tmp_path):
     assert not left
 
 
+UNGUARDED = """
+import flatlab
+from flatlab.study import engines, jobs
+print("the script runs")
+plan = [jobs.Job("plain-mlp", "digits", seed, flatlab.Recipe(batch_size=500, epochs=1)) for seed in range(2)]
+engines.carry_out_all(plan, flatlab.Store(), workers=2, progress=False)
+"""
+
+
+def test_a_script_of_a_few_lines_needs_no_guard_for_its_workers(tmp_path):
+    """As `flatlab.reproduce("table2")` in one: a worker of another start method than fork would run the script again."""
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    environment = {**os.environ, "FLATLAB_STORE": str(tmp_path / "runs")}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert done.stdout == "the script runs\n" and done.stderr == ""
+    assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 2
+
+
 COMMAND = [sys.executable, "-m", "flatlab", "train", "mlp", "digits", "--batch-size", "200", "--epochs", "3"]
 
 

@@ -1,10 +1,14 @@
 """Engines carry out a list of jobs through a store, so that a job that is done is read and one under way is resumed."""
 
+import contextlib
 import os
+import sys
 import threading
+import types
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_all_start_methods, get_context, parent_process
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -114,11 +118,29 @@ def _side_by_side(jobs, store, workers):
     )  # imported once, not in each worker of each pool
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
     try:
-        for job, done in [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]:
+        with _script_if_guarded():
+            waiting = [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]
+        for job, done in waiting:
             done.result()
             yield job
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _script_if_guarded():
+    """Workers that start within do not see a script that never asks for __name__ == "__main__": each of them would run it again."""
+    script = sys.modules["__main__"]
+    try:
+        guarded = "__main__" in Path(script.__file__ or "").read_text(encoding="utf8", errors="replace")
+    except (OSError, AttributeError):  # a notebook or a terminal: there is nothing to run again
+        guarded = True
+    if not guarded:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def end_with_parent():
