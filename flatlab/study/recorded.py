@@ -1,5 +1,6 @@
 """Results: every value of every seed with its provenance. Those that cost too much to repeat are recorded in `results/`."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -7,6 +8,7 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +17,7 @@ from flatlab.study import paper
 from flatlab.training.train import provenance
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
+IS_CLONE = (REPOSITORY / "results" / "record.py").is_file()  # else it is a folder of installed packages
 Tier = Literal["smoke", "reduced", "colab", "paper"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
@@ -66,6 +69,16 @@ class Result:
             ) from error
 
 
+def results_directory() -> Path:
+    """Where the recorded results lie: `results/` of a clone, or where pip has put them."""
+    if not IS_CLONE:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            for file in metadata.files("flatlab") or ():
+                if file.parent.parts[-2:] == ("flatlab", "results"):
+                    return Path(str(file.locate())).resolve().parent
+    return REPOSITORY / "results"
+
+
 def recorded(experiment: str, tier: Tier) -> Result:
     """The recorded result of an experiment at a tier, from `results/`.
 
@@ -74,7 +87,7 @@ def recorded(experiment: str, tier: Tier) -> Result:
     FileNotFoundError
         Where it was not recorded.
     """
-    path = REPOSITORY / "results" / f"{experiment}-{tier}.json"
+    path = results_directory() / f"{experiment}-{tier}.json"
     if not path.exists():
         raise FileNotFoundError(
             f"{experiment} is not recorded at the {tier} tier: run `flatlab reproduce {experiment} --tier {tier}`."
@@ -114,6 +127,8 @@ def _commit():
     """
     if told := os.environ.get("FLATLAB_COMMIT"):
         return told
+    if not IS_CLONE:  # a commit found here would be that of the project that flatlab is installed in
+        return None
     try:
         git = ["git", "-C", str(REPOSITORY)]
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
