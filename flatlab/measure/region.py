@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -81,20 +81,20 @@ class Region:
         """
         if self.norm == math.inf:
             vertex = gradient.sign()
-            return (
-                vertex
-                if vertex.count_nonzero() == len(vertex)
-                else vertex.addcmul_(1 - vertex.abs(), self._stand_in.sign())
-            )
+            if vertex.count_nonzero() == len(vertex):
+                return vertex
+            return vertex.addcmul_(vertex.abs().neg_().add_(1), self._stand_in_signs)
         gradient = gradient if gradient.any() else self._stand_in
         gradient = gradient / gradient.abs().max()  # so that no square underflows
         return gradient / gradient.norm()
 
     @cached_property
     def _stand_in(self) -> torch.Tensor:
-        """Drawn once: a net with units that are never active has zeros in every gradient."""
-        generator = torch.Generator(self.radius.device).manual_seed(0)
-        return torch.randn(self.radius.shape, generator=generator, device=self.radius.device, dtype=self.radius.dtype)
+        return _stand_in(len(self.radius), self.radius.device, self.radius.dtype)[0]
+
+    @property
+    def _stand_in_signs(self) -> torch.Tensor:
+        return _stand_in(len(self.radius), self.radius.device, self.radius.dtype)[1]
 
     def tangent(self, u: torch.Tensor, gradient: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
         """The linear map v -> the part of v along which u can move both ways within the region, where f wants to leave it.
@@ -126,6 +126,15 @@ class Region:
 
 class Subspace:
     """A random subspace: A in R^{n x p} with independent standard normal entries, drawn a block of its rows at a time.
+
+@lru_cache(maxsize=1)
+def _stand_in(size: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """A vector and its signs, drawn once for all the regions of a size: a net with units that are never active has zeros in every
+    gradient."""
+    generator = torch.Generator(device).manual_seed(0)
+    drawn = torch.randn(size, generator=generator, device=device, dtype=dtype)
+    return drawn, drawn.sign()
+
 
     Parameters
     ----------
