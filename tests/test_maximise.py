@@ -167,6 +167,61 @@ def test_further_starts_find_the_higher_end(method):
     assert many.history != flatlab.maximise(f, Region(x, x + 1), method=method, starts=8, seed=50).history
 
 
+def two_hills():
+    """max(z + 0.1, -2 z) on [-1, 1]: one climb from the centre ends at 1.1, and the higher hill has 2."""
+    x = torch.zeros(1, dtype=torch.float64)
+    return x, Function(lambda z: torch.maximum(z + 0.1, -2 * z).sum(), x)
+
+
+def test_a_box_of_the_papers_size_has_one_start_and_a_larger_one_has_eight():
+    x, f = two_hills()
+    for eps in (5e-4, 1e-3):
+        found = flatlab.maximise(f, flatlab.box(f, x, eps))
+        assert found.history == flatlab.maximise(f, flatlab.box(f, x, eps), starts=1).history
+    for eps in (1.1e-3, 1.0):
+        region = flatlab.box(f, x, eps)
+        found = flatlab.maximise(f, region)
+        assert found.history == flatlab.maximise(f, region, starts=8).history and found.evaluations >= 8
+        assert (
+            flatlab.maximise(f, region, method="scipy").history
+            == flatlab.maximise(f, region, method="scipy", starts=1).history
+        )
+        assert flatlab.sharpness(f, x, eps).maximum.history == found.history
+    assert flatlab.sharpness(f, x, 1.0).peak == pytest.approx(2)
+    assert flatlab.sharpness(f, x, 1.0, starts=1).peak == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "vertex", "apgd", "best"])
+def test_one_start_in_a_large_box_has_not_converged(method):
+    """It ends on the lower hill, at the best point within reach. A straight slope has nothing else, and two starts say so."""
+    x, f = two_hills()
+    found = flatlab.maximise(f, flatlab.box(f, x, 1.0), method=method, starts=1, steps=40)
+    assert found.value == pytest.approx(1.1) and not found.converged
+    many = flatlab.maximise(f, flatlab.box(f, x, 1.0), method=method, steps=40)
+    assert many.value == pytest.approx(2) and many.converged  # several of eight find it
+    slope = Function(lambda z: z.sum(), x)
+    assert flatlab.maximise(slope, flatlab.box(slope, x, 1.0), method=method, steps=40).converged
+    assert flatlab.maximise(slope, flatlab.box(slope, x, 1e-3), method=method, steps=40).converged
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "vertex", "apgd", "best"])
+def test_two_starts_that_end_at_different_heights_have_not_converged(method):
+    x, f = two_hills()
+    region = Region(x, x + 1)
+    seed = next(seed for seed in range(9) if region.random(seed + 1) < -0.1)  # the second start climbs the other hill
+    found = flatlab.maximise(f, region, method=method, starts=2, seed=seed, steps=40)
+    assert found.value == pytest.approx(2) and not found.converged
+
+
+def test_what_stands_in_for_a_zero_gradient_is_drawn_once_for_all_regions_of_a_size(monkeypatch):
+    drawn, randn = [], torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *size, **options: drawn.append(size) or randn(*size, **options))
+    x, gradient = torch.ones(1237), torch.zeros(1237)
+    steps = [Region(x, radius * x, norm=norm).steepest(gradient) for radius in (1, 2) for norm in (2, math.inf)]
+    assert drawn == [(1237,)] and torch.equal(steps[0], steps[2]) and torch.equal(steps[1], steps[3])
+    assert torch.equal(steps[1], steps[0].sign()) and steps[1].all() and not gradient.any()
+
+
 def test_random_points_of_a_region_are_uniform():
     """In a box each coordinate has mean 0 and variance 1/3; in a ball of p dimensions the length has the law t^p."""
     x = torch.zeros(3, dtype=torch.float64)

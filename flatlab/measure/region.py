@@ -33,6 +33,8 @@ class Region:
         A in R^{n x p}; the identity without one.
     norm : float
         ``math.inf`` for a box, 2 for an ellipsoid.
+    eps : float, optional
+        The relative size of a box of Metric 2.1; without one the region is another.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Region:
     radius: torch.Tensor
     subspace: "Subspace | None" = None
     norm: float = math.inf
+    eps: float | None = None
 
     def __post_init__(self) -> None:
         if self.norm not in (2, math.inf):
@@ -88,7 +91,7 @@ class Region:
         gradient = gradient / gradient.abs().max()  # so that no square underflows
         return gradient / gradient.norm()
 
-    @cached_property
+    @property
     def _stand_in(self) -> torch.Tensor:
         return _stand_in(len(self.radius), self.radius.device, self.radius.dtype)[0]
 
@@ -124,9 +127,6 @@ class Region:
         return u / u.norm() * torch.rand((), **like) ** (1 / len(u))
 
 
-class Subspace:
-    """A random subspace: A in R^{n x p} with independent standard normal entries, drawn a block of its rows at a time.
-
 @lru_cache(maxsize=1)
 def _stand_in(size: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """A vector and its signs, drawn once for all the regions of a size: a net with units that are never active has zeros in every
@@ -135,6 +135,9 @@ def _stand_in(size: int, device: torch.device, dtype: torch.dtype) -> tuple[torc
     drawn = torch.randn(size, generator=generator, device=device, dtype=dtype)
     return drawn, drawn.sign()
 
+
+class Subspace:
+    """A random subspace: A in R^{n x p} with independent standard normal entries, drawn a block of its rows at a time.
 
     Parameters
     ----------
@@ -236,6 +239,6 @@ def box(
     eps = door.positive("eps", eps, "the relative size of the box", 1e-3)
     seed = door.seed(seed)
     if subspace is None:
-        return Region(x, eps * (x.abs() + 1))
+        return Region(x, eps * (x.abs() + 1), eps=eps)
     a = Subspace(x, subspace, seed)
-    return Region(x, eps * (a.coordinates(x).abs() + 1), a)
+    return Region(x, eps * (a.coordinates(x).abs() + 1), a, eps=eps)

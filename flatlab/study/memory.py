@@ -14,7 +14,7 @@ from flatlab import objective
 from flatlab.fingerprints import digest, fingerprint
 from flatlab.identity import Source, content_key
 from flatlab.measure import sharpness as measuring
-from flatlab.measure.maximise import Maximum
+from flatlab.measure.maximise import Maximum, usual_starts
 from flatlab.measure.sharpness import Sharpness, sharpness
 from flatlab.training.store import Store
 from flatlab.training.train import KEEPING, provenance
@@ -61,6 +61,8 @@ def kept_sharpness(store=None):
         chosen = inspect.signature(sharpness).bind_partial(eps=float(eps), **options)
         chosen.apply_defaults()
         chosen = chosen.arguments
+        if chosen["starts"] is None:
+            chosen["starts"] = usual_starts(chosen["eps"], chosen["method"])
         seed = chosen["seed"]
         if chosen["subspace"] is None and chosen["starts"] == 1:
             del chosen["seed"]  # nothing is drawn
