@@ -61,6 +61,10 @@ def test_data(capsys):
         (["train", "C1", "mnist1d"], "needs images"),
         (["reproduce", "table22"], "nearest: table2"),
         (["reproduce", "table2", "--tier", "huge"], "choose one of smoke"),
+        (["reproduce", "table2", "--nets", "mlp", "F9"], "none of the nets F9: it has mlp"),
+        (["plan", "fig99"], "there is no 'fig99'"),
+        (["plan", "--tier", "smok"], "there is no 'smok': choose one of smoke"),
+        (["plan", "table2", "table22"], "nearest: table2"),
         (["runs", "show", "zz"], "0 runs"),
         (["runs", "show"], "say which run"),
     ],
@@ -69,6 +73,26 @@ def test_refusals_are_one_sentence_and_exit_2(capsys, arguments, sentence):
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.startswith("flatlab: ") and error.count("\n") == 1
+
+
+def test_of_torchruns_workers_the_first_one_speaks(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, spoken in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("RANK", rank)
+        assert cli.main(["data", "--json"]) == 0
+        assert capsys.readouterr().out.count("\n") == spoken
+    assert cli.main(["reproduce", "table2"]) == 2 and "run it without torchrun" in capsys.readouterr().err
+
+
+def test_torchrun_with_more_workers_than_gpus_is_one_sentence(capsys, monkeypatch):
+    for name, value in {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cli.torch.cuda, "device_count", lambda: 2)
+    for command in ("train", "sharpness", "line"):
+        assert cli.main([command, *RUN]) == 2
+        error = capsys.readouterr().err
+        assert "4 workers on this machine, which has GPUs for 2" in error and error.count("\n") == 1
 
 
 def test_an_interrupt_is_130(capsys, monkeypatch):

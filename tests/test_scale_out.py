@@ -1,5 +1,6 @@
 """One run over several processes, and many runs over a cluster: the results are those of one process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -90,6 +91,21 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
     ((_key, partial, facts),) = flatlab.Store(store).runs()
     assert partial and len(facts["history"]["epoch"]) == 2
     assert torch.equal(launch(tmp_path, 2, "plain-mlp", store)["x"], whole["x"])
+
+
+def test_the_command_under_torchrun_answers_once_and_finds_its_own_run(tmp_path):
+    """Both ends of the line are the same run: the second worker must not ask for it before the first has written it."""
+    command = ["-m", "flatlab", "line", "plain-mlp", "digits", "--batch-size", "64", "--large", "64", "--epochs", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command]
+        + ["--store", str(tmp_path), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(json.loads(done.stdout)["loss"]) == 25 and len(list(tmp_path.iterdir())) == 1
 
 
 def test_sync_batch_norm_on_a_processor_is_refused():

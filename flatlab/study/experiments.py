@@ -108,25 +108,31 @@ def jobs_of(experiment: str, tier: Tier, nets: Sequence[str] | None = None) -> l
 
 def costs(tier: Tier, names: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     """What the training that each experiment needs costs on the device at hand, and "all": their union, since they share runs."""
-    jobs = {name: jobs_of(name, tier) for name in names or EXPERIMENTS if tier in EXPERIMENTS[name].settings}
+    _check_known(tier, TIERS)
+    jobs = {name: jobs_of(name, tier) for name in names or [n for n in EXPERIMENTS if tier in EXPERIMENTS[n].settings]}
     return {
         **{name: cost(own) for name, own in jobs.items()},
         "all": cost([job for own in jobs.values() for job in own]),
     }
 
 
+def _check_known(name, known):
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, 1, 0.0)[0]
+        raise ValueError(f"there is no {name!r}: choose one of {', '.join(known)} (nearest: {near}).")
+
+
 def _settings(experiment, tier, nets):
-    for name, known in ((experiment, EXPERIMENTS), (tier, TIERS)):
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1, 0.0)[0]
-            raise ValueError(f"there is no {name!r}: choose one of {', '.join(known)} (nearest: {near}).")
+    _check_known(experiment, EXPERIMENTS)
+    _check_known(tier, TIERS)
     chosen = EXPERIMENTS[experiment]
     if tier not in chosen.settings:
         raise ValueError(f"{experiment} has no {tier} tier: choose one of {', '.join(chosen.settings)}.")
     settings = [setting for setting in chosen.settings[tier] if nets is None or setting.net in nets]
-    if not settings:
+    missing = [net for net in nets or () if net not in {setting.net for setting in settings}]
+    if missing or not settings:
         raise ValueError(
-            f"{experiment} at the {tier} tier has none of the nets {', '.join(nets)}: it has "
+            f"{experiment} at the {tier} tier has none of the nets {', '.join(missing)}: it has "
             f"{', '.join(setting.net for setting in chosen.settings[tier])}."
         )
     return chosen, settings
