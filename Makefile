@@ -56,7 +56,7 @@ lint: $(READY)  ## what reading the code alone can find: ruff's rules and layout
 lab: $(READY)  ## open JupyterLab on the chapters and the labs
 	@$(PYTHON) -m jupyter lab
 
-labs: $(READY)  ## make the students' editions, labs/release, from the masters in labs/source
+labs: $(READY)  ## make the students' editions, labs/release, from every master in labs/source
 	@$(PYTHON) labs/pipeline.py release
 
 bench: $(READY)  ## measure against other libraries: prints a table of ratios and writes results/bench.json

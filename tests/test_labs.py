@@ -4,21 +4,19 @@ The class is marked once, in one gradebook; the tests read its marks.
 """
 
 import copy
-import csv
-import importlib.util
 import json
 import linecache
 import os
 import re
 import runpy
-import subprocess
-import sys
 
 import nbformat
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from edition import names, release
+from submission import Refused, preflight
 
 import flatlab
 from flatlab import checks
@@ -40,15 +38,6 @@ RIGHT_IDS = [f"{exercise}-{number}" for number, (exercise, _) in enumerate(RIGHT
 def defined(source):
     """The name of the function that a cell defines."""
     return re.search(r"^def (\w+)", source, re.MULTILINE).group(1)
-
-
-@pytest.fixture(scope="session")
-def pipeline():
-    """labs/pipeline.py as a module."""
-    spec = importlib.util.spec_from_file_location("pipeline", LABS / "pipeline.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def edition(answers=REFERENCE):
@@ -98,8 +87,19 @@ def test_the_release_is_the_master_without_solutions_and_hidden_tests():
     )
 
 
-def test_the_committed_release_is_made_from_the_committed_master(pipeline, tmp_path):
-    assert pipeline.release(to=tmp_path).read_bytes() == (LABS / "release" / "lab1" / "lab1.ipynb").read_bytes()
+def test_the_committed_release_is_made_from_the_committed_master(tmp_path):
+    assert release("lab1", to=tmp_path).read_bytes() == (LABS / "release" / "lab1" / "lab1.ipynb").read_bytes()
+
+
+def test_make_labs_makes_every_lab():
+    assert names() == sorted(folder.name for folder in (LABS / "source").iterdir() if folder.is_dir())
+
+
+def test_the_package_that_a_lab_installs_can_be_set(tmp_path):
+    text = release("lab1", to=tmp_path, package="flatlab @ git+https://example.org/ours@2027").read_text()
+    assert (
+        "git+https://example.org/ours@2027" in text and json.loads(text) and 'github.com/flatlab/flatlab\\"' not in text
+    )
 
 
 def test_every_exercise_has_a_card_a_check_and_marks():
@@ -297,8 +297,8 @@ def tampered(notebook):
     "broken, note",
     [(stripped, "found again"), (colab, "found again"), (reordered, "another order"), (doubled, "2 times")],
 )
-def test_what_can_be_mended_in_one_way_is_mended(pipeline, tmp_path, broken, note):
-    notebook, notes = pipeline.preflight(write(tmp_path / "one.ipynb", broken()), RELEASE)
+def test_what_can_be_mended_in_one_way_is_mended(tmp_path, broken, note):
+    notebook, notes = preflight(write(tmp_path / "one.ipynb", broken()), RELEASE)
     assert note in " ".join(notes) and "missing" not in " ".join(notes)
     assert broken is doubled or "times" not in " ".join(notes)
     given = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
@@ -306,18 +306,18 @@ def test_what_can_be_mended_in_one_way_is_mended(pipeline, tmp_path, broken, not
     assert [(cell.source, cell.metadata) for cell in given] == [(cell.source, cell.metadata) for cell in expected]
 
 
-def test_a_whole_submission_is_left_as_it_is_with_the_students_own_cells(pipeline, tmp_path):
+def test_a_whole_submission_is_left_as_it_is_with_the_students_own_cells(tmp_path):
     submitted = edition()
     submitted.cells.insert(find(submitted, "box"), nbformat.v4.new_code_cell("helper = 3"))
-    notebook, notes = pipeline.preflight(write(tmp_path / "one.ipynb", submitted), RELEASE)
+    notebook, notes = preflight(write(tmp_path / "one.ipynb", submitted), RELEASE)
     assert notes == []
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in submitted.cells]
 
 
-def test_a_missing_exercise_is_noted_and_the_rest_counts(pipeline, tmp_path):
+def test_a_missing_exercise_is_noted_and_the_rest_counts(tmp_path):
     submitted = edition()
     del submitted.cells[find(submitted, "box")]
-    notebook, notes = pipeline.preflight(write(tmp_path / "one.ipynb", submitted), RELEASE)
+    notebook, notes = preflight(write(tmp_path / "one.ipynb", submitted), RELEASE)
     assert "'box' was missing" in notes[0] and "not answered" in notes[0]
     assert "NotImplementedError" in notebook.cells[find(notebook, "box")].source
 
@@ -334,114 +334,9 @@ def test_a_missing_exercise_is_noted_and_the_rest_counts(pipeline, tmp_path):
     ],
     ids=["zip", "list", "no text", "empty", "format 3", "two answers"],
 )
-def test_what_cannot_be_mended_is_refused_in_one_sentence(pipeline, tmp_path, content, words):
-    with pytest.raises(pipeline.Refused, match=re.escape(words)):
-        pipeline.preflight(write(tmp_path / "one.ipynb", content), RELEASE)
-
-
-# A class
-
-
-def wrongs():
-    """A student whose every exercise has one of its known mistakes."""
-    return edition({one[0]: wrong_answer(*one[:3]) for one in MISTAKES})
-
-
-def hard_coded():
-    """What the public check wants to see, as constants; and a helper left where the next student's kernel would read it."""
-    x = torch.randn(12, generator=torch.Generator().manual_seed(2))
-    radius = [round(float(value), 6) for value in 0.01 * (x.abs() + 1)]
-    leak = (
-        "import os, pathlib\nfolder = pathlib.Path(os.environ['IPYTHONDIR']) / 'profile_default' / 'startup'\n"
-        "folder.mkdir(parents=True, exist_ok=True)\n"
-        "(folder / 'leak.py').write_text('import torch\\nbox_radius = lambda x, eps: eps * (x.abs() + 1)')\n"
-    )
-    return edition(
-        {
-            "box": f"{leak}\n\ndef box_radius(x, eps):\n    return torch.tensor({radius})",
-            "barrier": "def barrier(alphas, loss):\n    return 1.025",
-        }
-    )
-
-
-def endless():
-    answers = dict(REFERENCE)
-    answers["subspace"] = "while True:\n    pass\n\n\n" + answers["subspace"]
-    return edition(answers)
-
-
-def no_box():
-    """The box's cell emptied: a definition left by another student would give its marks."""
-    return edition({**REFERENCE, "box": "# not done"})
-
-
-@pytest.fixture(scope="session")
-def marks(tmp_path_factory):
-    """{student: {exercise: row}} of the whole class, and what was said while it was marked."""
-    room = tmp_path_factory.mktemp("class")
-    students = {
-        "01-reference": edition(),
-        "02-blank": RELEASE,
-        "03-wrong": wrongs(),
-        "04-stripped": stripped(),
-        "05-reordered-doubled": reordered(),
-        "06-tampered": tampered(hard_coded()),
-        "07-no-box": no_box(),
-        "08-zip": "PK\x03\x04",
-        "09-two-answers": doubled(" + 0"),
-        "10-endless": endless(),
-    }
-    students["05-reordered-doubled"].cells.insert(9, copy.deepcopy(students["05-reordered-doubled"].cells[8]))
-    for name, notebook in students.items():
-        folder = room / "submissions" / (f"{name}/Copy of lab1 (1).ipynb" if name < "03" else f"{name}.ipynb")
-        write(folder, notebook)
-    command = [sys.executable, LABS / "pipeline.py", "mark", room / "submissions", "--work", room / "course"]
-    env = {**os.environ, "FLATLAB_CELL_SECONDS": "45", "FLATLAB_MARK_SEED": "71"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = list(csv.DictReader((room / "course" / "marks.csv").read_text(encoding="utf8").splitlines()))
-    return {student: {row["exercise"]: row for row in rows if row["student"] == student} for student in students}
-
-
-def points(rows):
-    return {name: float(rows[f"{name}-test"]["points"]) for name in TESTED}
-
-
-def test_the_reference_gets_full_marks_and_the_blank_none(marks):
-    assert points(marks["01-reference"]) == TESTED
-    assert {marks["01-reference"][name]["status"] for name in ("epochs-answer", "proof-answer")} == {
-        "to be marked by hand"
-    }
-    assert marks["02-blank"]["total"]["points"] == "0.0" and marks["02-blank"]["total"]["status"] == "marked"
-
-
-def test_a_known_mistake_loses_the_marks_of_its_exercise(marks):
-    assert points(marks["03-wrong"]) == dict.fromkeys(TESTED, 0)
-
-
-@pytest.mark.parametrize("student", ["04-stripped", "05-reordered-doubled"])
-def test_a_mended_submission_gets_full_marks_and_a_note(marks, student):
-    assert points(marks[student]) == TESTED
-    assert marks[student]["total"]["note"]
-
-
-def test_edited_tests_and_hard_coded_answers_get_nothing(marks):
-    assert points(marks["06-tampered"]) == dict.fromkeys(TESTED, 0)
-    assert "was changed: put back" in marks["06-tampered"]["total"]["note"]
-
-
-def test_nothing_that_a_student_leaves_behind_helps_the_next(marks):
-    assert points(marks["07-no-box"]) == {**TESTED, "box": 0}
-
-
-def test_an_endless_loop_costs_its_own_exercise_only(marks):
-    assert points(marks["10-endless"]) == {**TESTED, "subspace": 0}
-
-
-def test_refusals_name_the_student_and_say_why(marks):
-    for student, words in (("08-zip", "not JSON"), ("09-two-answers", "'box' is answered in 2 cells")):
-        row = marks[student]["total"]
-        assert row["status"].startswith("refused") and words in row["status"] and row["points"] == ""
+def test_what_cannot_be_mended_is_refused_in_one_sentence(tmp_path, content, words):
+    with pytest.raises(Refused, match=re.escape(words)):
+        preflight(write(tmp_path / "one.ipynb", content), RELEASE)
 
 
 # The lab itself, as a student meets it

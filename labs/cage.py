@@ -1,0 +1,334 @@
+"""A cage for a student's code: it runs there, and what comes out are values.
+
+    with Cage(home) as cage:
+        outputs = cage.run(source)            a cell
+        box_radius = cage.function("box_radius")
+        box_radius(x, 1e-3)                   called in the cage; the result is a copy
+
+In the cage there is no network, no course, no other student: the system and the package read-only, and a home of its own. The hidden
+tests run outside. They pass values in and get values out; an object that they pass, an f with f.value, stays outside and answers.
+
+A cage is made by bubblewrap; by podman or docker where that is not installed; where there is none, the code runs in a process of its
+own without walls, and marking says "uncaged". $FLATLAB_CAGE names one of the four: bwrap, podman, docker, none.
+"""
+
+import functools
+import inspect
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from inside import decode, encode
+
+LABS = Path(__file__).resolve().parent
+KINDS = ("bwrap", "podman", "docker")
+GRACE = 10  # seconds that a cell has after its interrupt before it is ended
+MOST_BYTES = 64 * 2**20  # of one answer
+SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/etc/alternatives",
+    "/etc/fonts",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+)
+
+
+class Died(Exception):
+    """Why the process in the cage is no more."""
+
+
+class Overtime(Exception):
+    """The student's whole time is over."""
+
+
+class Failed(Exception):
+    """What a student's function raised, in one line."""
+
+
+def environment(home):
+    """What a student's code sees of the environment: nothing of the teacher's."""
+    return {
+        "HOME": str(home),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
+        "PYTHONPATH": "/package",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "IPYTHONDIR": f"{home}/ipython",
+        "FLATLAB_STORE": f"{home}/store",
+        "FLATLAB_DATA": f"{home}/data",
+        "FLATLAB_TIER": "mark",
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": f"{home}/matplotlib",
+        "TQDM_DISABLE": "1",
+        "OMP_NUM_THREADS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_TARGET": f"{home}/installed",
+        "LANG": "C.UTF-8",
+        "CAGE_GIB": os.environ.get("FLATLAB_CAGE_GIB", "8"),
+        "CAGE_MB": os.environ.get("FLATLAB_CAGE_MB", "200"),
+    }
+
+
+def installation():
+    """The directories of this Python and its packages."""
+    return sorted({str(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix)} - {"/usr", "/"})
+
+
+def command(kind, home, program):
+    """The command that runs a program of this Python in a cage of a kind, with `home` as its home."""
+    import flatlab
+
+    package = {str(Path(flatlab.__file__).parent): "/package/flatlab", str(LABS / "inside.py"): "/package/inside.py"}
+    python = [sys.executable, *program]
+    if kind == "none":
+        paths = os.pathsep.join([str(Path(flatlab.__file__).parent.parent), str(LABS)])
+        return [*_env({**environment(home), "PYTHONPATH": paths}), *python]
+    inner = Path("/home/student")
+    settings = environment(inner)
+    if kind == "bwrap":
+        walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"]
+        for path in (*SYSTEM, *installation()):
+            walls += ["--ro-bind-try", path, path]
+        walls += ["--proc", "/proc", "--dev", "/dev", "--size", str(256 * 2**20), "--tmpfs", "/tmp"]
+        for outer, seen in package.items():
+            walls += ["--ro-bind", outer, seen]
+        walls += ["--bind", str(home), str(inner), "--chdir", str(inner)]
+        return [*walls, *_env(settings), *python]
+    # The image only lends its name: the system is this machine's, read-only.
+    walls = [kind, "run", "--rm", "-i", "--network", "none", "--read-only", "--cap-drop", "all", "--pids-limit", "256"]
+    walls += [
+        "--security-opt",
+        "no-new-privileges",
+        "--memory",
+        f"{settings['CAGE_GIB']}g",
+        "--tmpfs",
+        "/tmp:size=256m",
+    ]
+    for path in [*SYSTEM, *installation()]:
+        if Path(path).is_dir():
+            walls += ["-v", f"{Path(path).resolve()}:{path}:ro"]
+    for outer, seen in package.items():
+        walls += ["-v", f"{outer}:{seen}:ro"]
+    walls += ["-v", f"{home}:{inner}", "-w", str(inner)]
+    return [*walls, os.environ.get("FLATLAB_CAGE_IMAGE", "debian:stable-slim"), *_env(settings), *python]
+
+
+def _env(settings):
+    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in settings.items())]
+
+
+@functools.cache
+def kind_of_cage():
+    """The first kind of cage that works here, or "none"."""
+    wanted = os.environ.get("FLATLAB_CAGE")
+    if wanted and wanted not in (*KINDS, "none"):
+        raise SystemExit(f"FLATLAB_CAGE is {wanted!r}: choose {', '.join(KINDS)} or none.")
+    if wanted == "none":
+        return "none"
+    for kind in [wanted] if wanted else KINDS:
+        if shutil.which(kind):
+            home = Path(os.environ.get("TMPDIR", "/tmp"))
+            tried = subprocess.run(command(kind, home, ["-c", "pass"]), capture_output=True, stdin=subprocess.DEVNULL)
+            if tried.returncode == 0:
+                return kind
+    if wanted:
+        raise SystemExit(f"FLATLAB_CAGE is {wanted}, which does not work here: install it, or choose another.")
+    return "none"
+
+
+class Cage:
+    """A process in a cage that runs cells one after another and keeps what they define."""
+
+    def __init__(self, home, seconds=120, kind=None, deadline=float("inf")):
+        self.home, self.seconds, self.kind = Path(home), seconds, kind or kind_of_cage()
+        self.deadline = deadline
+        self.lived = []  # the cells that the process survived: run again in a new one
+        self.process = None
+
+    def __enter__(self):
+        self._start()
+        return self
+
+    def __exit__(self, *_):
+        self._end()
+
+    def run(self, source):
+        """The outputs of a cell. Where the cell ends the process, `Died`, and a new process has run the cells before it."""
+        return self._guarded({"run": source}, lambda answer: self.lived.append(source) or answer["outputs"])
+
+    def function(self, name):
+        """The student's function of this name: called here, carried out in the cage."""
+
+        def function(*args, **kwargs):
+            passed = Passed()
+            message = {"call": name, "args": passed.encode(list(args)), "kwargs": passed.encode(kwargs)}
+            answer = self._guarded(message, lambda answer: answer, passed.objects)
+            for number, value in answer.get("changed", {}).items():
+                _overwrite(args[int(number)], decode(value))
+            return decode_values(answer["value"])
+
+        function.__name__ = function.__qualname__ = name
+        return function
+
+    def value(self, name):
+        """The student's variable of this name, as a copy."""
+        return self._guarded({"get": name}, lambda answer: decode_values(answer["value"]))
+
+    def _guarded(self, message, use, objects=()):
+        try:
+            answer = self._exchange({**message, "seconds": self.seconds}, objects)
+        except Died:
+            self._end()
+            self._start()
+            raise
+        if "error" in answer:
+            raise Failed(f"{answer['error']['ename']}: {answer['error']['evalue']}")
+        return use(answer)
+
+    def _start(self):
+        line = command(self.kind, self.home, ["-m", "inside"])
+        self.process = subprocess.Popen(
+            line,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            bufsize=0,
+            cwd=self.home,
+        )
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.pending = b""
+        try:
+            self._receive(time.monotonic() + 120)
+        except Died as why:
+            said = self.process.stderr.read() if self.process.poll() is not None else b""
+            raise SystemExit(
+                f"the cage ({self.kind}) did not start: {why} {said.decode(errors='replace')[-500:]}"
+            ) from None
+        for source in self.lived:
+            self._exchange({"run": source, "seconds": self.seconds}, ())
+
+    def _end(self):
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)  # in a cage its children end with it, wherever they hide
+        if self.process:
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+                pipe.close()
+        self.process = None
+
+    def _exchange(self, message, objects):
+        """Send a message, answer what is asked meanwhile, and return the answer."""
+        until = time.monotonic() + self.seconds + GRACE
+        self._send(message)
+        while True:
+            answer = self._receive(until)
+            if "ask" not in answer:
+                return answer
+            self._send(_answered(answer, objects))
+
+    def _send(self, message):
+        try:
+            self.process.stdin.write((json.dumps(message) + "\n").encode())
+        except BrokenPipeError:
+            raise Died("it ended") from None
+
+    def _receive(self, until):
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self.pending:
+                left = min(until, self.deadline) - time.monotonic()
+                if time.monotonic() > self.deadline:
+                    raise Overtime
+                if left <= 0 or not selector.select(left):
+                    raise Died(f"it ran on after {self.seconds:g} seconds and would not be interrupted")
+                part = os.read(self.process.stdout.fileno(), 1 << 20)
+                if not part:
+                    raise Died("it ended: exit, or no memory left")
+                self.pending += part
+                if len(self.pending) > MOST_BYTES:
+                    raise Died("its answer is too long")
+        line, _, self.pending = self.pending.partition(b"\n")
+        try:
+            answer = json.loads(line)
+            assert isinstance(answer, dict)
+        except (ValueError, AssertionError, RecursionError):
+            raise Died("what it answered makes no sense") from None
+        return answer
+
+
+class Passed:
+    """The objects that one call passes to a student's function: they stay here, and answer by number."""
+
+    def __init__(self):
+        self.objects = []
+
+    def encode(self, value):
+        """As inside.encode, with objects of the marker's as the numbers by which they are asked."""
+        import flatlab
+
+        if isinstance(value, (list, tuple)):
+            return {"list" if isinstance(value, list) else "tuple": [self.encode(one) for one in value]}
+        if isinstance(value, dict):
+            return {"dict": [[self.encode(name), self.encode(one)] for name, one in value.items()]}
+        if isinstance(value, flatlab.Data):
+            parts = [(part.x, part.y) for part in (value.train, value.test)]
+            return {"Data": [encode(one) for one in (value.name, value.classes, *parts)]}
+        known = encode(value)
+        if not (isinstance(known, dict) and "other" in known):
+            return known
+        methods = [name for name, _ in inspect.getmembers(type(value), callable) if not name.startswith("_")]
+        self.objects.append((value, {*methods, *(["__call__"] if callable(value) else [])}))
+        return {"remote": len(self.objects) - 1, "methods": sorted(self.objects[-1][1])}
+
+
+def _answered(question, objects):
+    """The answer to what a student's function asks of an object of the marker's."""
+    try:
+        thing, methods = objects[question["ask"]]
+        if question["method"] not in methods:
+            raise AttributeError(question["method"])
+        args, kwargs = decode_values(question["args"]), decode_values(question["kwargs"])
+        return {"value": encode(getattr(thing, question["method"])(*args, **kwargs))}
+    except Exception as error:  # noqa: BLE001 - the question may be nonsense
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+
+
+class Other:
+    """What a student's function returned, if it is no value: only its kind is known."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __repr__(self):
+        return f"a {self.kind}"
+
+
+def decode_values(thing):
+    """The value that came from a cage; `Failed` where it is none."""
+    if isinstance(thing, dict) and "other" in thing:
+        return Other(str(thing["other"]))
+    try:
+        return decode(thing)
+    except Exception as error:  # noqa: BLE001 - it may be anything
+        raise Failed(f"what it returned is no value: {type(error).__name__}") from None
+
+
+def _overwrite(argument, value):
+    """Do to an argument what the student's function did to its copy."""
+    if isinstance(argument, list):
+        argument[:] = value
+    elif argument.shape == value.shape and argument.dtype == value.dtype:
+        argument.copy_(value)
+    else:
+        raise Failed("it changes the shape of its argument")

@@ -1,0 +1,74 @@
+"""The students' edition of a lab: its master without solutions and hidden tests, made by nbgrader."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+LABS = Path(__file__).resolve().parent
+MINE = shutil.ignore_patterns(".*", "answers.py", "__pycache__")  # in a master's folder, and no part of the lab
+PACKAGE = '"flatlab[book] @ git+https://github.com/flatlab/flatlab"'  # what a lab's first cell installs
+
+# nbgrader calls `alembic` by name: let it find the one of this environment, activated or not.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def names(labs=LABS):
+    """Every lab that has a master."""
+    return sorted(
+        master.parent.name for master in (labs / "source").glob("*/*.ipynb") if master.stem == master.parent.name
+    )
+
+
+def release(lab, labs=LABS, to=None, package=None):
+    """Write the students' edition of a lab and return its path. The same master gives the same bytes.
+
+    Parameters
+    ----------
+    package : str, optional
+        What the first cell installs instead, as pip names it: a tag, or a private clone, whose checks then arrive.
+
+    Raises
+    ------
+    RuntimeError
+        With nbgrader's log, when nbgrader refuses the master.
+    """
+    target = Path(to or labs / "release") / lab / f"{lab}.ipynb"
+    with tempfile.TemporaryDirectory() as course:
+        generate(Path(course), lab, labs)
+        text = as_text(nbformat.read(Path(course) / "release" / lab / f"{lab}.ipynb", 4))
+    if package:
+        wanted = json.dumps(json.dumps(package))[1:-1]
+        text = text.replace(json.dumps(PACKAGE)[1:-1], wanted)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf8")
+    return target
+
+
+def as_text(notebook):
+    """A notebook as the bytes that are stored. Half an emoji, which is no text, becomes a question mark."""
+    text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.encode("utf8", "replace").decode("utf8")
+
+
+def nbgrader(course):
+    """nbgrader on a course directory. Imported here, since it takes seconds."""
+    from nbgrader.apps import NbGraderAPI
+    from traitlets.config import PyFileConfigLoader
+
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(LABS)).load_config()
+    config.CourseDirectory.root = str(course)
+    config.CourseDirectory.db_url = f"sqlite:///{course}/gradebook.db"
+    return NbGraderAPI(config=config)
+
+
+def generate(course, lab, labs=LABS):
+    """Copy a master into a course directory, and let nbgrader make the edition there."""
+    shutil.copytree(labs / "source" / lab, course / "source" / lab, ignore=MINE, dirs_exist_ok=True)
+    done = nbgrader(course).generate_assignment(lab, force=True, create=True)
+    if not done["success"]:
+        raise RuntimeError(f"nbgrader could not release {lab}:\n{done.get('error') or ''}{done.get('log') or ''}")

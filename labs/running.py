@@ -1,0 +1,117 @@
+"""One student's notebook, run for marks: cells in a cage, hidden tests outside it, and the outputs put into the notebook."""
+
+import ast
+import copy
+import os
+import time
+import traceback
+from pathlib import Path
+
+from cage import Cage, Died, Failed, Overtime
+from nbformat import NotebookNode
+from submission import Refused
+
+MINUTES = 20  # for one student; the time of one cell is $FLATLAB_CELL_SECONDS
+
+
+def run(notebook, master, home, seed):
+    """(notebook with outputs, notes). Raises `Refused` where it takes longer than MINUTES.
+
+    Parameters
+    ----------
+    notebook, master : NotebookNode
+        The mended submission, and the lab with solutions and hidden tests.
+    home : path
+        An empty directory, the student's while it lasts.
+    seed : str
+        What the hidden tests draw their problems from.
+    """
+    tests = {cell.metadata.nbgrader.grade_id: cell.source for cell in master.cells if is_test(cell)}
+    answers = [cell.source for cell in master.cells if cell.cell_type == "code" and _mark(cell).get("solution")]
+    functions, variables = set(), set()
+    for source in answers:
+        functions |= _defined(source)
+        variables |= _assigned(source)
+    notebook, notes = copy.deepcopy(notebook), []
+    os.environ["FLATLAB_MARK_SEED"] = seed
+    seconds = float(os.environ.get("FLATLAB_CELL_SECONDS", "120"))
+    try:
+        with Cage(Path(home), seconds, deadline=time.monotonic() + 60 * MINUTES) as cage:
+            space = _examiners(cage, functions)
+            for number, cell in enumerate(notebook.cells):
+                if cell.cell_type == "code":
+                    name = _mark(cell).get("grade_id", f"{number + 1} (the student's own)")
+                    if is_test(cell):
+                        cell.outputs = examine(tests[name], space, cage, variables, f"of the test '{name}'", notes)
+                    else:
+                        cell.outputs = _outputs(cell.source, cage, f"'{name}'", notes)
+    except Overtime:
+        raise Refused(f"it was stopped after {MINUTES} minutes: several cells run without an end.") from None
+    return notebook, notes
+
+
+def is_test(cell):
+    """Whether a cell is code that gives marks."""
+    return cell.cell_type == "code" and bool(_mark(cell).get("grade"))
+
+
+def _mark(cell):
+    return cell.metadata.get("nbgrader", {})
+
+
+def _examiners(cage, functions):
+    """The names that a hidden test finds: libraries, and the student's functions, which are carried out in the cage."""
+    import numpy
+    import torch
+
+    import flatlab
+
+    torch.set_num_threads(1)
+    space = {"flatlab": flatlab, "np": numpy, "os": os, "torch": torch}
+    return space | {name: cage.function(name) for name in functions}
+
+
+def examine(source, space, cage, variables, where, notes):
+    """The outputs of a hidden test: none if it passes."""
+    try:
+        used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        exec(source, space | {name: cage.value(name) for name in used & variables})
+    except Overtime:
+        raise
+    except Died as why:
+        notes.append(f"the kernel ended in a call {where}: {why}.")
+        return [_error("Died", str(why))]
+    except Failed as error:
+        return [_error("Failed", str(error))]
+    except Exception as error:  # noqa: BLE001 - a test fails in any way
+        line = traceback.extract_tb(error.__traceback__)[-1].lineno
+        return [_error(type(error).__name__, f"line {line}: {error}")]
+    return []
+
+
+def _outputs(source, cage, where, notes):
+    try:
+        return [NotebookNode(output) for output in cage.run(source)]
+    except Died as why:
+        notes.append(f"the kernel ended in cell {where}: {why}; the cells after it were run in a new one.")
+        return [_error("Died", str(why))]
+    except Failed as error:
+        return [_error("Failed", str(error))]
+
+
+def _error(name, text):
+    return NotebookNode(output_type="error", ename=name, evalue=text[:500], traceback=[f"{name}: {text[:500]}"])
+
+
+def _defined(source):
+    return {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+
+def _assigned(source):
+    return {
+        target.id
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }

