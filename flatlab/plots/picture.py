@@ -143,19 +143,23 @@ def _on_a_page(figure: Figure, key: str) -> str:
 
 
 def beneath(picture: Picture) -> str:
-    """What stands under a picture: its stamp, and its rows folded away, as a table and as a CSV file."""
-    rows, columns = picture.rows, list(picture.rows[0])
+    """What stands under a picture: its stamp, and its rows folded away."""
+    return f'<p class="picture-stamp">{html.escape(picture.stamp)}</p>{folded(picture.rows, picture.name)}'
+
+
+def folded(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Rows folded away, as a table and as the CSV file NAME.csv."""
+    columns = list(rows[0])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *(row.values() for row in rows)])
     link = f"data:text/csv;base64,{base64.b64encode(text.getvalue().encode()).decode()}"
-    file = f"{html.escape(picture.name)}.csv"
+    file = f"{html.escape(name)}.csv"
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows[:SHOWN]
     )
     more = f"<p>and {len(rows) - SHOWN} rows more in the file</p>" if len(rows) > SHOWN else ""
     return (
-        f'<p class="picture-stamp">{html.escape(picture.stamp)}</p>'
         f'<details class="figure-data"><summary>The data of this figure</summary><p><a download="{file}" href="{link}">{file}</a></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</details>"
     )

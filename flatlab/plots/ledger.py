@@ -1,0 +1,164 @@
+"""The ledger as one picture: claims down, networks across, and in each cell how far the interval lies from the line that decides.
+
+The distance is in half widths of the interval, so that cells in points, in nats and in decades can be compared by eye: the bar is one
+half width to either side, so a claim holds where all of it lies right of the line, and fails where all of it lies left. It is a table:
+the words are there for whoever does not see the bars, and the filter is four radio buttons and CSS.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from flatlab.plots.picture import folded
+from flatlab.plots.style import LARGE, SMALL
+from flatlab.plots.tables import named
+from flatlab.study import paper
+from flatlab.study.ledger import Judgement
+from flatlab.study.rules import Claim
+
+SIGN = {"holds": "✓", "partly": "–", "fails": "✗"}
+Pair = tuple[Claim, Sequence[Judgement]]
+SAYS = {"holds": "holds", "partly": "undecided", "fails": "fails"}
+CSS = f"""<style>
+.ledger fieldset {{ display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; border: 0; padding: 0; margin: 0.5rem 0; }}
+.ledger .words {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }}
+.ledger .scroll {{ overflow-x: auto; position: relative; }}
+.ledger table.verdicts {{ border-collapse: separate; border-spacing: 2px; font-size: 0.85rem; line-height: 1.3; width: auto; margin: 0; }}
+.ledger .verdicts caption {{ caption-side: top; text-align: left; font-weight: 600; padding: 0.6rem 0 0.2rem; color: inherit; }}
+.ledger .verdicts th {{ padding: 0 0.3rem; text-align: left; font-weight: 600; background: var(--pst-color-background, Canvas); }}
+.ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1; min-width: 9rem; max-width: 16rem; }}
+.ledger .verdicts td {{ position: relative; padding: 0.05rem 0.25rem; white-space: nowrap; border-radius: 3px; text-align: left; }}
+.ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
+.ledger .verdicts td.fails {{ background: color-mix(in srgb, {LARGE} 28%, transparent); }}
+.ledger .verdicts td.partly {{ background: color-mix(in srgb, currentColor 10%, transparent); }}
+.ledger .sign {{ display: inline-block; width: 1em; font-weight: 700; }}
+.ledger .verdicts svg {{ vertical-align: middle; stroke: currentColor; stroke-width: 1.6; fill: currentColor; }}
+.ledger .verdicts summary {{ cursor: pointer; }}
+.ledger .verdicts p, .ledger .verdicts ul {{ margin: 0.2rem 0; padding-left: 1rem; min-width: 14rem; white-space: normal; }}
+{
+    "".join(
+        f'.ledger:has(input[value="{word}"]:checked) .verdicts tr:has(td):not(:has(td.{word})), '
+        f'.ledger:has(input[value="{word}"]:checked) .verdicts tbody:not(:has(td.{word})) {{ display: none; }}'
+        + chr(10)
+        for word in SIGN
+    )
+}</style>"""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Claims and their judgements as a picture.
+
+    Attributes
+    ----------
+    found : sequence of (Claim, sequence of Judgement)
+        What `flatlab.study.ledger.ledger` returns, or a part of it.
+    """
+
+    found: Sequence[Pair] = field(repr=False)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a judgement."""
+        return [
+            {"claim": claim.name, "source": claim.source, "rule": claim.rule, **asdict(judgement)}
+            for claim, judgements in self.found
+            for judgement in judgements
+        ]
+
+    def _repr_html_(self) -> str:
+        parts: dict[bool, list[Pair]] = {True: [], False: []}
+        for claim, judgements in self.found:
+            parts[any(paper.original(one.net) in paper.NETWORKS for one in judgements)].append((claim, judgements))
+        captions = {True: "Claims tried on the paper's networks", False: "Claims tried on small networks only"}
+        tables = "".join(_table(captions[part], found) for part, found in parts.items() if found)
+        key = sha256(tables.encode()).hexdigest()[:8]
+        choices = {"all": "all claims", **{word: f"{SIGN[word]} {SAYS[word]} somewhere" for word in SIGN}}
+        radios = "".join(
+            f'<label><input type="radio" name="show-{key}" value="{word}"{" checked" if word == "all" else ""} autocomplete="off"> '
+            f"{words}</label>"
+            for word, words in choices.items()
+        )
+        legend = (
+            "<p>In each cell the dashed line is the bound that decides. The dot is the effect and the bar its 95 % interval, on the "
+            "claim's side to the right. Where there is one seed there is no bar. Open a claim for its words and numbers.</p>"
+        )
+        return (
+            f'{CSS}<div class="ledger"><fieldset><legend class="words">Which claims to show</legend>{radios}</fieldset>{legend}{tables}'
+            f"{folded(self.rows, 'ledger')}</div>"
+        )
+
+
+def place(claim: Claim, judgement: Judgement) -> float:
+    """How far the effect lies from the nearest bound, on the claim's side above 0, in half widths of its interval.
+
+    Above 1 the claim holds, below -1 it fails. Infinite for an interval of no width; 0 for one seed, which has no interval.
+    """
+    half = (judgement.high - judgement.low) / 2
+    if math.isinf(half):
+        return 0.0
+    away = min(judgement.effect - claim.above, claim.below - judgement.effect)
+    return away / half if half else math.copysign(math.inf, away) if away else 0.0
+
+
+def in_words(claim: Claim, judgement: Judgement) -> str:
+    """A judgement as a sentence without its claim."""
+    width = "" if math.isinf(judgement.low) else f" ({judgement.low:.3g} to {judgement.high:.3g})"
+    amount = f"{judgement.effect:.3g}{width}"
+    seeds = f"{judgement.seeds} seed{'s' * (judgement.seeds > 1)}"
+    return (
+        f"{SAYS[judgement.word]} on {judgement.net}, {named(judgement.data)}: {amount}, to be {claim.bound}; "
+        f"{judgement.tier} tier, {seeds}"
+    )
+
+
+def _cell(claim: Claim, judgement: Judgement) -> str:
+    x = 30 + 9 * max(-2.7, min(2.7, place(claim, judgement)))
+    left, right = max(2, x - 9), min(58, x + 9)
+    bar = "" if math.isinf(judgement.low) else f'<path d="M{left:.1f} 9H{right:.1f}"/>'
+    words = html.escape(in_words(claim, judgement))
+    return (
+        f'<td class="{judgement.word}" title="{words}"><span class="sign" aria-hidden="true">{SIGN[judgement.word]}</span>'
+        f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="46" height="14" aria-hidden="true">'
+        f'<path d="M30 1V17" stroke-width="1" stroke-dasharray="2 2"/>{bar}<circle cx="{x:.1f}" cy="9" r="3"/></svg></td>'
+    )
+
+
+def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> str:
+    found = {judgement.net: judgement for judgement in judgements}
+    numbers = "".join(f"<li>{html.escape(in_words(claim, judgement))}</li>" for judgement in judgements)
+    words = (
+        f"<details><summary>{html.escape(claim.name)}</summary><p>{html.escape(claim.words)} <i>({html.escape(claim.source)})</i></p>"
+        f"<p>Rule: {html.escape(claim.rule)}</p><ul>{numbers}</ul></details>"
+    )
+    cells = [
+        _cell(claim, found[net]) if net in found else '<td><span class="words">not run</span></td>' for net in nets
+    ]
+    return f'<tr><th scope="row">{words}</th>{"".join(cells)}</tr>'
+
+
+def _table(caption: str, found: Sequence[Pair]) -> str:
+    """A table with a body for each source."""
+    run = {judgement.net for _, judgements in found for judgement in judgements}
+    order = ["mlp", "plain-mlp", *paper.NETWORKS]
+    known = [net for original in order for net in (original, f"small-{original}") if net in run]
+    nets = [*known, *sorted(run - set(known))]
+    head = "".join(f'<th scope="col">{html.escape(net)}</th>' for net in nets)
+    bodies = ""
+    groups: dict[str, list[Pair]] = {}
+    for claim, judgements in found:
+        groups.setdefault(claim.source.split(",")[0], []).append((claim, judgements))
+    for source, pairs in groups.items():
+        name = f'<tr><th scope="rowgroup" colspan="{len(nets) + 1}">{html.escape(source[0].upper() + source[1:])}</th></tr>'
+        rows = "".join(_row(claim, judgements, nets) for claim, judgements in pairs)
+        bodies += f"<tbody>{name if len(groups) > 1 else ''}{rows}</tbody>"
+    label = html.escape(caption)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="verdicts"><caption>{label}</caption>'
+        f'<thead><tr><th scope="col">claim</th>{head}</tr></thead>{bodies}</table></div>'
+    )

@@ -1,0 +1,152 @@
+"""The ledger as one picture: each cell against its verdict, and its filter in a browser that runs no script."""
+
+import csv
+import io
+import math
+import re
+from base64 import b64decode
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("matplotlib")
+from test_slides import browser, opened  # noqa: F401 (fixtures)
+
+from flatlab.plots.ledger import SAYS, Grid, in_words, place
+from flatlab.study.ledger import Judgement, ledger
+from flatlab.study.rules import Claim
+
+FOUND = ledger()
+JUDGED = [(claim, judgement) for claim, judgements in FOUND for judgement in judgements]
+
+
+def claim(name="a claim", source="somebody, page 1", **bounds):
+    return Claim(
+        name=name, words="w < 1 & more", source=source, experiment="table2", measure="m", effect=list, **bounds
+    )
+
+
+def judgement(effect, low, high, word, net="mlp", seeds=3):
+    return Judgement("a claim", "smoke", net, "mnist1d", seeds, effect, low, high, word)
+
+
+def cells(found):
+    """(word of the cell, x of the dot, ends of the bar or None) of every cell of a grid that has a judgement."""
+    for word, inside in re.findall(r'<td class="(\w+)".*?<svg.*?>(.*?)</svg>', Grid(found)._repr_html_(), re.DOTALL):
+        bar = re.search(r"M([\d.]+) 9H([\d.]+)", inside)
+        yield word, float(re.search(r'cx="([\d.]+)"', inside)[1]), bar and (float(bar[1]), float(bar[2]))
+
+
+@pytest.mark.parametrize(
+    "bounds, effect, low, high, expected",
+    [
+        ({"above": 0}, 3, 1, 5, 1.5),
+        ({"above": 0}, -1, -2, 0, -1),
+        ({"below": 2}, 1, 0.5, 1.5, 2),
+        ({"above": -1, "below": 1}, 0.5, 0.25, 0.75, 2),
+        ({"above": -1, "below": 1}, -1.5, -2, -1, -1),
+        ({"above": 0}, 2, 2, 2, math.inf),
+        ({"above": 0}, -2, -2, -2, -math.inf),
+        ({"above": 0}, 0, 0, 0, 0),
+        ({"above": 0}, 5, -math.inf, math.inf, 0),
+    ],
+)
+def test_a_cells_place_in_half_widths(bounds, effect, low, high, expected):
+    assert place(claim(**bounds), judgement(effect, low, high, "partly")) == expected
+
+
+@pytest.mark.parametrize(
+    "claim, judgement", JUDGED, ids=lambda value: getattr(value, "name", getattr(value, "net", ""))
+)
+def test_where_a_cell_lies_is_its_verdict(claim, judgement):
+    """The verdict is computed from the interval's ends, the place from its middle and width: two ways to one answer."""
+    away = place(claim, judgement)
+    assert {"holds": away > 1, "fails": away < -1, "partly": -1 <= away <= 1}[judgement.word]
+
+
+def test_a_bar_that_holds_lies_right_of_the_line_and_one_that_fails_left_of_it():
+    found = list(cells(FOUND))
+    assert len(found) == len(JUDGED)
+    for word, dot, bar in found:
+        assert 2 <= dot <= 58
+        if bar and word != "partly":
+            assert bar[0] >= 30 if word == "holds" else bar[1] <= 30
+
+
+def test_one_seed_has_no_bar_and_says_so():
+    one = judgement(5, -math.inf, math.inf, "partly", seeds=1)
+    assert list(cells([(claim(above=0), [one])])) == [("partly", 30, None)]
+    assert in_words(claim(above=0, unit="points"), one) == (
+        "undecided on mlp, MNIST-1D: 5, to be above 0 points; smoke tier, 1 seed"
+    )
+
+
+def test_every_judgement_stands_in_words_and_in_the_file():
+    shown = Grid(FOUND)._repr_html_()
+    link = re.search(r'href="data:text/csv;base64,([^"]+)"', shown)[1]
+    rows = list(csv.DictReader(io.StringIO(b64decode(link).decode())))
+    assert [(row["claim"], row["net"], row["word"]) for row in rows] == [
+        (claim.name, judgement.net, judgement.word) for claim, judgement in JUDGED
+    ]
+    hidden = re.findall(r'<span class="words">(.*?)</span>', shown)
+    assert sum(words.startswith(tuple(SAYS.values())) for words in hidden) == len(JUDGED)
+
+
+def test_a_claim_that_is_not_run_and_words_with_signs_of_the_language_are_shown():
+    shown = Grid([(claim("a < b", above=0), []), (claim("run", above=0), [judgement(1, 0.5, 1.5, "holds")])])
+    table = re.search(r"<table.*?</table>", shown._repr_html_(), re.DOTALL)[0]
+    ElementTree.fromstring(table)
+    assert "a &lt; b" in table and "w &lt; 1 &amp; more" in table and '<span class="words">not run</span>' in table
+
+
+def test_networks_stand_in_the_papers_order_and_the_small_ones_in_the_place_of_theirs():
+    nets = ("small-C4", "F2", "mlp", "F1", "small-C2", "C3")
+    shown = Grid([(claim(above=0), [judgement(1, 0.5, 1.5, "holds", net) for net in nets])])._repr_html_()
+    heads = re.findall(r'<th scope="col">(.*?)</th>', shown.partition("</table>")[0])
+    assert heads[1:] == ["mlp", "F1", "F2", "small-C2", "C3", "small-C4"]
+
+
+def visible(page):
+    """The claims whose rows are seen."""
+    return [
+        row.inner_text().splitlines()[0].strip()
+        for row in page.locator(".verdicts tbody tr:has(td)").all()
+        if row.is_visible()
+    ]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_filter_shows_the_claims_with_such_a_verdict_and_needs_no_script(opened, width):  # noqa: F811
+    page = opened(Grid(FOUND)._repr_html_(), width=width, java_script_enabled=False)
+    assert len(visible(page)) == len(FOUND)
+    for word, says in SAYS.items():
+        page.get_by_role("radio", name=f"{says} somewhere").focus()
+        page.keyboard.press("Space")
+        wanted = {claim.name for claim, judgements in FOUND if any(one.word == word for one in judgements)}
+        assert set(visible(page)) == wanted
+        for head in page.locator(".verdicts tr:has(th[scope=rowgroup])").all():
+            assert head.is_visible() == (head.locator("xpath=..").locator(f"td.{word}").count() > 0)
+    page.locator(".figure-data summary").click()
+    assert page.locator(".figure-data tbody tr").first.is_visible(), "the filter hides data as well"
+    page.get_by_role("radio", name="all claims").focus()
+    page.keyboard.press("Space")
+    assert len(visible(page)) == len(FOUND)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_does_not_scroll_sideways_and_is_no_wall(opened, width):  # noqa: F811
+    """It was 25,490 pixels high, 38,994 on a phone."""
+    page = opened(Grid(FOUND)._repr_html_(), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.scrollHeight") < 60 * len(FOUND)
+
+
+def test_a_claim_opens_to_its_words_its_rule_and_its_numbers(opened):  # noqa: F811
+    page = opened(Grid(FOUND)._repr_html_())
+    first, judgements = FOUND[0]
+    details = page.locator("details", has=page.locator("summary", has_text=re.compile(f"^{first.name}$")))
+    details.locator("summary").focus()
+    page.keyboard.press("Enter")
+    words = details.inner_text()
+    assert first.words in words and first.rule in words
+    assert all(in_words(first, one) in words for one in judgements)
