@@ -65,7 +65,8 @@ def opened(browser, tmp_path):
         words = WORDS[ground][0]
         file = tmp_path / f"page-{len(contexts)}.html"
         file.write_text(
-            f'<!doctype html><html lang="en"><head><meta charset="utf8"><title>A page</title></head>'
+            f'<!doctype html><html lang="en"><head><meta charset="utf8"><title>A page</title>'
+            f"<style>label {{ display: inline-block }}</style></head>"  # as the book's theme has it
             f'<body style="margin: 24px; color: {words}; background: {ground}">{"".join(outputs)}</body></html>'
         )
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
@@ -145,6 +146,7 @@ def test_its_letters_are_10_pixels_on_a_phone_and_stand_out(slides, opened, grou
 def test_it_is_no_wider_than_the_page(slides, opened, width):
     page = opened(slides._repr_html_(), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.get_by_role("slider").bounding_box()["width"] > 300, "too short to be set by a finger"
 
 
 def test_the_same_output_twice_on_a_page_is_two_sliders(opened):

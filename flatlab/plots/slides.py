@@ -82,7 +82,7 @@ class Slides:
         )
         return (
             f'<div class="picture slides" data-slides="{key}">{drawn}'
-            f'<label class="slides-control" hidden>{html.escape(self.name)} {slider}</label>'
+            f'<div class="slides-control" hidden><label style="display: block">{html.escape(self.name)} {slider}</label></div>'
             f'<output aria-live="polite" style="display: block">{html.escape(self.says[self.start])}</output>{beneath(self.picture)}'
             f'<script type="application/json">{says}</script><script>{SCRIPT % key}</script></div>'
         )
