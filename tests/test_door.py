@@ -107,10 +107,11 @@ def test_a_slip_is_answered_by_one_sentence(sentence):
     assert "\n" not in str(refusal.value) and str(refusal.value).endswith(".")
 
 
+@pytest.mark.parametrize("name", ["eigenvalues", "trace", "density"])
 @pytest.mark.parametrize("thing", [F, NET, 3.0, None], ids=lambda thing: type(thing).__name__)
-def test_what_is_no_operator_is_sent_to_the_hessian(thing):
-    with pytest.raises(ValueError, match=r"^trace takes an operator, .*: pass f.hessian\(x\) or f.gauss_newton\(x\)"):
-        door.operator(thing, "trace")
+def test_what_is_no_operator_is_sent_to_the_hessian(name, thing):
+    with pytest.raises(ValueError, match=rf"^{name} takes an operator, .*: pass f.hessian\(x\) or f.gauss_newton\(x\)"):
+        getattr(flatlab, name)(thing)
 
 
 def test_an_operator_is_square():
