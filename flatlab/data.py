@@ -132,7 +132,7 @@ class Data:
         for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
             array = np.ascontiguousarray(tensor.cpu().numpy())
             content.update(f"{array.shape} {array.dtype.str} ".encode())
-            content.update(array)
+            content.update(array)  # type: ignore[arg-type]
         return content.hexdigest()
 
 

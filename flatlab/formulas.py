@@ -30,9 +30,9 @@ def by_formula(model: nn.Module) -> None:
     """
     for module in model.modules():
         if isinstance(module, FUSED):
-            module.forward = MethodType(_plainly, module)
+            module.forward = MethodType(_plainly, module)  # type: ignore[method-assign]
         elif isinstance(module, parametrizations._WeightNorm):
-            module.forward = MethodType(_weight_norm, module)
+            module.forward = MethodType(_weight_norm, module)  # type: ignore[method-assign]
         elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
             module.sparse = False
 
@@ -46,7 +46,7 @@ def _plainly(module: nn.Module, *arguments: Any, **named: Any) -> Any:
 def _plain_kernels() -> Iterator[None]:
     backends = torch.backends
     before = backends.cudnn.enabled, backends.mkldnn.enabled, backends.mha.get_fastpath_enabled()
-    backends.cudnn.enabled = backends.mkldnn.enabled = False
+    backends.cudnn.enabled = backends.mkldnn.enabled = False  # type: ignore[assignment]
     backends.mha.set_fastpath_enabled(False)
     try:
         yield
@@ -56,4 +56,4 @@ def _plain_kernels() -> Iterator[None]:
 
 
 def _weight_norm(module: nn.Module, g: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    return v * (g / torch.norm_except_dim(v, 2, module.dim))
+    return v * (g / torch.norm_except_dim(v, 2, module.dim))  # type: ignore[arg-type]

@@ -55,8 +55,8 @@ def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages:
             "or pass an nn.Module of your own."
         )
     split = getattr(data, "train", data)
-    classes = getattr(data, "classes", None) or int(split.y.max()) + 1
-    shape = tuple(split.x.shape[1:])
+    classes = getattr(data, "classes", None) or int(split.y.max()) + 1  # type: ignore[union-attr]
+    shape = tuple(split.x.shape[1:])  # type: ignore[union-attr]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(
             seed
@@ -65,8 +65,8 @@ def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages:
         for module in net.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-    return net.to(split.x.device)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return net.to(split.x.device)  # type: ignore[union-attr]
 
 
 def _architecture(name, shape, classes, running_averages):

@@ -100,7 +100,7 @@ class Objective:
             raise ValueError(f"chunk is {chunk}: it is a number of rows, 1 or more.")
         self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, int(chunk)
         self._read(split)
-        self.model = build(net, split) if isinstance(net, str) else _copy(net)
+        self.model = build(net, split) if isinstance(net, str) else _copy(net)  # type: ignore[arg-type]
         if self._batches is None:
             self.model.to(self.inputs.device)  # where `train` trains: the copy goes to the data
         trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}

@@ -58,7 +58,7 @@ def spoken_digits(folder: Path, work: Path) -> list[np.ndarray]:
     if content.hexdigest() != SHA256:
         raise OSError(f"the recordings of {origin} are not those of release v1.0.10")
     speakers = sorted({name.split("_")[1] for name in recordings})
-    rows = {"train": ([], []), "test": ([], [])}
+    rows = {"train": ([], []), "test": ([], [])}  # type: ignore[var-annotated]
     for name, samples in recordings.items():
         digit, speaker, index = Path(name).stem.split("_")
         frames = log_mel(samples)
@@ -88,7 +88,7 @@ def _samples(content):
 @functools.cache
 def mel_filters() -> np.ndarray:
     """40 triangles over 257 frequencies, equally spaced in mel, 2595 log10(1 + f/700), from 20 to 4,000 Hz."""
-    mel = np.linspace(*2595 * np.log10(1 + np.array([20, 4000]) / 700), 42)
+    mel = np.linspace(*2595 * np.log10(1 + np.array([20, 4000]) / 700), 42)  # type: ignore[call-overload]
     edges = 700 * (10 ** (mel / 2595) - 1)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     frequency = np.arange(257) * 8000 / 512

@@ -322,7 +322,7 @@ def trace(
     sketch = min(sketch, a.size)
     basis = torch.linalg.qr(torch.stack([a @ _signs(a, generator) for _ in range(sketch)], 1))[0]
     exact = sum((q @ (a @ q)).double().item() for q in basis.T)
-    samples = []
+    samples = []  # type: ignore[var-annotated]
     while 2 * sketch + len(samples) < max_products:
         g = _signs(a, generator)
         g = g - basis @ (basis.T @ g)

@@ -94,7 +94,7 @@ class Case:
 
     def objective(self, part: Literal["train", "test"] = "train", **options: Any) -> Objective:
         """f over the training or the test split; options are the `Objective`'s."""
-        return Objective(self.setting.net, getattr(self.data, part), **options)
+        return Objective(self.setting.net, getattr(self.data, part), **options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def loaded(name: str) -> Data:
     """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of it."""
     rows, part, whole = name.partition(" rows of ")
     if not part:
-        return load(name)
+        return load(name)  # type: ignore[arg-type]
     data = loaded(whole)
     return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test))))
 
@@ -63,7 +63,7 @@ def carry_out(job: Job, store: Store, progress: bool = False) -> Run:
     if job.start:
         before, epoch = job.start
         x0 = carry_out(before, store, progress).points[epoch]
-    return train(job.net, job.load(), job.recipe, seed=job.seed, x0=x0, keep=job.keep, store=store, progress=progress)
+    return train(job.net, job.load(), job.recipe, seed=job.seed, x0=x0, keep=job.keep, store=store, progress=progress)  # type: ignore[arg-type]
 
 
 def merged(jobs: Iterable[Job]) -> list[Job]:
