@@ -10,8 +10,8 @@ import dis
 import functools
 import hashlib
 import inspect
+import os
 import sys
-import sysconfig
 import types
 import weakref
 from pathlib import Path
@@ -241,7 +241,7 @@ def _lies_installed(module, top):
     if file is None:
         return top in sys.stdlib_module_names
     installed = not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
-    return installed or top in ("torch", "numpy", PACKAGE) or file.startswith(sysconfig.get_path("stdlib"))
+    return installed or top in ("torch", "numpy", PACKAGE) or Path(file).is_relative_to(Path(os.__file__).parent)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 # The generators of the host: how to read one's state, and how to set it.
 HOST_GENERATORS: tuple[tuple[Callable, Callable], ...] = (
     (random.getstate, random.setstate),
-    (np.random.get_state, np.random.set_state),
+    (lambda: np.random.get_state(), lambda state: np.random.set_state(state)),  # numpy loads it at its first use
     (lambda: torch.get_rng_state().numpy(), lambda state: torch.set_rng_state(torch.from_numpy(state))),
 )
 
