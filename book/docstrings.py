@@ -8,8 +8,11 @@ import dataclasses
 import inspect
 import re
 
-# A span of code, or a link: the two things in a docstring's prose that mean more than they show.
-SPAN = re.compile(r"`+([^`]+)`+|\[([^\]]+)\]\((https?://[^)\s]+)\)")
+# A link, of Markdown or of reStructuredText, a role, or a span of code: what in a docstring's prose means more than it shows.
+SPAN = re.compile(
+    r"\[(?P<words>[^\]]+)\]\((?P<address>https?://[^)\s]+)\)|`(?P<name>[^`<]+?)\s*<(?P<target>https?://[^>`]+)>`__?"
+    r"|(?P<role>:[\w:]+:`[^`]+`)|`+(?P<code>[^`]+)`+"
+)
 NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?$")
 FIELD = re.compile(r"    (\w+): ([^#=]+?)(?: = [^#]+?)?  # (.+)")
 VERBATIM = ("Examples", "References")
@@ -23,9 +26,12 @@ def prose(text):
 
     done, end = "", 0
     for span in SPAN.finditer(text):
-        code, words, address = span.groups()
-        role = f":py:obj:`{code}`" if code and NAME.match(code) else f"``{code}``"
-        done += plain(text[end : span.start()]) + (role if code else f"`{words} <{address}>`__") + r"\ "
+        found = span.groupdict()
+        if code := found["code"]:
+            marked = f":py:obj:`{code}`" if NAME.match(code) else f"``{code}``"
+        elif not (marked := found["role"]):
+            marked = f"`{found['words'] or found['name']} <{found['address'] or found['target']}>`__"
+        done += plain(text[end : span.start()]) + marked + r"\ "
         end = span.end()
     return (done + plain(text[end:])).removesuffix(r"\ ")
 
@@ -38,6 +44,10 @@ def restructured(lines):
         if line and following and set(following) == {"-"}:
             section, formula = line.strip(), False
         free = section in ("", "Notes")  # elsewhere an indented line explains the name above it
+        if free and line.startswith(".. "):  # a directive, with what is indented below it
+            done.append(line)
+            formula = True
+            continue
         indented = free and line.startswith(" ")
         if indented and not formula:
             done += ["", ".. code-block:: text", ""]
@@ -45,6 +55,8 @@ def restructured(lines):
             done += [""]
         formula = indented or (formula and not line)
         dashes = bool(line.strip()) and set(line.strip()) == {"-"}
+        if free and line.endswith("::"):
+            line = line[:-1]  # the block that it announces is one without it
         done.append(line if indented or dashes or section in VERBATIM else prose(line))
     return done
 

@@ -196,6 +196,10 @@ def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "book"))
     import docstrings
 
+    links = "`Measuring <https://a.b/c_d.html>`_ and :math:`x_i`"
+    assert docstrings.prose(links) == r"`Measuring <https://a.b/c_d.html>`__\  and :math:`x_i`"
+    found = docstrings.restructured(["Equation::", "", "    |y_i| <= r", "", ".. math::", "", "    x_i"])
+    assert "Equation:" in found and "    |y_i| <= r" in found and found[-3:] == [".. math::", "", "    x_i"]
     lines = [
         "The box |x_i| <= r_ of *args, in `Objective`:",
         "",
