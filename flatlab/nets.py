@@ -14,7 +14,7 @@ from torch import nn
 
 from flatlab.data import Data, Split
 
-NetName = Literal["F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp"]
+NetName = Literal["F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp", "small-mlp"]
 NETS: tuple[NetName, ...] = get_args(NetName)
 
 
@@ -23,10 +23,10 @@ def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages:
 
     Parameters
     ----------
-    name : {"F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp"}
+    name : {"F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp", "small-mlp"}
         "F1" (5 x 512) and "F2" (7 x 512) are fully connected, "C1" and "C3" like AlexNet, "C2" and "C4" like VGG.
-        "small-C2" and "small-C4" are the same at a quarter of the width and without dropout. "mlp" is 4 x 256, and
-        "plain-mlp" the same without BatchNorm.
+        "small-C2" and "small-C4" are the same at a quarter of the width and without dropout. "mlp" is 4 x 256,
+        "plain-mlp" the same without BatchNorm, and "small-mlp" 4 x 64.
     data : Data or Split
         What it is for. Of a `Split` the largest label tells the number of classes.
     seed : int
@@ -70,8 +70,8 @@ def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages:
 
 
 def _architecture(name, shape, classes, running_averages):
-    if name in ("F1", "F2", "mlp"):
-        widths = {"F1": [512] * 5, "F2": [512] * 7, "mlp": [256] * 4}[name]
+    if name in ("F1", "F2", "mlp", "small-mlp"):
+        widths = {"F1": [512] * 5, "F2": [512] * 7, "mlp": [256] * 4, "small-mlp": [64] * 4}[name]
         return _fully_connected(math.prod(shape), widths, classes, running_averages)
     if name == "plain-mlp":
         return _without(nn.BatchNorm1d, _fully_connected(math.prod(shape), [256] * 4, classes, running_averages))

@@ -1,7 +1,8 @@
 """Record a tier, the most wanted first: `timeout 9m python results/record.py --tier paper --store RUNS --out RESULTS --workers 4`.
 
-Whatever ends it, the same command goes on: runs, half-finished ones too, and measurements are in the store. A result file holds the
-nets that are done so far. With a GPU the workers share it.
+Whatever ends it, the same command resumes: runs, half-finished ones too, and measurements are in the store. A result file holds the
+nets that are done so far. With --nets it holds those alone, so name the earlier ones again: they are read from the store. With a GPU the
+workers share it.
 """
 
 import argparse
@@ -20,32 +21,41 @@ THEN = ("fig4", "fig5", "fig6", "table6", "table7")
 NETS = ("C1", "F1", "C3", "C2", "C4", "F2")
 
 
+def place(net):
+    """Where a network comes in the order of recording: the small ones, which take minutes, first."""
+    net = paper.original(net.partition(",")[0])
+    return NETS.index(net) if net in NETS else -1
+
+
+def present(name, tier, only):
+    """The networks of an experiment at a tier, of those in `only` where it is given."""
+    nets = [setting.name for setting in EXPERIMENTS[name].settings.get(tier, ())]
+    return [net for net in nets if only is None or net in only]
+
+
 def stages(tier, names, only=None):
-    """(experiment, its nets so far or None for all) in the order of recording; of the networks in `only` where it is given."""
-    if names:
-        yield from ((name, only) for name in names)
-        return
-    here = {paper.original(setting.net): setting.net for setting in EXPERIMENTS["table2"].settings[tier]}
-    nets = [here[net] for net in NETS if net in here and (only is None or here[net] in only)]
-    for count in range(1, len(nets) + 1):
-        yield from ((name, nets[:count]) for name in FIRST)
-    done = FIRST if nets else ()
-    rest = [name for name in dict.fromkeys((*FIRST, *THEN, *EXPERIMENTS)) if name not in done]
-    yield from ((name, only) for name in rest if tier in EXPERIMENTS[name].settings)
+    """(experiment, its nets so far) in the order of recording; of the networks in `only` where it is given."""
+    if not names:
+        nets = sorted(present("table2", tier, only), key=place)
+        for count in range(1, len(nets) + 1):
+            yield from ((name, nets[:count]) for name in FIRST)
+        done = FIRST if nets else ()
+        names = [name for name in dict.fromkeys((*FIRST, *THEN, *EXPERIMENTS)) if name not in done]
+    yield from ((name, nets) for name in names if (nets := present(name, tier, only)))
 
 
 def record(tier, names, store, out, workers, only=None):
-    """Record stage after stage. What is small enough to be wanted whole is trained at once, so that no process waits for another."""
-    if tier == "smoke":
-        carry_out_all(
-            [job for name in names or EXPERIMENTS for job in jobs_of(name, tier)], Store(store), workers=workers
-        )
+    """Record stage after stage. What is small enough to be wanted whole is trained at once, so that no process waits for another and no
+    run is trained twice because a later experiment wants other points of it."""
+    if tier == "smoke" or only:
+        jobs = [jobs_of(name, tier, nets) for name in names or EXPERIMENTS if (nets := present(name, tier, only))]
+        carry_out_all([job for own in jobs for job in own], Store(store), workers=workers)
     for name, nets in stages(tier, names, only):
         began = time.perf_counter()
         flatlab.reproduce(name, tier, nets=nets, store=store, workers=workers, progress=False).save(
             out / f"{name}-{tier}.json"
         )
-        print(f"{name}, {', '.join(nets) if nets else 'all nets'}: {time.perf_counter() - began:.0f} s", flush=True)
+        print(f"{name}, {', '.join(nets)}: {time.perf_counter() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from flatlab.study import paper
 from flatlab.study import recorded as recording
 from flatlab.study.claims import CLAIMS
 from flatlab.study.experiments import EXPERIMENTS
-from flatlab.study.ledger import bounds, judge, ledger
+from flatlab.study.ledger import Entry, bounds, judge, ledger, smallest_effect
 from flatlab.study.recorded import Result
 from flatlab.study.rules import Claim, Columns
 
@@ -35,23 +35,90 @@ def test_the_interval_is_students(count):
     assert bounds([3.0]) == (3.0, -math.inf, math.inf)
 
 
+def judged(claim, values, net="mlp"):
+    """The claim's judgement on a result with these values."""
+    (found,) = judge(claim, Result("table2", "smoke", {net: "mnist1d"}, (), {}, {net: {"a": values}}, {}))
+    return found
+
+
 @pytest.mark.parametrize(
-    "values, word", [([1, 1.1, 0.9], "holds"), ([-1, -1.1, -0.9], "fails"), ([1, -1, 0.5], "partly"), ([1], "partly")]
+    "values, word",
+    [
+        ([1, 1.1, 0.9, 1, 1], "holds"),
+        ([-1, -1.1, -0.9, -1, -1], "fails"),
+        ([1, -1, 0.5, 2, -2], "undecided"),
+        ([1, 1.1, 0.9, 1], "undecided"),  # four seeds
+        ([1], "undecided"),
+    ],
 )
-def test_a_verdict_is_where_the_interval_lies(values, word):
-    claim = claimed(above=0)
-    (verdict,) = judge(claim, Result("table2", "smoke", {"mlp": "mnist1d"}, (), {}, {"mlp": {"a": values}}, {}))
-    assert verdict.word == word and verdict.seeds == len(values)
+def test_a_verdict_is_where_the_interval_lies_and_takes_five_seeds(values, word):
+    found = judged(claimed(above=0), values)
+    assert found.word == word and found.seeds == len(values)
+    assert (found.p < 0.05) == (word != "undecided")
+
+
+@pytest.mark.parametrize("bounds", [{"above": 0.3}, {"below": 0.3}, {"above": -0.5, "below": 0.5}])
+@pytest.mark.parametrize("seed", range(20))
+def test_p_is_below_a_twentieth_exactly_where_the_interval_decides(bounds, seed):
+    """By scipy's t-test at the bounds; a claim with two of them holds where both one-sided tests say so."""
+    values = np.random.default_rng(seed).normal(0.4 * (seed % 5 - 2), 0.4, 5 + seed % 4)
+    found = judged(claimed(**bounds), values.tolist())
+    sides = [
+        [stats.ttest_1samp(values, bound, alternative=side).pvalue for bound, side in zip(bounds.values(), sides)]
+        for sides in (
+            [{"above": "greater", "below": "less"}[name] for name in bounds],
+            [{"above": "less", "below": "greater"}[name] for name in bounds],
+        )
+    ]
+    assert found.p == pytest.approx(min(1, 2 * min(max(sides[0]), min(sides[1]))))
+    assert (found.p < 0.05) == (found.word != "undecided")
+
+
+def test_networks_that_disagree_are_mixed_and_those_that_do_not_decide_say_nothing():
+    up, down, wide = [1, 1.1, 0.9, 1, 1], [-1, -1.1, -0.9, -1, -1], [1, -1, 0.5, 2, -2]
+    for values, word in (
+        ((up, up), "holds"),
+        ((up, wide), "holds"),
+        ((down, wide), "fails"),
+        ((up, down, wide), "mixed"),
+        ((wide,), "undecided"),
+        ((), "not run"),
+    ):
+        found = tuple(judged(claimed(above=0), each, f"net {k}") for k, each in enumerate(values))
+        assert Entry(claimed(above=0), found).word == word
+    assert Entry(claimed(above=0), (judged(claimed(above=0), up, "F1"),)).nets("holds") == ["F1"]
+
+
+def test_a_seed_without_an_effect_is_left_out():
+    found = judged(claimed(above=0), [1, None, 1.1, 0.9, 1, float("inf"), 1])
+    assert (found.seeds, found.word) == (5, "holds")
+    nothing = judged(claimed(above=0), [None, None])
+    assert nothing.seeds == 0 and nothing.word == "undecided" and nothing.p == 1
+
+
+def test_a_claim_judges_the_networks_it_speaks_of():
+    claim, values = claimed(above=0, nets=("many",)), {"a": [1, 2, 1, 2, 1]}
+    result = Result("table2", "smoke", {"few": "d", "many": "d"}, (), {}, {"few": values, "many": values}, {})
+    assert [found.net for found in judge(claim, result)] == ["many"]
+
+
+def test_the_smallest_visible_effect_is_seen_four_times_in_five():
+    random = np.random.default_rng(0)
+    for seeds in (5, 10):
+        size = smallest_effect(2.0, seeds)
+        samples = random.normal(size, 2.0, (20_000, seeds))
+        seen = (stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05).mean()
+        assert 0.74 < seen < 0.86  # the formula takes the sum of two quantiles for the noncentral one
+    assert smallest_effect(2.0, 4) == math.inf
 
 
 def test_between_two_bounds_is_both():
     claim = claimed(above=3, below=10)
     words = {}
     for middle in (2, 5, 12, 3):
-        values = [middle - 0.1, middle, middle + 0.1]
-        (verdict,) = judge(claim, Result("t", "smoke", {"mlp": "d"}, (), {}, {"mlp": {"a": values}}, {}))
-        words[middle] = verdict.word
-    assert words == {2: "fails", 5: "holds", 12: "fails", 3: "partly"}
+        values = [middle - 0.1, middle, middle + 0.1, middle, middle]
+        words[middle] = judged(claim, values).word
+    assert words == {2: "fails", 5: "holds", 12: "fails", 3: "undecided"}
 
 
 @pytest.mark.parametrize(
@@ -75,8 +142,9 @@ def test_every_claim_belongs_to_an_experiment_and_has_a_rule():
         assert math.isfinite(claim.above) or math.isfinite(claim.below), claim.name
 
 
-@pytest.mark.parametrize("claim, verdicts", ledger(), ids=lambda value: getattr(value, "name", ""))
-def test_a_verdict_follows_from_the_result_file(claim, verdicts):
+@pytest.mark.parametrize("entry", ledger(), ids=lambda entry: entry.claim.name)
+def test_a_verdict_follows_from_the_result_file(entry):
+    claim, verdicts = entry.claim, entry.judgements
     recorded = {
         path.stem.split("-")[-1]
         for path in RESULTS.glob(f"{claim.experiment}-*.json")
@@ -86,6 +154,7 @@ def test_a_verdict_follows_from_the_result_file(claim, verdicts):
     for verdict in verdicts:
         result = json.loads((RESULTS / f"{claim.experiment}-{verdict.tier}.json").read_text())
         effects = np.array(claim.effect(Columns(result["values"][verdict.net])), float)
+        effects = effects[np.isfinite(effects)]
         if len(effects) == 1:
             low, high = -math.inf, math.inf
         elif np.ptp(effects) == 0:  # of seeds that agree the interval is a point, for which scipy has NaN
@@ -93,14 +162,18 @@ def test_a_verdict_follows_from_the_result_file(claim, verdicts):
         else:
             low, high = stats.t.interval(0.95, len(effects) - 1, effects.mean(), stats.sem(effects))
         assert (verdict.effect, verdict.seeds) == (pytest.approx(effects.mean()), len(effects))
-        word = (
-            "holds"
-            if low > claim.above and high < claim.below
-            else "fails"
-            if high < claim.above or low > claim.below
-            else "partly"
-        )
+        holds, fails = low > claim.above and high < claim.below, high < claim.above or low > claim.below
+        word = "undecided" if len(effects) < 5 else "holds" if holds else "fails" if fails else "undecided"
         assert verdict.word == word, (verdict, low, high)
+
+
+def test_the_false_discovery_rate_is_that_of_all_judgements_together():
+    found = [judgement for entry in ledger() for judgement in entry.judgements]
+    order = sorted(found, key=lambda judgement: judgement.p)
+    expected = 1.0
+    for rank in range(len(order), 0, -1):  # Benjamini and Hochberg 1995, from the largest p downwards
+        expected = min(expected, order[rank - 1].p * len(order) / rank)
+        assert order[rank - 1].q == pytest.approx(expected)
 
 
 def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
@@ -116,9 +189,9 @@ def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
         return Result(experiment, tier, dict.fromkeys(nets[tier], "data"), (), {}, values, {})
 
     monkeypatch.setattr(recording, "recorded", recorded)
-    for claim, verdicts in ledger():
-        tiers = {verdict.net: verdict.tier for verdict in verdicts}
-        assert tiers == ({"F1": "paper", "C1": "colab", "mlp": "smoke"} if claim.experiment == "table2" else {})
+    for entry in ledger():
+        tiers = {verdict.net: verdict.tier for verdict in entry.judgements}
+        assert tiers == ({"F1": "paper", "C1": "colab", "mlp": "smoke"} if entry.claim.experiment == "table2" else {})
 
 
 # Prose. A finding is printed by a cell, from a result; what stands in the text itself is a choice, a definition or a fact of the data.

@@ -1,6 +1,7 @@
 """The ledger as one picture: each cell against its verdict, and its filter in a browser that runs no script."""
 
 import csv
+import dataclasses
 import io
 import math
 import re
@@ -12,8 +13,8 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_slides import browser, opened  # noqa: F401 (fixtures)
 
-from flatlab.plots.ledger import SAYS, Grid, in_words, place
-from flatlab.study.ledger import Judgement, ledger
+from flatlab.plots.ledger import SIGN, Grid, in_words, place
+from flatlab.study.ledger import LEAST_SEEDS, Judgement, ledger
 from flatlab.study.rules import Claim
 
 FOUND = ledger()
@@ -27,7 +28,7 @@ def claim(name="a claim", source="somebody, page 1", **bounds):
 
 
 def judgement(effect, low, high, word, net="mlp", seeds=3):
-    return Judgement("a claim", "smoke", net, "mnist1d", seeds, effect, low, high, word)
+    return Judgement("a claim", "smoke", net, "mnist1d", seeds, effect, low, high, word, 0.5)
 
 
 def cells(found):
@@ -52,7 +53,7 @@ def cells(found):
     ],
 )
 def test_a_cells_place_in_half_widths(bounds, effect, low, high, expected):
-    assert place(claim(**bounds), judgement(effect, low, high, "partly")) == expected
+    assert place(claim(**bounds), judgement(effect, low, high, "undecided")) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,8 @@ def test_a_cells_place_in_half_widths(bounds, effect, low, high, expected):
 def test_where_a_cell_lies_is_its_verdict(claim, judgement):
     """The verdict is computed from the interval's ends, the place from its middle and width: two ways to one answer."""
     away = place(claim, judgement)
-    assert {"holds": away > 1, "fails": away < -1, "partly": -1 <= away <= 1}[judgement.word]
+    few = judgement.seeds < LEAST_SEEDS
+    assert {"holds": away > 1, "fails": away < -1, "undecided": few or -1 <= away <= 1}[judgement.word]
 
 
 def test_a_bar_that_holds_lies_right_of_the_line_and_one_that_fails_left_of_it():
@@ -69,16 +71,21 @@ def test_a_bar_that_holds_lies_right_of_the_line_and_one_that_fails_left_of_it()
     assert len(found) == len(JUDGED)
     for word, dot, bar in found:
         assert 2 <= dot <= 58
-        if bar and word != "partly":
+        if bar and word != "undecided":
             assert bar[0] >= 30 if word == "holds" else bar[1] <= 30
 
 
 def test_one_seed_has_no_bar_and_says_so():
-    one = judgement(5, -math.inf, math.inf, "partly", seeds=1)
-    assert list(cells([(claim(above=0), [one])])) == [("partly", 30, None)]
+    one = judgement(5, -math.inf, math.inf, "undecided", seeds=1)
+    assert list(cells([(claim(above=0), [one])])) == [("undecided", 30, None)]
     assert in_words(claim(above=0, unit="points"), one) == (
         "undecided on mlp, MNIST-1D: 5, to be above 0 points; smoke tier, 1 seed"
     )
+
+
+def test_the_corrected_p_and_what_the_seeds_can_see_are_said_where_they_are_known():
+    one = dataclasses.replace(judgement(5, 4, 6, "holds", seeds=5), q=0.012, visible=1.5)
+    assert in_words(claim(above=0), one).endswith("smoke tier, 5 seeds; q = 0.012; visible from 1.5")
 
 
 def test_every_judgement_stands_in_words_and_in_the_file():
@@ -89,7 +96,7 @@ def test_every_judgement_stands_in_words_and_in_the_file():
         (claim.name, judgement.net, judgement.word) for claim, judgement in JUDGED
     ]
     hidden = re.findall(r'<span class="words">(.*?)</span>', shown)
-    assert sum(words.startswith(tuple(SAYS.values())) for words in hidden) == len(JUDGED)
+    assert sum(words.startswith(tuple(SIGN)) for words in hidden) == len(JUDGED)
 
 
 def test_a_claim_that_is_not_run_and_words_with_signs_of_the_language_are_shown():
@@ -119,8 +126,8 @@ def visible(page):
 def test_the_filter_shows_the_claims_with_such_a_verdict_and_needs_no_script(opened, width):  # noqa: F811
     page = opened(Grid(FOUND)._repr_html_(), width=width, java_script_enabled=False)
     assert len(visible(page)) == len(FOUND)
-    for word, says in SAYS.items():
-        page.get_by_role("radio", name=f"{says} somewhere").focus()
+    for word in SIGN:
+        page.get_by_role("radio", name=f"{word} somewhere").focus()
         page.keyboard.press("Space")
         wanted = {claim.name for claim, judgements in FOUND if any(one.word == word for one in judgements)}
         assert set(visible(page)) == wanted

@@ -109,3 +109,9 @@ def test_lenet_takes_small_and_large_images(side):
 def test_every_name_builds():
     for name in NETS:
         assert isinstance(flatlab.build(name, DATA["C1"]), nn.Module)
+
+
+def test_the_small_mlp_is_a_quarter_as_wide():
+    mlp, small = (flatlab.build(name, DATA["F1"]) for name in ("mlp", "small-mlp"))
+    widths = [[layer.out_features for layer in net if isinstance(layer, nn.Linear)] for net in (mlp, small)]
+    assert widths == [[256] * 4 + [10], [64] * 4 + [10]] and list(map(type, mlp)) == list(map(type, small))

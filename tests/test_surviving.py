@@ -21,7 +21,8 @@ SWEEP = textwrap.dedent('''
     import torch._dynamo                                         # which the first optimizer of a process imports for two seconds
     torch.set_num_threads(1)
     from flatlab.study.engines import carry_out_all
-    from flatlab.study.jobs import Job, carry_out, loaded
+    from flatlab.study.jobs import Job, carry_out
+    from flatlab.study.splits import loaded
     from flatlab.training.store import Store
     from flatlab.training.train import Recipe
 

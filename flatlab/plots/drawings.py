@@ -1,11 +1,13 @@
 """What is drawn of each experiment: columns, panels and axes as data. `flatlab.plots.results` draws them."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flatlab.plots.style import BETWEEN, CONTROL, LARGE, SMALL, TEXT
 from flatlab.study import columns, paper
 from flatlab.study.columns import at, of, phi_series, series, written
+from flatlab.study.cures import CURES
 
 
 class Curve(NamedTuple):
@@ -89,7 +91,99 @@ PATH = Drawing(
 )
 TEST = series("test", "acc")
 
+BY_SIZE = (Panel("test accuracy, %", (Curve(TEST),), most=100), sharpness(BETWEEN))
+
+
+def at_doses(long: bool, log: bool = True) -> Drawing:
+    """A cure along its doses, the small and the large batch as levels; `long`: also the large batch for as many gradients."""
+
+    def curves(cure: str, level: Callable[[str], str]) -> tuple[Curve, ...]:
+        more = (Curve(level("LB long"), "as many gradients", CONTROL, ":"),) if long else ()
+        return (Curve(cure, "large batch with it", BETWEEN), *both(level("SB"), level("LB")), *more)
+
+    accuracy = Panel("test accuracy, %", curves(series("cure", "test"), columns.test), most=100)
+    phi = Panel("$\\phi$, %", curves(phi_series(1e-3, "cure"), columns.phi), log=True)
+    return Drawing(columns.DOSE, "dose", (accuracy, phi), log=log)
+
+
+def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
+    """A column of the batch sizes at one ratio of rate to batch size, and of those at one rate."""
+    return (
+        Curve(series("ratio", kind), "one ratio", SMALL, "-", of("ratio", columns.BATCH_SIZE)),
+        Curve(series("rate", kind), "one rate", LARGE, "--", of("rate", columns.BATCH_SIZE)),
+    )
+
+
+def along_descent(label: str, loss: str, rates: tuple[str, ...]) -> Panel:
+    """lambda_max in units of the edge, for some rates."""
+    return Panel(label, tuple(Curve(of(loss, rate), f"rate {rate}", style=style) for rate, style in zip(rates, "-:")))
+
+
+EDGE = "$\\lambda_{max}$ over the edge"
+
 DRAWINGS = {
+    **{name: at_doses(cure.gradients > 1, log=min(cure.doses) > 0) for name, cure in CURES.items()},
+    "learning-rate": Drawing(
+        columns.FACTOR,
+        "rate, in units of the paper's",
+        (
+            Panel("test accuracy, %", both(series("SB", "test"), series("LB", "test")), most=100),
+            Panel("$\\phi$, %", both(phi_series(1e-3, "SB"), phi_series(1e-3, "LB")), log=True),
+        ),
+        log=True,
+    ),
+    "ratio": Drawing(
+        None,
+        "batch size",
+        (
+            Panel("test accuracy, %", ratio_and_rate("test"), most=100),
+            Panel("$\\lambda_{max}$", ratio_and_rate("lambda"), log=True),
+        ),
+        log=True,
+    ),
+    "threshold-root": Drawing(columns.BATCH_SIZE, "batch size", BY_SIZE, log=True),
+    "edge": Drawing(
+        columns.STEP,
+        "step",
+        tuple(along_descent(f"{EDGE}, {loss}", loss, ("0.05", "0.1")) for loss in ("squared", "cross entropy")),
+    ),
+    "edge-by-batch": Drawing(
+        columns.BATCH_SIZE,
+        "batch size",
+        (
+            Panel(
+                EDGE, (Curve("lambda", "all rows", LARGE, "--"), Curve("batch", "a batch, along its gradient", SMALL))
+            ),
+        ),
+        log=True,
+    ),
+    "adam-edge": Drawing(columns.STEP, "step", (along_descent(f"{EDGE}, Adam's", "adam", ("0.0001", "0.0003")),)),
+    "noise-along": Drawing(
+        columns.EPOCH,
+        "epoch",
+        (
+            Panel(
+                "noise scale, rows",
+                (Curve("exact", "exact"), Curve("two batches", "by two batches", style=":")),
+                log=True,
+            ),
+        ),
+    ),
+    "critical-batch": Drawing(
+        columns.BATCH_SIZE,
+        "batch size",
+        (
+            Panel(
+                "updates to the target",
+                (Curve(at("updates", "1/1"), "all rows"), Curve(at("updates", "1/4"), "a quarter", style=":")),
+                log=True,
+            ),
+        ),
+        log=True,
+    ),
+    "planes": Drawing(
+        "alpha", "filter-normalised move", (Panel("loss, nats", both(of("SB", "slice"), of("LB", "slice"))),)
+    ),
     "fig2": Drawing(
         columns.EPOCH,
         "epoch",
@@ -103,7 +197,7 @@ DRAWINGS = {
     "fig4": Drawing(
         columns.BATCH_SIZE,
         "batch size",
-        (Panel("test accuracy, %", (Curve(TEST),), most=100), sharpness(BETWEEN)),
+        BY_SIZE,
         log=True,
         marks=((columns.THRESHOLD, BETWEEN, "threshold"),),
         paper=("C1", "F2"),
@@ -134,7 +228,18 @@ DRAWINGS = {
     ),
     "fig7": PATH,
     "spectrum": Drawing(
-        None, "rank", (Panel("eigenvalue", both(of("SB", "eigenvalues"), of("LB", "eigenvalues")), log=True),)
+        None,
+        "rank",
+        (
+            Panel(
+                "eigenvalue",
+                (
+                    *both(of("SB", "eigenvalues"), of("LB", "eigenvalues")),
+                    Curve(of("start", "eigenvalues"), "at the start", CONTROL, ":"),
+                ),
+                log=True,
+            ),
+        ),
     ),
     "lenet-sweep": Drawing(
         columns.BATCH_SIZE,
@@ -168,6 +273,7 @@ DRAWINGS = {
                     Curve(at("cosine fresh", "start"), "fresh data, at the start", style=":"),
                     Curve(at("cosine", "end"), "part, at the end", CONTROL),
                     Curve(at("cosine fresh", "end"), "fresh data, at the end", CONTROL, ":"),
+                    Curve("null", "a part of pure noise", TEXT, "--"),
                 ),
             ),
         ),
@@ -176,7 +282,11 @@ DRAWINGS = {
     "stable-step": Drawing(
         columns.SHARE,
         "step, as a share of $2 / \\lambda_{max}$",
-        (Panel("growth of the loss", (Curve(columns.GROWTH),), log=True),),
+        (
+            Panel(
+                "growth per step", (Curve(columns.GROWTH, "measured"), Curve("law", "$|1 - 2s|$", TEXT, ":")), log=True
+            ),
+        ),
         marks=((1, TEXT, "a quadratic's limit"),),
     ),
     "throughput": Drawing(

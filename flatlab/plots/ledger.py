@@ -21,9 +21,8 @@ from flatlab.study import paper
 from flatlab.study.ledger import Judgement
 from flatlab.study.rules import Claim
 
-SIGN = {"holds": "✓", "partly": "–", "fails": "✗"}
+SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
 Pair = tuple[Claim, Sequence[Judgement]]
-SAYS = {"holds": "holds", "partly": "undecided", "fails": "fails"}
 CSS = f"""<style>
 .ledger fieldset {{ display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; border: 0; padding: 0; margin: 0.5rem 0; }}
 .ledger .words {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }}
@@ -35,7 +34,7 @@ CSS = f"""<style>
 .ledger .verdicts td {{ position: relative; padding: 0.05rem 0.25rem; white-space: nowrap; border-radius: 3px; text-align: left; }}
 .ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
 .ledger .verdicts td.fails {{ background: color-mix(in srgb, {LARGE} 28%, transparent); }}
-.ledger .verdicts td.partly {{ background: color-mix(in srgb, currentColor 10%, transparent); }}
+.ledger .verdicts td.undecided {{ background: color-mix(in srgb, currentColor 10%, transparent); }}
 .ledger .sign {{ display: inline-block; width: 1em; font-weight: 700; }}
 .ledger .verdicts svg {{ vertical-align: middle; stroke: currentColor; stroke-width: 1.6; fill: currentColor; }}
 .ledger .verdicts summary {{ cursor: pointer; }}
@@ -78,7 +77,7 @@ class Grid:
         captions = {True: "Claims tried on the paper's networks", False: "Claims tried on small networks only"}
         tables = "".join(_table(captions[part], found) for part, found in parts.items() if found)
         key = sha256(tables.encode()).hexdigest()[:8]
-        choices = {"all": "all claims", **{word: f"{SIGN[word]} {SAYS[word]} somewhere" for word in SIGN}}
+        choices = {"all": "all claims", **{word: f"{SIGN[word]} {word} somewhere" for word in SIGN}}
         radios = "".join(
             f'<label><input type="radio" name="show-{key}" value="{word}"{" checked" if word == "all" else ""} autocomplete="off"> '
             f"{words}</label>"
@@ -86,7 +85,8 @@ class Grid:
         )
         legend = (
             "<p>In each cell the dashed line is the bound that decides. The dot is the effect and the bar its 95 % interval, on the "
-            "claim's side to the right. Where there is one seed there is no bar. Open a claim for its words and numbers.</p>"
+            "claim's side to the right. Where there is one seed there is no bar, and fewer than five seeds decide nothing. Open a claim for its "
+            "words and numbers.</p>"
         )
         return (
             f'{CSS}<div class="ledger"><fieldset><legend class="words">Which claims to show</legend>{radios}</fieldset>{legend}{tables}'
@@ -97,10 +97,10 @@ class Grid:
 def place(claim: Claim, judgement: Judgement) -> float:
     """How far the effect lies from the nearest bound, on the claim's side above 0, in half widths of its interval.
 
-    Above 1 the claim holds, below -1 it fails. Infinite for an interval of no width; 0 for one seed, which has no interval.
+    Above 1 the claim holds, below -1 it fails, given five seeds. Infinite for an interval of no width; 0 for one seed, which has no interval.
     """
     half = (judgement.high - judgement.low) / 2
-    if math.isinf(half):
+    if not math.isfinite(half):
         return 0.0
     away = min(judgement.effect - claim.above, claim.below - judgement.effect)
     return away / half if half else math.copysign(math.inf, away) if away else 0.0
@@ -108,19 +108,25 @@ def place(claim: Claim, judgement: Judgement) -> float:
 
 def in_words(claim: Claim, judgement: Judgement) -> str:
     """A judgement as a sentence without its claim."""
-    width = "" if math.isinf(judgement.low) else f" ({judgement.low:.3g} to {judgement.high:.3g})"
+    width = "" if not math.isfinite(judgement.low) else f" ({judgement.low:.3g} to {judgement.high:.3g})"
     amount = f"{judgement.effect:.3g}{width}"
     seeds = f"{judgement.seeds} seed{'s' * (judgement.seeds > 1)}"
     return (
-        f"{SAYS[judgement.word]} on {judgement.net}, {named(judgement.data)}: {amount}, to be {claim.bound}; "
-        f"{judgement.tier} tier, {seeds}"
+        f"{judgement.word} on {judgement.net}, {named(judgement.data)}: {amount}, to be {claim.bound}; "
+        f"{judgement.tier} tier, {seeds}{_known(judgement)}"
     )
+
+
+def _known(judgement: Judgement) -> str:
+    """The corrected p-value and what the seeds can see, where they are known."""
+    q = "" if math.isnan(judgement.q) else f"; q = {judgement.q:.2g}"
+    return q + ("" if not math.isfinite(judgement.visible) else f"; visible from {judgement.visible:.2g}")
 
 
 def _cell(claim: Claim, judgement: Judgement) -> str:
     x = 30 + 9 * max(-2.7, min(2.7, place(claim, judgement)))
     left, right = max(2, x - 9), min(58, x + 9)
-    bar = "" if math.isinf(judgement.low) else f'<path d="M{left:.1f} 9H{right:.1f}"/>'
+    bar = "" if not math.isfinite(judgement.low) else f'<path d="M{left:.1f} 9H{right:.1f}"/>'
     words = html.escape(in_words(claim, judgement))
     return (
         f'<td class="{judgement.word}" title="{words}"><span class="sign" aria-hidden="true">{SIGN[judgement.word]}</span>'

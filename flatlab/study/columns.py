@@ -8,19 +8,28 @@ EPOCH = "epoch"
 GOAL = "goal"
 RATIO = "ratio"
 THRESHOLD = "threshold"
+EVIDENCE = "evidence of a threshold"
+
+# Along a grid that a rate or a dose is chosen from
+FACTOR = "factor"
+DOSE = "dose"
 
 # Along a curve that is drawn against the batch size, the share of the data or the step
 SHARE = "share"
 GROWTH = "growth"
 EPOCHS = "epochs"
+EPOCHS_IN_ALL = "epochs in all"
 SECONDS = "seconds"
 SECONDS_IN_ALL = "seconds in all"
 SECONDS_PER_EPOCH = "seconds per epoch"
 ROWS_PER_SECOND = "rows per second"
 
+STEP = "step"
+
 # Appendix C
 UPDATES_RATIO = "updates ratio"
 UPDATES_RATIO_ALLOWED = "updates ratio allowed"
+SECONDS_RATIO = "seconds ratio"
 
 
 def written(eps: float) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from flatlab.nets import NetName, build
-from flatlab.study.jobs import Job, count_updates, loaded
+from flatlab.study import splits
+from flatlab.study.jobs import Job, count_updates
 from flatlab.training.recipe import Optimizer, Recipe
 from flatlab.training.trainer import Trainer
 from flatlab.training.updates import Update
@@ -35,7 +36,7 @@ def cost_of_a_row(net: NetName, name: str, rows: int, update: Update, optimizer:
     """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    data = loaded(name)
+    data = splits.loaded(name)
     trainer = Trainer(build(net, data), data, Recipe(batch_size=rows, update=update, optimizer=optimizer))
     batch = torch.arange(rows, device=trainer.point.device)
     with torch.random.fork_rng():

@@ -1,15 +1,18 @@
 """The words in which an experiment is written: its sizes at a tier, the jobs it needs, the case it measures."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
+
 from flatlab.data import Data
 from flatlab.objective import Objective
-from flatlab.study import paper
-from flatlab.study.jobs import Job, loaded
-from flatlab.study.recorded import Tier
+from flatlab.study import paper, splits
+from flatlab.study.jobs import Job
+from flatlab.study.recorded import TIERS, Tier
 from flatlab.training.train import Recipe, Run
 
 Jobs = dict[str, Job]  # by the names that the experiment's columns have
@@ -30,6 +33,10 @@ class Setting:
         Of each run, unless the experiment says otherwise.
     seeds
         One run of each job for each.
+    label
+        What the setting is called in results, where a tier has several of one net.
+    measured
+        Sharpness and curvature are taken over so many of the training rows; None: all. The paper takes all.
     """
 
     net: str
@@ -38,11 +45,18 @@ class Setting:
     large: int | float
     epochs: int
     seeds: tuple[int, ...]
+    label: str = ""
+    measured: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What the setting is called in results."""
+        return self.label or self.net
 
     @property
     def rows(self) -> int:
         """The size of the training set."""
-        return len(loaded(self.data).train.y)
+        return len(splits.loaded(self.data).train.y)
 
     @property
     def ratio(self) -> float:
@@ -80,12 +94,24 @@ class Case:
 
     @property
     def data(self) -> Data:
-        return loaded(self.setting.data)
+        return splits.loaded(self.setting.data)
 
     @cached_property
     def f(self) -> Objective:
-        """The loss over the training split."""
+        """The loss over the training split, or over as many of its rows as the setting measures."""
+        whole = self.objective()
+        measured = self.setting.measured
+        return whole if measured is None else whole.subset(torch.arange(measured, device=whole.x.device))
+
+    @cached_property
+    def whole(self) -> Objective:
+        """The loss over all of the training split."""
         return self.objective()
+
+    @cached_property
+    def validation(self) -> Objective:
+        """The loss over the validation split, on which rates and doses are chosen."""
+        return Objective(self.setting.net, splits.validation(self.setting.data))
 
     @cached_property
     def test(self) -> Objective:
@@ -95,6 +121,11 @@ class Case:
     def objective(self, part: Literal["train", "test"] = "train", **options: Any) -> Objective:
         """f over the training or the test split; options are the `Objective`'s."""
         return Objective(self.setting.net, getattr(self.data, part), **options)  # type: ignore[arg-type]
+
+
+def settled(run: Run, epochs: int = 5) -> float:
+    """Test accuracy in percent, the mean over the last epochs: from one epoch to the next that of a small batch jitters by a point."""
+    return statistics.fmean(run.history["test_accuracy"][-epochs:])
 
 
 @dataclass(frozen=True)
@@ -111,33 +142,66 @@ class Experiment:
         The runs that one seed of a setting needs.
     measure
         What those runs are measured for.
+    options
+        Arguments of `measure`, which are recorded with the result.
     """
 
     about: str
     settings: dict[Tier, tuple[Setting, ...]]
     jobs: Callable[[Setting, int], Jobs]
-    measure: Callable[[Case], Measured]
+    measure: Callable[..., Measured]
+    options: dict[str, Any] = field(default_factory=dict)
 
+
+THREE, FIVE, TEN = tuple(range(3)), tuple(range(5)), tuple(range(10))
+
+# What experiments that ask for runs of their own run at. Smoke shows that things run and roughly where they go; five seeds decide, ten
+# see a point. The large batch is the paper's tenth, or half of the data where the label says so.
+SMOKE = Setting("mlp", "1000 rows of mnist1d", 32, 500, 30, THREE)
+MLP = Setting("mlp", "mnist1d", 32, paper.LARGE_FRACTION, 100, TEN)
+HALF = replace(MLP, large=0.5, label="mlp, half")
+F1 = Setting("F1", "mnist", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, FIVE, measured=10_000)
+C1 = Setting("C1", "cifar10", paper.SMALL_BATCH, paper.LARGE_FRACTION, 100, FIVE)
+FULL_F1 = replace(F1, epochs=100, measured=None)
+
+# The nets without BatchNorm: where a row's own gradient, or the curvature, is the point.
+PLAIN_SMOKE = replace(SMOKE, net="plain-mlp")
+PLAIN = replace(MLP, net="plain-mlp")
+
+CONTROL: dict[Tier, tuple[Setting, ...]] = {
+    "smoke": (SMOKE,),
+    "reduced": (MLP,),
+    "colab": (F1,),
+    "paper": (FULL_F1, C1),
+}
+CURE: dict[Tier, tuple[Setting, ...]] = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,)}
+SMALL_ONLY: dict[Tier, tuple[Setting, ...]] = {"smoke": (SMOKE,), "reduced": (MLP,)}
+PLAIN_ONLY: dict[Tier, tuple[Setting, ...]] = {"smoke": (PLAIN_SMOKE,), "reduced": (PLAIN,)}
+EITHER: dict[Tier, tuple[Setting, ...]] = {"smoke": (SMOKE, PLAIN_SMOKE), "reduced": (MLP, PLAIN)}
 
 # The paper's own protocol at four sizes. F2 runs on spoken digits: TIMIT is licensed.
 BASE: dict[Tier, tuple[Setting, ...]] = {
-    "smoke": (Setting("mlp", "mnist1d", 32, 2000, 100, (0, 1, 2, 3, 4)),),
+    "smoke": (SMOKE,),
     # What a processor can do of the networks whose own size is out of its reach; F1's is within it. C2 and C4 themselves would take more than
-    # a week for a seed, and with their dropout a part of the data is not learnt.
+    # a week per seed, and with their dropout a part of the data is not learnt.
     "reduced": (
+        MLP,
+        HALF,
         *(
-            Setting(net, f"1000 rows of {data}", 16, paper.LARGE_FRACTION, 40, (0, 1, 2))
-            for net, data in (("C1", "cifar10"), ("C3", "cifar100"), ("small-C2", "cifar10"), ("small-C4", "cifar100"))
+            Setting(net, f"10000 rows of {data}", paper.SMALL_BATCH, share, 40, FIVE, label)
+            for net, data in (("C1", "cifar10"), ("C3", "cifar100"))
+            for share, label in ((paper.LARGE_FRACTION, ""), (0.25, f"{net}, quarter"))
         ),
-        Setting("F2", "10000 rows of spoken-digits", 64, paper.LARGE_FRACTION, 40, (0, 1, 2)),
+        *(
+            Setting(net, f"10000 rows of {data}", paper.SMALL_BATCH, paper.LARGE_FRACTION, 40, FIVE)
+            for net, data in (("small-C2", "cifar10"), ("small-C4", "cifar100"))
+        ),
+        Setting("F2", "10000 rows of spoken-digits", 64, paper.LARGE_FRACTION, 40, FIVE),
     ),
     # 20 epochs are what the paper's released script runs; the paper's own figures have 100
-    "colab": (
-        Setting("F1", "mnist", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, (0, 1, 2)),
-        Setting("C1", "cifar10", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, (0, 1, 2)),
-    ),
+    "colab": (replace(F1, measured=None), replace(C1, epochs=20)),
     "paper": tuple(
-        Setting(net, data, paper.SMALL_BATCH, paper.LARGE_FRACTION, 100, (0, 1, 2, 3, 4))
+        Setting(net, data, paper.SMALL_BATCH, paper.LARGE_FRACTION, 100, FIVE)
         for net, data in (
             ("C1", "cifar10"),
             ("F1", "mnist"),
@@ -150,14 +214,11 @@ BASE: dict[Tier, tuple[Setting, ...]] = {
 }
 
 
-def base(*, nets: Sequence[str] | None = None, **changes: dict[str, Any]) -> dict[Tier, tuple[Setting, ...]]:
-    """BASE with other nets only, or with fields changed: base(nets=("C1", "mlp")), base(smoke={"seeds": (0, 1)})."""
-    chosen = {
-        tier: [setting for setting in settings if nets is None or setting.net in nets]
-        for tier, settings in BASE.items()
-    }
-    return {
-        tier: tuple(replace(setting, **changes.get(tier, {})) for setting in settings)
-        for tier, settings in chosen.items()
-        if settings
-    }
+def also(settings: dict[Tier, tuple[Setting, ...]], **more: tuple[Setting, ...]) -> dict[Tier, tuple[Setting, ...]]:
+    """Settings with more of them at some tiers: also(CONTROL, reduced=(HALF,))."""
+    return {tier: settings.get(tier, ()) + more.get(tier, ()) for tier in TIERS if tier in settings or tier in more}
+
+
+def changed(settings: dict[Tier, tuple[Setting, ...]], **changes: Any) -> dict[Tier, tuple[Setting, ...]]:
+    """Settings with some fields changed at every tier."""
+    return {tier: tuple(replace(setting, **changes) for setting in chosen) for tier, chosen in settings.items()}

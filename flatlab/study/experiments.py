@@ -14,24 +14,47 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from flatlab.fingerprints import fingerprint
 from flatlab.identity import Source
-from flatlab.study.controls import CONTROLS
+from flatlab.study import (
+    connections,
+    controls,
+    correlations,
+    cures,
+    curvature,
+    essays,
+    gradient_noise,
+    rates,
+    regression,
+    reproductions,
+)
 from flatlab.study.cost import cost
 from flatlab.study.design import Case
 from flatlab.study.engines import Engine, carry_out_all
-from flatlab.study.essays import ESSAYS
 from flatlab.study.jobs import Job, carry_out
 from flatlab.study.memory import remembered
 from flatlab.study.recorded import TIERS, Result, Tier, origin
-from flatlab.study.reproductions import REPRODUCTIONS
 from flatlab.training.store import Store
-from flatlab.training.train import KEEPING, progress_bar
+from flatlab.training.train import KEEPING, Recipe, progress_bar
+from flatlab.training.updates import STRENGTHS
 
-EXPERIMENTS = REPRODUCTIONS | CONTROLS | ESSAYS
+# By the file that they stand in; book pages show them in this order.
+GROUPS = {
+    "reproductions": reproductions.EXPERIMENTS,
+    "rates": rates.EXPERIMENTS,
+    "cures": cures.EXPERIMENTS,
+    "curvature": curvature.EXPERIMENTS,
+    "gradient noise": gradient_noise.EXPERIMENTS,
+    "measures": correlations.EXPERIMENTS,
+    "connections": connections.EXPERIMENTS,
+    "controls": controls.EXPERIMENTS,
+    "other sources": essays.EXPERIMENTS | regression.EXPERIMENTS,
+}
+EXPERIMENTS = {name: experiment for group in GROUPS.values() for name, experiment in group.items()}
 
 
 def reproduce(
@@ -79,7 +102,7 @@ def reproduce(
     """
     chosen, settings = _settings(experiment, tier, nets)
     store = store if isinstance(store, Store) else Store(store)
-    began, values, data = time.perf_counter(), {}, {}
+    began, values = time.perf_counter(), {}
     recipes: dict[str, dict] = {}
     jobs = jobs_of(experiment, tier, nets)
     carry_out_all(jobs, store, engine=engine, workers=workers, address=address, progress=progress)
@@ -87,17 +110,31 @@ def reproduce(
         sum(len(setting.seeds) for setting in settings), "seed", f"measuring {experiment}", progress
     ) as bar:
         for setting in settings:
-            data[setting.net], recipes[setting.net] = setting.data, {}
             columns: dict[str, list] = {}
             for seed in setting.seeds:
                 jobs = chosen.jobs(setting, seed)
-                recipes[setting.net] = {label: dataclasses.asdict(job.recipe) for label, job in jobs.items()}
+                recipes[setting.name] = {label: _all_that_was_set(job.recipe) for label, job in jobs.items()}
                 for column, value in _measured(experiment, chosen, setting, seed, jobs, store).items():
                     columns.setdefault(column, []).append(value)
                 bar.update()
-            values[setting.net] = columns
+            values[setting.name] = columns
     facts = origin(_device(), began)
-    return Result(experiment, tier, data, settings[0].seeds, recipes, values, facts)
+    return Result(
+        experiment,
+        tier,
+        {setting.name: setting.data for setting in settings},
+        max((setting.seeds for setting in settings), key=len),
+        recipes,
+        values,
+        facts,
+        {"settings": {setting.name: dataclasses.asdict(setting) for setting in settings}, **chosen.options},
+    )
+
+
+def _all_that_was_set(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's fields, with the update's own strength where the recipe leaves it open."""
+    fields = dataclasses.asdict(recipe)
+    return fields | ({"strength": STRENGTHS.get(recipe.update)} if recipe.strength is None else {})
 
 
 def jobs_of(experiment: str, tier: Tier, nets: Sequence[str] | None = None) -> list[Job]:
@@ -128,12 +165,12 @@ def _settings(experiment, tier, nets):
     chosen = EXPERIMENTS[experiment]
     if tier not in chosen.settings:
         raise ValueError(f"{experiment} has no {tier} tier: choose one of {', '.join(chosen.settings)}.")
-    settings = [setting for setting in chosen.settings[tier] if nets is None or setting.net in nets]
-    missing = [net for net in nets or () if net not in {setting.net for setting in settings}]
+    settings = [setting for setting in chosen.settings[tier] if nets is None or setting.name in nets]
+    missing = [net for net in nets or () if net not in {setting.name for setting in settings}]
     if missing or not settings:
         raise ValueError(
             f"{experiment} at the {tier} tier has none of the nets {', '.join(missing)}: it has "
-            f"{', '.join(setting.net for setting in chosen.settings[tier])}."
+            f"{', '.join(setting.name for setting in chosen.settings[tier])}."
         )
     return chosen, settings
 
@@ -143,6 +180,7 @@ def _measured(name, experiment, setting, seed, jobs, store):
     told, whole = fingerprint(experiment.measure)
     made_from = {
         "measure": told if whole else secrets.token_hex(),  # what cannot be told is measured anew
+        "options": experiment.options,
         "setting": dataclasses.asdict(setting),
         "seed": seed,
         "jobs": {label: dataclasses.asdict(job) for label, job in jobs.items()},
@@ -151,7 +189,7 @@ def _measured(name, experiment, setting, seed, jobs, store):
 
     def measure():
         runs = {label: carry_out(job, store) for label, job in jobs.items()}
-        return {}, json.loads(json.dumps(experiment.measure(Case(setting, seed, runs))))
+        return {}, json.loads(json.dumps(experiment.measure(Case(setting, seed, runs), **experiment.options)))
 
     return remembered(store, name, made_from, _source(experiment.measure), measure, _device())[1]
 

@@ -3,11 +3,11 @@
 No result depends on the engine that carries a job out: a job's bits depend on the job alone.
 """
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flatlab.data import Data, load
+from flatlab.data import Data
+from flatlab.study import splits
 from flatlab.training.store import Store
 from flatlab.training.train import Recipe, Run, train
 from flatlab.training.trainer import batch_sizes
@@ -43,18 +43,8 @@ class Job:
 
     def load(self) -> Data:
         """The job's `Data`."""
-        data = loaded(self.data)
+        data = splits.loaded(self.data)
         return data if self.subset is None else data.subset(self.subset, seed=self.seed)
-
-
-@functools.lru_cache(maxsize=4)
-def loaded(name: str) -> Data:
-    """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of it."""
-    rows, part, whole = name.partition(" rows of ")
-    if not part:
-        return load(name)  # type: ignore[arg-type]
-    data = loaded(whole)
-    return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test))))
 
 
 def carry_out(job: Job, store: Store, progress: bool = False) -> Run:

@@ -1,25 +1,49 @@
 """The ledger: each claim with the verdict that the recorded results give.
 
 A rule computes one number per seed, the effect, and asks where the 95 % interval of its mean lies: wholly on the claim's side (holds),
-wholly on the other (fails), or neither (partly). One seed has no interval: partly.
+wholly on the other (fails), or on both (undecided). Fewer than five seeds decide nothing. A claim with two bounds is a test of equivalence:
+the whole interval has to lie between them. Where the networks disagree the claim's verdict is mixed.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy import stats
 
 from flatlab.measure.estimate import interval
 from flatlab.study.claims import CLAIMS
-from flatlab.study.recorded import Result, largest
+from flatlab.study.recorded import Result, largest, recorded
 from flatlab.study.rules import Claim, Columns
 
-Word = Literal["holds", "partly", "fails"]
+Word = Literal["holds", "fails", "undecided", "mixed", "not run"]
+LEAST_SEEDS = 5  # fewer decide nothing: floating-point order alone changes a run as much as a seed does
+POWER = 0.8
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a result says of a claim on one net; word is the verdict."""
+    """What a result says of a claim on one network.
+
+    Attributes
+    ----------
+    claim, tier, net, data, seeds
+        Which, and on what.
+    effect, low, high
+        The mean over seeds and its 95 % interval; infinite for one seed.
+    word
+        holds, fails or undecided.
+    p
+        Student's two-sided p-value at the bound that decides; 1 where there are too few seeds.
+    q
+        The same among all judgements of the ledger, by Benjamini and Hochberg: below 0.05 the word is among those of which at most one
+        in twenty is expected to be wrong.
+    visible
+        The smallest distance from the bound that so many seeds see with probability 0.8, from the scatter in a pilot, the smoke tier; nan
+        without one.
+    """
 
     claim: str
     tier: str
@@ -30,31 +54,118 @@ class Judgement:
     low: float
     high: float
     word: Word
+    p: float
+    q: float = math.nan
+    visible: float = math.nan
+
+
+class Entry(NamedTuple):
+    """A claim and what is known of it, one judgement for each network."""
+
+    claim: Claim
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def word(self) -> Word:
+        """holds or fails where every network that decides says so, mixed where they disagree, undecided where none decides."""
+        decided = {judgement.word for judgement in self.judgements} - {"undecided"}
+        if not self.judgements:
+            return "not run"
+        return "undecided" if not decided else "mixed" if len(decided) > 1 else decided.pop()
+
+    def nets(self, word: Word) -> list[str]:
+        """The networks of which the word is said."""
+        return [judgement.net for judgement in self.judgements if judgement.word == word]
+
+
+def ledger() -> list[Entry]:
+    """Every claim with its judgements, for each network from the largest tier at which it is recorded."""
+    entries = [
+        Entry(claim, tuple(each for result in largest(claim.experiment) for each in judge(claim, result)))
+        for claim in CLAIMS
+    ]
+    rates = iter(false_discovery_rates([each.p for entry in entries for each in entry.judgements]))
+    return [
+        Entry(
+            entry.claim,
+            tuple(replace(each, q=next(rates), visible=visible(entry.claim, each)) for each in entry.judgements),
+        )
+        for entry in entries
+    ]
 
 
 def judge(claim: Claim, result: Result) -> Iterator[Judgement]:
-    """The claim's `Judgement` for each net of a result."""
+    """The claim's `Judgement` for each network of a result that it speaks of."""
     for net, columns in result.values.items():
-        effects = [float(value) for value in claim.effect(Columns(columns))]
+        if claim.nets and net not in claim.nets:
+            continue
+        effects = effects_of(claim, columns)
         mean, low, high = bounds(effects)
-        word: Word = "partly"
-        if claim.above < low and high < claim.below:
+        word: Word = "undecided"
+        if len(effects) >= LEAST_SEEDS and claim.above < low and high < claim.below:
             word = "holds"
-        elif high < claim.above or low > claim.below:
+        elif len(effects) >= LEAST_SEEDS and (high < claim.above or low > claim.below):
             word = "fails"
-        yield Judgement(claim.name, result.tier, net, result.data[net], len(effects), mean, low, high, word)
+        p = p_value(claim, effects)
+        yield Judgement(claim.name, result.tier, net, result.data[net], len(effects), mean, low, high, word, p)
+
+
+def effects_of(claim: Claim, columns: dict[str, list]) -> np.ndarray:
+    """The claim's effect, one number per seed; a seed that has none, since a target was never reached, is left out."""
+    effects = np.array(claim.effect(Columns(columns)), float)
+    return effects[np.isfinite(effects)]
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float, float]:
     """(mean, low, high): the mean over seeds and its 95 % interval; infinite for one seed."""
-    mean, half = interval(values)
+    mean, half = interval(values) if len(values) else (math.nan, math.nan)
     half = math.inf if math.isnan(half) else half
     return mean, mean - half, mean + half
 
 
-def ledger() -> list[tuple[Claim, list[Judgement]]]:
-    """Every claim with its judgements, for each net from the largest tier at which it is recorded; none: not run."""
-    return [
-        (claim, [judgement for result in largest(claim.experiment) for judgement in judge(claim, result)])
-        for claim in CLAIMS
-    ]
+def p_value(claim: Claim, effects: Sequence[float]) -> float:
+    """The level at which the interval would just touch the bound that decides; below 0.05 exactly where it decides."""
+    if len(effects) < LEAST_SEEDS:
+        return 1.0
+    mean, scatter = np.mean(effects), np.std(effects, ddof=1) / math.sqrt(len(effects))
+
+    def beyond(distance):
+        """P(the mean is that far beyond a bound by chance), one-sided."""
+        if scatter == 0:
+            return float(distance <= 0)
+        return float(stats.t.sf(distance / scatter, len(effects) - 1))
+
+    holds = max(beyond(mean - claim.above), beyond(claim.below - mean))
+    fails = min(beyond(claim.above - mean), beyond(mean - claim.below))
+    return min(1.0, 2 * min(holds, fails))
+
+
+def false_discovery_rates(p_values: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg's adjusted p-values over one family."""
+    return list(map(float, stats.false_discovery_control(p_values))) if len(p_values) else []
+
+
+def visible(claim: Claim, judgement: Judgement) -> float:
+    """The distance from the bound that the judgement's seeds see with probability 0.8, from the pilot's scatter."""
+    try:
+        pilot = recorded(claim.experiment, "smoke") if judgement.tier != "smoke" else None
+    except FileNotFoundError:
+        pilot = None
+    for columns in pilot.values.values() if pilot else ():
+        effects = effects_of(claim, columns)
+        if len(effects) > 1:
+            return smallest_effect(float(np.std(effects, ddof=1)), judgement.seeds)
+    return math.nan
+
+
+def smallest_effect(scatter: float, seeds: int) -> float:
+    """What `seeds` values of standard deviation `scatter` tell from zero with probability 0.8, at the two-sided level of 0.05.
+
+    Notes
+    -----
+    (t_{0.975} + t_{0.8}) scatter / sqrt(seeds), each t with seeds - 1 degrees of freedom.
+    """
+    if seeds < LEAST_SEEDS:
+        return math.inf
+    level, power = stats.t.ppf([0.975, POWER], seeds - 1)
+    return float((level + power) * scatter / math.sqrt(seeds))

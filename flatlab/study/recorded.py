@@ -38,6 +38,8 @@ class Result:
         Net -> column -> one value per seed, a number or a list along a curve. Columns are named by `flatlab.study.columns`.
     provenance
         Versions, commit, device, wall time, date.
+    options
+        All else that was set: the settings (batch sizes, epochs, seeds, rows measured) and the arguments of the measurement.
     """
 
     experiment: str
@@ -47,6 +49,7 @@ class Result:
     recipes: dict[str, dict[str, dict]]
     values: dict[str, dict[str, list]] = field(repr=False)
     provenance: dict[str, Any] = field(repr=False)
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def save(self, path: str | Path) -> None:
         """Write the result as JSON, whole or not at all."""

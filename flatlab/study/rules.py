@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatlab.study.columns import EPOCHS, SECONDS, SECONDS_IN_ALL, of
+from flatlab.study.columns import EPOCHS, EPOCHS_IN_ALL, SECONDS, SECONDS_IN_ALL, of, test
+
+PAPER = "Keskar et al. 2017"
+AFTERWARDS = "written after a result"
 
 
 class Columns(dict):
@@ -37,6 +40,8 @@ class Claim:
         The columns of a net -> one number per seed.
     above, below
         The claim holds where the effect lies above the one and below the other.
+    nets
+        The networks, or cases of a measurement, that it speaks of; empty: all.
     remark
         What a reader has to know of the rule's history.
     """
@@ -50,6 +55,7 @@ class Claim:
     unit: str = ""
     above: float = -math.inf
     below: float = math.inf
+    nets: tuple[str, ...] = ()
     remark: str = ""
 
     @property
@@ -99,9 +105,34 @@ def growth(column: str) -> Effect:
     return lambda c: np.log10(c[column][:, -1] / c[column][:, 0])
 
 
+def fall(column: str) -> Effect:
+    """The decimal logarithm of the first entry of a column of lists over the last."""
+    return lambda c: -growth(column)(c)
+
+
+def spread(column: str) -> Effect:
+    """The largest entry of a column of lists less the smallest."""
+    return lambda c: np.ptp(c[column], axis=1)
+
+
+def closes_half(label: str) -> Effect:
+    """A run's test accuracy less the mean of SB's and LB's: above zero where it gives back more than half of the gap."""
+    return lambda c: c[test(label)] - (c[test("SB")] + c[test("LB")]) / 2
+
+
+def late(column: str) -> Effect:
+    """The mean of the last third of a column of lists."""
+    return lambda c: c[column][:, -(-2 * c[column].shape[1] // 3) :].mean(1)
+
+
 def last(column: str) -> Effect:
     """The last entry of a column of lists."""
     return lambda c: c[column][:, -1]
+
+
+def halfway(values: np.ndarray) -> np.ndarray:
+    """The middle entry of lists, one per seed."""
+    return values[:, (values.shape[1] - 1) // 2]
 
 
 def inside(values: np.ndarray) -> np.ndarray:
@@ -109,12 +140,22 @@ def inside(values: np.ndarray) -> np.ndarray:
     return values[:, 1:-1].max(1) - np.maximum(values[:, 0], values[:, -1])
 
 
-def seconds_to_goal(c: Columns) -> np.ndarray:
-    """Seconds of each batch size to the sweep's accuracy; where it was never reached, those of the whole run, which are fewer."""
-    return np.where(np.isnan(c[SECONDS]), c[SECONDS_IN_ALL], c[SECONDS])
+def to_goal(column: str, in_all: str) -> Effect:
+    """What each batch size takes to the sweep's accuracy; where it was never reached, the whole run's, which is less than it takes."""
+    return lambda c: np.where(np.isnan(c[column]), np.broadcast_to(_rows(c[in_all]), c[column].shape), c[column])
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    """One number per seed as a column, a table as it is."""
+    return values if values.ndim > 1 else values[:, None]
+
+
+seconds_to_goal = to_goal(SECONDS, SECONDS_IN_ALL)
+epochs_to_goal = to_goal(EPOCHS, EPOCHS_IN_ALL)
 
 
 def epochs_of_the_ends(c: Columns) -> np.ndarray:
-    """Decimal logarithm of the epochs to the sweep's accuracy at the largest batch that reached it over those at the least."""
-    reached = [row[~np.isnan(row)] for row in c[EPOCHS]]
-    return np.log10([row[-1] / row[0] for row in reached])
+    """Decimal logarithm of the epochs to the sweep's accuracy at the largest batch over those at the least that reached it."""
+    first = [int(np.argmin(np.isnan(row))) for row in c[EPOCHS]]
+    epochs = epochs_to_goal(c)
+    return np.log10([row[-1] / row[k] for row, k in zip(epochs, first)])

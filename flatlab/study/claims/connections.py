@@ -1,0 +1,106 @@
+"""What is said of the ways between two minima."""
+
+import numpy as np
+
+from flatlab.study.columns import of, phi
+from flatlab.study.rules import PAPER, Claim, factor
+
+GARIPOV, LI, DINH = "Garipov et al. 2018", "Li et al. 2018", "Dinh et al. 2017"
+
+CLAIMS = (
+    Claim(
+        name="the line has a barrier",
+        words="between small and large batch the loss rises",
+        source=f"{PAPER}, Figure 3",
+        experiment="connect",
+        measure="barrier of the training loss on the line",
+        effect=lambda c: c["line barrier"],
+        unit="nats",
+        above=0.1,
+    ),
+    Claim(
+        name="a curve has none",
+        words="minima are joined by a curve of nearly constant loss",
+        source=GARIPOV,
+        experiment="connect",
+        measure="barrier of the training loss on the learned curve",
+        effect=lambda c: c["curve barrier"],
+        unit="nats",
+        below=0.05,
+    ),
+    Claim(
+        name="also in test accuracy",
+        words="along which the test accuracy hardly falls, also across batch sizes",
+        source="Gotmare et al. 2018",
+        experiment="connect",
+        measure="drop of the test accuracy on the curve below its lower end",
+        effect=lambda c: c["curve drop"],
+        unit="points",
+        below=2,
+    ),
+    Claim(
+        name="the line finds the large batch sharper",
+        words="without weight decay the line shows the large batch as the sharper one",
+        source=LI,
+        experiment="decay-flip",
+        measure="training loss just beyond LB less just beyond SB, without weight decay",
+        effect=lambda c: c[of("line", "LB less SB")],
+        unit="nats",
+        above=0,
+    ),
+    Claim(
+        name="weight decay turns the line's verdict round",
+        words="with weight decay the line shows the small batch as the sharper one",
+        source=LI,
+        experiment="decay-flip",
+        measure="the same with weight decay",
+        effect=lambda c: c[of("line", "LB less SB decayed")],
+        unit="nats",
+        below=0,
+    ),
+    Claim(
+        name="filter normalisation does not turn",
+        words="along filter-normalised directions the large batch is the sharper one, also with weight decay",
+        source=LI,
+        experiment="decay-flip",
+        measure="log10 of the rise around LB over SB with weight decay, filter-normalised",
+        effect=factor(of("LB decayed", "filter rise"), of("SB decayed", "filter rise")),
+        above=0,
+    ),
+    Claim(
+        name="filter-normalised planes",
+        words="on filter-normalised planes the large batch's minimum is the steeper one",
+        source=LI,
+        experiment="planes",
+        measure="log10 of the largest rise on the plane around LB over SB",
+        effect=factor(of("LB", "rise"), of("SB", "rise")),
+        above=0,
+    ),
+    Claim(
+        name="matched units lower the barrier",
+        words="most of the barrier between two starts is the units' order",
+        source="Ainsworth et al. 2023",
+        experiment="matched",
+        measure="log2 of the barrier as it is over the barrier after matching units",
+        effect=lambda c: np.log2(c["barrier"] / np.maximum(c["matched barrier"], 1e-9)),
+        above=1,
+    ),
+    Claim(
+        name="the same function, ten times as sharp",
+        words="sharp minima can generalise: the same function can be made as sharp as one likes",
+        source=DINH,
+        experiment="rescale",
+        measure="log10 of lambda_max after the rescaling over before",
+        effect=factor(of("after", "largest"), of("before", "largest")),
+        above=1,
+    ),
+    Claim(
+        name="phi sees the rescaling too",
+        words="the paper's own measure in the full space is no exception",
+        source=DINH,
+        experiment="rescale",
+        measure="log10 of phi(1e-3) after the rescaling over before",
+        effect=factor(phi("after"), phi("before")),
+        above=0.3,
+    ),
+)

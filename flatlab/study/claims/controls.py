@@ -1,0 +1,54 @@
+"""What the controls of the measurement, and of the time that a large batch is meant to save, decide."""
+
+from flatlab.study.columns import SECONDS_RATIO, UPDATES_RATIO, UPDATES_RATIO_ALLOWED, at
+from flatlab.study.controls import POLICIES, SEARCHES
+from flatlab.study.rules import PAPER, Claim, factor, least_factor
+
+CLAIMS = (
+    Claim(
+        name="sharper under every BatchNorm",
+        words="the large batch is the sharper one however BatchNorm's statistics are taken while measuring",
+        source="the control of the measurement",
+        experiment="batch-norm",
+        measure="log10 of phi(LB) / phi(SB), the least over three policies",
+        effect=least_factor("LB", "SB", POLICIES),
+        above=0,
+    ),
+    Claim(
+        name="sharper by every maximiser",
+        words="and whichever search finds the maximum",
+        source="the control of the measurement",
+        experiment="maximiser",
+        measure="log10 of phi(LB) / phi(SB), the least over four searches",
+        effect=least_factor("LB", "SB", SEARCHES),
+        above=0,
+    ),
+    Claim(
+        name="slower on one device",
+        words="on one device the large batch gains less time per update than it loses in updates",
+        source=f"{PAPER}, appendix C",
+        experiment="performance",
+        measure="log10 of the updates that LB takes over SB, less log10 of the ratio at which both take equally long",
+        effect=factor(UPDATES_RATIO, SECONDS_RATIO),
+        above=0,
+    ),
+    Claim(
+        name="appendix C on two workers",
+        words="the large batch pays where I_l / I_s < B_s / (f_s(P) B_l)",
+        source=f"{PAPER}, appendix C",
+        experiment="performance",
+        measure="log10 of the updates that LB takes over SB, less log10 of what appendix C allows on two workers",
+        effect=factor(UPDATES_RATIO, UPDATES_RATIO_ALLOWED),
+        below=0,
+    ),
+    Claim(
+        name="large batches scale perfectly",
+        words="the large batch's parallel efficiency is 1, as appendix C assumes",
+        source=f"{PAPER}, appendix C",
+        experiment="performance",
+        measure="f_l(P), two workers",
+        effect=lambda c: c[at("efficiency", "LB")],
+        above=0.9,
+        below=1.1,
+    ),
+)

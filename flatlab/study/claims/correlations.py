@@ -1,0 +1,68 @@
+"""Which measure orders nets by their test error."""
+
+from flatlab.study.columns import of
+from flatlab.study.rules import Claim
+
+JIANG, DZIUGAITE, ANDRIUSHCHENKO = "Jiang et al. 2020", "Dziugaite et al. 2020", "Andriushchenko et al. 2023"
+
+
+def orders(name: str, words: str, source: str, measure: str, kind: str = "tau", *, above: float = 0) -> Claim:
+    """Kendall's tau with the test error lies above a bound."""
+    return Claim(
+        name=name,
+        words=words,
+        source=source,
+        experiment="measures",
+        measure=f"Kendall's {kind} of {measure} with the test error",
+        effect=lambda c: c[of(measure, kind)],
+        above=above,
+    )
+
+
+CLAIMS = (
+    orders("phi orders nets", "sharpness measures order nets by their test error", JIANG, "phi"),
+    orders("phi orders nets, axis by axis", "also when each choice is varied alone", JIANG, "phi", "granulated tau"),
+    orders("average sharpness orders nets", "and the Gaussian version does", JIANG, "average sharpness"),
+    orders(
+        "adaptive sharpness orders nets", "and the one that is relative to the weights", JIANG, "adaptive sharpness"
+    ),
+    orders("lambda_max orders nets", "and the largest eigenvalue", JIANG, "largest eigenvalue"),
+    orders("the trace orders nets", "and the trace", JIANG, "trace"),
+    orders(
+        "PAC-Bayes orders nets", "a bound from flatness and distance orders them", "Dziugaite and Roy 2017", "PAC-Bayes"
+    ),
+    orders(
+        "phi fails in some environment",
+        "every measure fails in some environment: along the batch size alone",
+        DZIUGAITE,
+        "phi",
+        "tau along the batch",
+    ),
+    Claim(
+        name="sharpness follows the rate",
+        words="“sharpness does not correlate well with generalization but rather with some training parameters like the learning rate”",
+        source=ANDRIUSHCHENKO,
+        experiment="measures",
+        measure="size of phi's tau with the rate less its tau with the test error",
+        effect=lambda c: abs(c[of("phi", "tau with the rate")]) - c[of("phi", "tau")],
+        above=0,
+    ),
+    Claim(
+        name="further is better",
+        words="good solutions lie far from the start",
+        source="Shen 2018",
+        experiment="measures",
+        measure="Kendall's tau of the distance from the start with the test error",
+        effect=lambda c: c[of("distance", "tau")],
+        below=0,
+    ),
+    Claim(
+        name="distance orders better than sharpness",
+        words="how far a net has travelled tells more than how flat it is",
+        source="the control of the measures",
+        experiment="measures",
+        measure="tau of phi plus tau of the distance, which is negative where the distance tells more",
+        effect=lambda c: c[of("phi", "tau")] + c[of("distance", "tau")],
+        below=0,
+    ),
+)

@@ -1,0 +1,245 @@
+"""What is said of every cure, judged at the dose that the validation split chooses."""
+
+from flatlab.study.columns import phi, phi_series, series, test
+from flatlab.study.rules import PAPER, Claim, closes_half, difference, drop, factor, fall, spread
+
+THREAD = "the paper's review thread"
+
+
+def helps(name: str, words: str, source: str, experiment: str) -> Claim:
+    """The cure raises the large batch's accuracy."""
+    return Claim(
+        name=name,
+        words=words,
+        source=source,
+        experiment=experiment,
+        measure="test accuracy of LB with the cure less LB",
+        effect=difference(test("cure"), test("LB")),
+        unit="points",
+        above=0,
+    )
+
+
+def does_not_help(name: str, words: str, source: str, experiment: str) -> Claim:
+    """The cure raises the large batch's accuracy by less than a point."""
+    return Claim(
+        name=name,
+        words=words,
+        source=source,
+        experiment=experiment,
+        measure="test accuracy of LB with the cure less LB",
+        effect=difference(test("cure"), test("LB")),
+        unit="points",
+        below=1,
+    )
+
+
+def beyond_its_gradients(name: str, words: str, source: str, experiment: str) -> Claim:
+    """The cure is worth more than the plain large batch for as many gradients."""
+    return Claim(
+        name=name,
+        words=words,
+        source=source,
+        experiment=experiment,
+        measure="test accuracy of LB with the cure less LB for as many gradients",
+        effect=difference(test("cure"), test("LB long")),
+        unit="points",
+        above=0,
+    )
+
+
+def flattens(name: str, words: str, source: str, experiment: str) -> Claim:
+    """The cure lowers the sharpness."""
+    return Claim(
+        name=name,
+        words=words,
+        source=source,
+        experiment=experiment,
+        measure="log10 of phi(1e-3) of LB over LB with the cure",
+        effect=factor(phi("LB"), phi("cure")),
+        above=0,
+    )
+
+
+def closes_the_gap(name: str, words: str, source: str, experiment: str) -> Claim:
+    """With the cure the large batch is as accurate as the small one."""
+    return Claim(
+        name=name,
+        words=words,
+        source=source,
+        experiment=experiment,
+        measure="test accuracy of LB with the cure less SB",
+        effect=difference(test("cure"), test("SB")),
+        unit="points",
+        above=-1,
+    )
+
+
+FORET, KWON, GEIPING = "Foret et al. 2021", "Kwon et al. 2021", "Geiping et al. 2022"
+IZMAILOV, NADO = "Izmailov et al. 2018", "Nado et al. 2021"
+
+CLAIMS = (
+    flattens("sharpness-aware steps flatten", "steps that look for flat places end in flatter ones", FORET, "sam"),
+    helps("sharpness-aware steps generalise", "and generalise better", FORET, "sam"),
+    beyond_its_gradients("SAM beyond its gradients", "also for as many gradients", FORET, "sam"),
+    flattens("adaptive sharpness-aware steps flatten", "so do steps that scale with the weights", KWON, "asam"),
+    helps("adaptive sharpness-aware steps generalise", "and generalise better", KWON, "asam"),
+    beyond_its_gradients("ASAM beyond its gradients", "also for as many gradients", KWON, "asam"),
+    helps(
+        "conservative steps help at some lambda",
+        "conservative training improves the large batch's accuracy",
+        f"{PAPER}, appendix E.2",
+        "conservative",
+    ),
+    beyond_its_gradients(
+        "conservative steps beyond their gradients",
+        "and not by its three gradients per batch alone",
+        f"{PAPER}, appendix E.2",
+        "conservative",
+    ),
+    does_not_help(
+        "robust training does not help", "“did not improve generalization”", f"{PAPER}, appendix E.3", "adversarial"
+    ),
+    does_not_help(
+        "stability training does not help", "“did not improve generalization”", f"{PAPER}, appendix E.3", "stability"
+    ),
+    does_not_help(
+        "gradient noise does not help",
+        "“we did not observe any consistent improvements in testing error”, with noise in the gradients",
+        THREAD,
+        "gradient-noise",
+    ),
+    does_not_help("iterate noise does not help", "nor with noise in the iterates", THREAD, "iterate-noise"),
+    does_not_help("input noise does not help", "nor with noisy inputs", THREAD, "input-noise"),
+    does_not_help("label noise does not help", "nor with noisy labels", THREAD, "label-noise"),
+    flattens(
+        "noise flattens",
+        "the noise of its gradient is why the small batch ends flat",
+        "article on the paper",
+        "gradient-noise",
+    ),
+    flattens(
+        "a small batch's own noise flattens",
+        "the noise of its gradient is why the small batch ends flat",
+        "article on the paper",
+        "sampled-noise",
+    ),
+    Claim(
+        name="a small batch's own noise closes half of the gap",
+        words="and why it generalises",
+        source="article on the paper",
+        experiment="sampled-noise",
+        measure="test accuracy of LB with the cure less the mean of SB and LB",
+        effect=closes_half("cure"),
+        unit="points",
+        above=0,
+    ),
+    helps(
+        "a search for flat minima helps",
+        "a net that is trained to bear noise on its weights generalises better",
+        "Hochreiter and Schmidhuber 1997",
+        "iterate-noise",
+    ),
+    flattens(
+        "a gradient penalty flattens",
+        "a penalty on the gradient's length does what small batches' noise does",
+        GEIPING,
+        "gradient-penalty",
+    ),
+    closes_the_gap(
+        "a gradient penalty closes the gap",
+        "without noise, large batches with it do as well as small ones",
+        GEIPING,
+        "gradient-penalty",
+    ),
+    closes_the_gap(
+        "LARS closes the gap", "with layer-wise rates large batches lose no accuracy", "You et al. 2017", "lars"
+    ),
+    closes_the_gap(
+        "LAMB closes the gap", "with layer-wise rates large batches lose no accuracy", "You et al. 2020", "lamb"
+    ),
+    Claim(
+        name="tuned momentum does as well as LARS",
+        words="Nesterov's momentum matches LARS at these batch sizes",
+        source=NADO,
+        experiment="lars",
+        measure="test accuracy of LB by momentum at its best rate less LB with LARS",
+        effect=difference(test("rival"), test("cure")),
+        unit="points",
+        above=-1,
+    ),
+    Claim(
+        name="tuned Adam does as well as LAMB",
+        words="Adam matches LAMB at these batch sizes",
+        source=NADO,
+        experiment="lamb",
+        measure="test accuracy of LB by Adam at its best rate less LB with LAMB",
+        effect=difference(test("rival"), test("cure")),
+        unit="points",
+        above=-1,
+    ),
+    Claim(
+        name="averaging helps the small batch",
+        words="the mean of the last points generalises better than the last point",
+        source=IZMAILOV,
+        experiment="swa",
+        measure="test accuracy of SB's mean point less its last ones",
+        effect=difference(test("SB averaged"), test("SB")),
+        unit="points",
+        above=0,
+    ),
+    Claim(
+        name="averaging helps the large batch",
+        words="also for large batches",
+        source=IZMAILOV,
+        experiment="swa",
+        measure="test accuracy of LB's mean point less its last ones, at the root rule",
+        effect=difference(test("LB root averaged"), test("LB root")),
+        unit="points",
+        above=0,
+    ),
+    Claim(
+        name="averaging flattens",
+        words="and it is the flatter one",
+        source=IZMAILOV,
+        experiment="swa",
+        measure="log10 of phi(1e-3) of SB's last point over its mean point",
+        effect=factor(phi("SB"), phi("SB averaged")),
+        above=0,
+    ),
+    Claim(
+        name="momentum acts as a rate",
+        words="the noise scale is eps N / (B (1 - m)): at one rate over 1 - m momentum changes nothing",
+        source="Smith and Le 2018",
+        experiment="momentum",
+        measure="test accuracy at the best momentum less the worst",
+        effect=spread(series("cure", "test")),
+        unit="points",
+        below=2,
+    ),
+    does_not_help(
+        "decay does not serve accuracy",
+        "weight decay serves neither accuracy nor speed",
+        "study notes on optimisation",
+        "weight-decay",
+    ),
+    Claim(
+        name="a stronger SAM is flatter",
+        words="the larger rho, the flatter the minimum",
+        source=FORET,
+        experiment="sam",
+        measure="log10 of phi(1e-3) at the least rho over the largest",
+        effect=fall(phi_series(1e-3, "cure")),
+        above=0,
+    ),
+    Claim(
+        name="too much noise harms",
+        words="noise on the gradient harms before it helps",
+        source=THREAD,
+        experiment="gradient-noise",
+        measure="test accuracy at the least dose less the largest",
+        effect=drop(series("cure", "test")),
+        unit="points",
+        above=0,
+    ),
+)

@@ -1,0 +1,160 @@
+"""What is said of the Hessian at both minima, and of what bounds a step."""
+
+import numpy as np
+
+from flatlab.study.columns import GROWTH, of
+from flatlab.study.rules import AFTERWARDS, PAPER, Claim, factor, late
+
+COHEN = "Cohen et al. 2021"
+
+
+def at_the_edge(loss: str, rate: str) -> Claim:
+    """lambda_max settles at 2 / rate."""
+    return Claim(
+        name=f"the edge of stability, {loss}, rate {rate}",
+        words="in full-batch descent the sharpness rises to 2 / rate and stays there",
+        source=COHEN,
+        experiment="edge",
+        measure=f"lambda_max rate / 2, {loss} loss, rate {rate}, the mean over the last third",
+        effect=late(of(loss, rate)),
+        above=0.9,
+        below=1.15,
+    )
+
+
+CLAIMS = (
+    Claim(
+        name="few steep directions",
+        words="“rises steeply only along a small dimensional subspace (e.g. 5% of the whole space)”",
+        source=f"{PAPER}, section 2",
+        experiment="spectrum",
+        measure="effective dimension of LB's Hessian over that at the start, log10",
+        effect=factor(of("LB", "effective dimension"), of("start", "effective dimension")),
+        below=0,
+        remark="the share of small eigenvalues, which an earlier rule took, is above 0.9 before anything is trained",
+    ),
+    Claim(
+        name="fewer than at the small batch's end",
+        words="and fewer than for the small batch",
+        source=f"{PAPER}, section 2",
+        experiment="spectrum",
+        measure="log10 of the effective dimension at LB over SB",
+        effect=factor(of("LB", "effective dimension"), of("SB", "effective dimension")),
+        below=0,
+    ),
+    Claim(
+        name="the largest eigenvalue is larger",
+        words="the large batch's Hessian has the larger eigenvalues",
+        source=f"{PAPER}, section 2.2.2",
+        experiment="spectrum",
+        measure="log10 of lambda_max at LB over SB",
+        effect=factor(of("LB", "largest"), of("SB", "largest")),
+        above=0,
+    ),
+    Claim(
+        name="the trace is larger",
+        words="the large batch's Hessian has the larger eigenvalues",
+        source=f"{PAPER}, section 2.2.2",
+        experiment="spectrum",
+        measure="log10 of the trace at LB over SB",
+        effect=factor(of("LB", "trace"), of("SB", "trace")),
+        above=0,
+        remark=AFTERWARDS,
+    ),
+    Claim(
+        name="no saddle point",
+        words="the large batch does not end at a saddle point",
+        source=f"{PAPER}, section 2.1",
+        experiment="spectrum",
+        measure="smallest eigenvalue at LB over the largest",
+        effect=lambda c: c[of("LB", "smallest")] / c[of("LB", "largest")],
+        above=-0.05,
+    ),
+    Claim(
+        name="the Gauss-Newton matrix has the same top",
+        words="the top of the spectrum is the Gauss-Newton matrix's",
+        source="Papyan 2019",
+        experiment="spectrum",
+        measure="lambda_max of the Gauss-Newton matrix over the Hessian's, at LB",
+        effect=lambda c: c[of("LB", "Gauss-Newton")] / c[of("LB", "largest")],
+        above=0.9,
+        below=1.1,
+    ),
+    Claim(
+        name="the step is limited by curvature",
+        words="the step size is limited by curvature",
+        source="question and answer on batch size",
+        experiment="stable-step",
+        measure="log10 of the growth per step along v_1 at 1.1 times 2 / lambda_max, and of the shrinking at 0.9, the lesser",
+        effect=lambda c: np.minimum(np.log10(c[GROWTH][:, 2]), -np.log10(c[GROWTH][:, 1])),
+        above=0,
+    ),
+    at_the_edge("squared", "0.1"),
+    at_the_edge("squared", "0.05"),
+    Claim(
+        name="progressive sharpening",
+        words="before that the sharpness rises",
+        source=COHEN,
+        experiment="edge",
+        measure="log10 of lambda_max at its largest over the first measured, cross entropy, rate 0.05",
+        effect=lambda c: np.log10(c[of("cross entropy", "0.05")].max(1) / c[of("cross entropy", "0.05")][:, 0]),
+        above=0.1,
+    ),
+    Claim(
+        name="with cross entropy it falls again",
+        words="with cross entropy the sharpness falls at the end of training",
+        source=COHEN,
+        experiment="edge",
+        measure="log10 of lambda_max at the last measured over its largest, cross entropy, rate 0.1",
+        effect=lambda c: np.log10(c[of("cross entropy", "0.1")][:, -1] / c[of("cross entropy", "0.1")].max(1)),
+        below=-0.1,
+    ),
+    Claim(
+        name="the rate sets the large batch's sharpness",
+        words="the full batch ends as sharp as 2 / rate, so at half the rate twice as sharp",
+        source=COHEN,
+        experiment="edge",
+        measure="log2 of lambda_max at rate 0.05 over rate 0.1, squared loss, the mean over the last third",
+        effect=lambda c: np.log2(2 * late(of("squared", "0.05"))(c) / late(of("squared", "0.1"))(c)),
+        above=0.7,
+        below=1.3,
+    ),
+    Claim(
+        name="small batches end below the edge",
+        words="small batches end flatter than 2 / rate",
+        source="Andreyev and Beneventano 2024",
+        experiment="edge-by-batch",
+        measure="lambda_max rate / 2 at batch 8",
+        effect=lambda c: c["lambda"][:, 0],
+        below=0.9,
+    ),
+    Claim(
+        name="their own curvature is at the edge",
+        words="but each batch's own curvature along its gradient is at the edge",
+        source="Andreyev and Beneventano 2024",
+        experiment="edge-by-batch",
+        measure="curvature of a batch of 8 along its own gradient, rate / 2",
+        effect=lambda c: c["batch"][:, 0],
+        above=0.8,
+        below=1.25,
+    ),
+    Claim(
+        name="the larger the batch, the sharper",
+        words="the larger the batch, the sharper the minimum at one rate",
+        source="Andreyev and Beneventano 2024",
+        experiment="edge-by-batch",
+        measure="log10 of lambda_max at all rows over batch 8",
+        effect=lambda c: np.log10(c["lambda"][:, -1] / c["lambda"][:, 0]),
+        above=0,
+    ),
+    Claim(
+        name="Adam has an edge of its own",
+        words="the sharpness of Adam's preconditioned loss settles at 38 / rate",
+        source="Cohen et al. 2022",
+        experiment="adam-edge",
+        measure="preconditioned lambda_max rate / 38, rate 0.0003, the mean over the last third",
+        effect=late(of("adam", "0.0003")),
+        above=0.9,
+        below=1.15,
+    ),
+)

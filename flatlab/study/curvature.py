@@ -1,0 +1,249 @@
+"""The Hessian at both minima, and what bounds a step: spectra against a null, the stable step, the edge of stability."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss, one_hot
+
+from flatlab.data import Split
+from flatlab.measure.spectrum import density, eigenvalues, trace
+from flatlab.nets import build
+from flatlab.objective import Objective
+from flatlab.study import columns
+from flatlab.study.columns import of
+from flatlab.study.design import (
+    EITHER,
+    FIVE,
+    PLAIN_ONLY,
+    PLAIN_SMOKE,
+    Case,
+    Experiment,
+    Jobs,
+    Measured,
+    Setting,
+    replace,
+)
+from flatlab.study.reproductions import pair
+from flatlab.training.trainer import load_point
+
+
+def no_jobs(setting: Setting, seed: int) -> Jobs:
+    """A measurement that needs no run, or makes its own."""
+    return {}
+
+
+def small(setting: Setting, seed: int) -> Jobs:
+    """The small batch alone."""
+    return {"SB": setting.job(setting.small, seed)}
+
+
+# Spectra
+
+
+def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Measured:
+    """The largest eigenvalues, the smallest, the trace, and two numbers for how few directions are steep, at both minima and at the
+    start, which is the null: a Hessian of few rows has few steep directions before anything is trained.
+
+    Notes
+    -----
+    The flat share is the share of the eigenvalues within a hundredth of the largest. The effective dimension is (tr H)^2 / tr(H^2), the
+    number of equal eigenvalues that would give both sums, over n. Both come from the spectral density by Lanczos quadrature.
+    """
+    found: Measured = {}
+    start = case.runs["SB"].x0
+    f = case.whole.subset(torch.arange(min(case.whole.rows, rows), device=start.device))
+    for label, x in (("start", start), *((label, run.x) for label, run in case.runs.items())):
+        hessian = f.hessian(x)
+        top = eigenvalues(hessian, count, tol=1e-2, max_products=80)
+        whole = density(hessian, steps=steps, probes=probes)
+        flat = (whole.weights * (whole.nodes.abs() < top.values[0].abs() / 100)).sum(1).mean().item()
+        first, second = ((whole.weights * whole.nodes**power).sum(1).mean().item() for power in (1, 2))
+        found |= {
+            of(label, "eigenvalues"): top.values.tolist(),
+            of(label, "residual"): top.residuals.max().item(),
+            of(label, "largest"): float(top),
+            of(label, "Gauss-Newton"): float(eigenvalues(f.gauss_newton(x), tol=1e-2, max_products=40)),
+            of(label, "smallest"): float(eigenvalues(hessian, which="smallest", tol=1e-2, max_products=40)),
+            of(label, "trace"): trace(hessian, max_products=60).value,
+            of(label, "flat share"): flat,
+            of(label, "effective dimension"): first**2 / second,
+        }
+    return found
+
+
+# The stable step
+
+
+def stable_step(case: Case, shares: tuple[float, ...], steps: int) -> Measured:
+    """Full-batch gradient descent from the small batch's end with steps of a share of 2 / lambda_max, twice: once from x, once with a small
+    kick along the top eigenvector v_1. The difference of the two along v_1 grows per step by |1 - 2 share|.
+
+    Notes
+    -----
+    The loss itself also falls along every other direction, so it does not show what the step does along v_1. Double precision lets the kick
+    be so small that the difference obeys the linear law. lambda_max is measured again at the end.
+    """
+    model = build(case.setting.net, case.data)
+    load_point(model, case.runs["SB"].x, {})
+    f = Objective(model.double(), case.data.train)
+    top = eigenvalues(f.hessian(f.x), tol=1e-4)
+    direction, curvature = top.vectors[:, 0], float(top)
+    found: Measured = {
+        columns.SHARE: list(shares),
+        columns.GROWTH: [],
+        "law": [],
+        "lambda_max": curvature,
+        "lambda_max after": [],
+    }
+    for share in shares:
+        x, kicked = f.x, f.x + 1e-6 * direction
+        for _ in range(steps):
+            x, kicked = (point - share * 2 / curvature * f.gradient(point)[1] for point in (x, kicked))
+        along = abs(float((kicked - x) @ direction)) / 1e-6
+        found[columns.GROWTH].append(along ** (1 / steps))
+        found["law"].append(abs(1 - 2 * share))
+        found["lambda_max after"].append(float(eigenvalues(f.hessian(x), tol=1e-2)))
+    return found
+
+
+# The edge of stability (Cohen et al. 2021), without BatchNorm, on few rows
+
+
+class Descent:
+    """Gradient descent on a net and a split, by batches of some rows; loss "squared" is half the squared distance from the one-hot target."""
+
+    def __init__(self, case: Case, rows: int, loss: str):
+        data, squared = case.data.train.subset(min(rows, len(case.data.train))), loss == "squared"
+        targets = one_hot(data.y, case.data.classes).to(data.x.dtype) if squared else data.y
+        net = build(case.setting.net, case.data, seed=case.seed)
+        self.f = Objective(net, Split(data.x, targets), loss=_half_squares if squared else nn.functional.cross_entropy)
+        self.x, self.generator = self.f.x, torch.Generator().manual_seed(case.seed)
+
+    def steps(self, count: int, rate: float, rows: int | None = None) -> None:
+        """So many steps, on all rows or on random batches."""
+        for _ in range(count):
+            f = self.f if rows is None else self.batch(rows)
+            self.x = self.x - rate * f.gradient(self.x)[1]
+
+    def batch(self, rows: int) -> Objective:
+        """The loss over random rows."""
+        return self.f.subset(torch.randperm(self.f.rows, generator=self.generator)[:rows].to(self.x.device))
+
+    def curvature(self) -> float:
+        """lambda_max."""
+        return float(eigenvalues(self.f.hessian(self.x), tol=1e-2, max_products=60))
+
+    def batch_curvature(self, rows: int, samples: int) -> float:
+        """The curvature of a batch's loss along its own gradient, the mean over batches ("batch sharpness", Andreyev & Beneventano 2024)."""
+        found = []
+        for _ in range(samples):
+            f = self.batch(rows)
+            gradient = f.gradient(self.x)[1]
+            found.append(float(gradient @ (f.hessian(self.x) @ gradient) / (gradient @ gradient)))
+        return sum(found) / samples
+
+
+def _half_squares(outputs: Tensor, targets: Tensor) -> Tensor:
+    return mse_loss(outputs, targets, reduction="sum") / (2 * len(targets))
+
+
+def edge(case: Case, rows: int, steps: int, rates: dict[str, tuple[float, ...]], points: int) -> Measured:
+    """lambda_max rate / 2 along full-batch descent, for each loss and rate: at the edge it is 1."""
+    found: Measured = {columns.STEP: [steps * (k + 1) // points for k in range(points)]}
+    for loss, grid in rates.items():
+        for rate in grid:
+            descent, curve = Descent(case, rows, loss), []
+            for _ in range(points):
+                descent.steps(steps // points, rate)
+                curve.append(descent.curvature() * rate / 2)
+            found[of(loss, f"{rate:g}")] = curve
+    return found
+
+
+def edge_by_batch(case: Case, rows: int, steps: int, rate: float, sizes: tuple[int, ...], samples: int) -> Measured:
+    """After descent by batches of each size at one rate, squared loss: lambda_max rate / 2 and the batches' own curvature rate / 2; the
+    accuracy on the test split."""
+    found: Measured = {columns.BATCH_SIZE: list(sizes), "lambda": [], "batch": [], columns.series("test", "acc"): []}
+    for size in sizes:
+        descent = Descent(case, rows, "squared")
+        descent.steps(steps, rate, None if size >= descent.f.rows else size)
+        found["lambda"].append(descent.curvature() * rate / 2)
+        found["batch"].append(descent.batch_curvature(min(size, descent.f.rows), samples) * rate / 2)
+        found[columns.series("test", "acc")].append(case.test.accuracy(descent.x))
+    return found
+
+
+class Preconditioned:
+    """P^-1/2 H P^-1/2 for a diagonal P: what `flatlab.eigenvalues` asks of an operator."""
+
+    method = "preconditioned"
+
+    def __init__(self, hessian, diagonal: Tensor):
+        self.hessian, self.scale = hessian, diagonal.rsqrt()
+        self.size, self.x = hessian.size, hessian.x
+
+    def __matmul__(self, v: Tensor) -> Tensor:
+        return self.scale * (self.hessian @ (self.scale * v))
+
+
+def adam_edge(case: Case, rows: int, steps: int, rates: tuple[float, ...], points: int) -> Measured:
+    """lambda_max of Adam's preconditioned Hessian times rate / 38 along full-batch Adam, squared loss: at the edge it is 1.
+
+    Notes
+    -----
+    With beta_1 = 0.9 the bound is (2 + 2 beta_1) / ((1 - beta_1) rate) = 38 / rate (Cohen et al. 2022).
+    """
+    found: Measured = {columns.STEP: [steps * (k + 1) // points for k in range(points)]}
+    for rate in rates:
+        descent, curve = Descent(case, rows, "squared"), []
+        x = descent.x.clone()
+        adam = torch.optim.Adam([x], lr=rate)
+        for step in range(1, steps + 1):
+            x.grad = descent.f.gradient(x)[1]
+            adam.step()
+            if step % (steps // points) == 0:
+                squares = adam.state[x]["exp_avg_sq"] / (1 - 0.999**step)
+                operator = Preconditioned(descent.f.hessian(x.detach()), squares.sqrt() + 1e-8)
+                curve.append(float(eigenvalues(operator, tol=1e-2, max_products=100)) * rate / 38)
+        found[of("adam", f"{rate:g}")] = curve
+    return found
+
+
+RATES = {"squared": (0.05, 0.1), "cross entropy": (0.05, 0.1)}
+EDGE = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN_SMOKE, seeds=FIVE, data="mnist1d"),)}
+EXPERIMENTS = {
+    "spectrum": Experiment(
+        "few large against many small eigenvalues",
+        EITHER,
+        pair,
+        spectrum,
+        {"rows": 2000, "count": 10, "steps": 40, "probes": 2},
+    ),
+    "stable-step": Experiment(
+        "the largest stable step against the curvature",
+        PLAIN_ONLY,
+        small,
+        stable_step,
+        {"shares": (0.5, 0.9, 1.1, 2.0), "steps": 5},
+    ),
+    "edge": Experiment(
+        "full-batch descent at the edge of stability",
+        EDGE,
+        no_jobs,
+        edge,
+        {"rows": 500, "steps": 640, "rates": RATES, "points": 16},
+    ),
+    "edge-by-batch": Experiment(
+        "batch sizes at the edge of stability",
+        EDGE,
+        no_jobs,
+        edge_by_batch,
+        {"rows": 500, "steps": 2000, "rate": 0.1, "sizes": (8, 32, 125, 500), "samples": 50},
+    ),
+    "adam-edge": Experiment(
+        "full-batch Adam at its own edge",
+        EDGE,
+        no_jobs,
+        adam_edge,
+        {"rows": 500, "steps": 1000, "rates": (1e-4, 3e-4), "points": 10},
+    ),
+}

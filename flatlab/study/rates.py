@@ -1,0 +1,243 @@
+"""Batch size, learning rate, updates and BatchNorm's statistics, each varied with the others held: the centre of the book.
+
+A larger batch changes three things at once: it makes fewer updates, its gradients are less noisy, and BatchNorm normalises over more rows.
+The paper varies all three together, at one learning rate. Rates are chosen on the validation split, seed by seed.
+"""
+
+from flatlab.measure.spectrum import eigenvalues
+from flatlab.study import columns
+from flatlab.study.columns import of, series
+from flatlab.study.design import (
+    CONTROL,
+    CURE,
+    F1,
+    HALF,
+    PLAIN,
+    PLAIN_SMOKE,
+    SMALL_ONLY,
+    TEN,
+    Case,
+    Experiment,
+    Jobs,
+    Measured,
+    Setting,
+    also,
+    replace,
+    settled,
+)
+from flatlab.study.jobs import Job
+from flatlab.study.reproductions import WIDE, fig4, phi, sizes
+from flatlab.training.train import Recipe
+
+RATE = Recipe().lr
+FACTORS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)  # of the rate, over which both batch sizes are tuned
+WARM_UP = 0.05  # of the epochs, as Goyal et al.'s 5 of 90
+
+
+def outcome(case: Case, labels: list[str] | None = None) -> Measured:
+    """Test accuracy and sharpness of each run, the columns that most controls compare."""
+    found = {}
+    for label in labels or case.runs:
+        run = case.runs[label]
+        found |= {columns.test(label): settled(run), columns.phi(label): phi(case, run.x)}
+    return found
+
+
+def chosen(case: Case, labels: list[str]) -> str:
+    """The label of the run that is most accurate on the validation split."""
+    return max(labels, key=lambda label: case.validation.accuracy(case.runs[label].x))
+
+
+# Tuning
+
+
+def at_rate(label: str, factor: float) -> str:
+    """The label of a run at a multiple of the rate: SB, SB x0.25."""
+    return label if factor == 1 else f"{label} x{factor:g}"
+
+
+def rates(setting: Setting, seed: int) -> Jobs:
+    """Both batch sizes over the grid of rates; the large one by the root and the linear rule, with and without warm-up."""
+    grid = {
+        at_rate(label, factor): setting.job(batch, seed, lr=RATE * factor)
+        for label, batch in (("SB", setting.small), ("LB", setting.large))
+        for factor in FACTORS
+    }
+    warm_up = max(1, round(WARM_UP * setting.epochs))
+    rules = {
+        f"LB {name}{words}": setting.job(setting.large, seed, lr=RATE * setting.ratio**power, warm_up=epochs)
+        for name, power in (("root", 0.5), ("linear", 1.0))
+        for words, epochs in (("", 0), (" warm", warm_up))
+    }
+    return grid | rules
+
+
+def learning_rate(case: Case) -> Measured:
+    """By rule and tuned, and test accuracy and sharpness along the grid."""
+    found = {columns.FACTOR: list(FACTORS)}
+    for label in ("SB", "LB"):
+        labels = [at_rate(label, factor) for factor in FACTORS]
+        best = chosen(case, labels)
+        found |= {
+            series(label, "test"): [settled(case.runs[each]) for each in labels],
+            series(label, "validation"): [case.validation.accuracy(case.runs[each].x) for each in labels],
+            columns.phi_series(1e-3, label): [phi(case, case.runs[each].x) for each in labels],
+            columns.test(f"{label} tuned"): settled(case.runs[best]),
+            columns.phi(f"{label} tuned"): phi(case, case.runs[best].x),
+            of(label, "tuned factor"): FACTORS[labels.index(best)],
+        }
+    return found | outcome(case, ["SB", "LB", "LB root", "LB root warm", "LB linear", "LB linear warm"])
+
+
+# The waterfall
+
+
+def waterfall(setting: Setting, seed: int) -> Jobs:
+    """From the large batch to the small one, one cause at a time: the rate (root rule), BatchNorm's statistics (ghost batches of the small
+    size), the number of updates; all three are the regime of Hoffer et al. Also the small batch with the large one's updates."""
+    root, ghost = {"lr": RATE * setting.ratio**0.5}, {"update": "ghost", "strength": setting.small}
+    long = {"epochs": round(setting.epochs * setting.ratio)}
+    steps = {
+        "LB": {},
+        "rate": root,
+        "ghost": ghost,
+        "updates": long,
+        "rate ghost": {**root, **ghost},
+        "regime": {**root, **ghost, **long},
+    }
+    return {
+        "SB": setting.job(setting.small, seed),
+        "SB short": setting.job(setting.small, seed, epochs=max(1, round(setting.epochs / setting.ratio))),
+        **{label: setting.job(setting.large, seed, **change) for label, change in steps.items()},
+    }
+
+
+def without_more_updates(setting: Setting, seed: int) -> Jobs:
+    """The part of the waterfall that takes no more epochs."""
+    return {label: job for label, job in waterfall(setting, seed).items() if job.recipe.epochs <= setting.epochs}
+
+
+# The ratio of rate to batch size, in a net without BatchNorm, by gradient descent
+
+RATIO_SIZES = (8, 16, 32, 64, 128, 256)
+SAME_RATE_SIZES = (8, 32, 128, 500)
+
+
+def ratios(setting: Setting, seed: int) -> Jobs:
+    """Batch sizes at one ratio of rate to batch size, at one rate, and at a rate that falls as the batch grows."""
+
+    def descent(size: int, rate: float) -> Job:
+        return setting.job(size, seed, optimizer="sgd", lr=rate)
+
+    largest = RATIO_SIZES[-1]
+    return (
+        {f"ratio {size}": descent(size, 0.1 * size / 32) for size in RATIO_SIZES}
+        | {f"rate {size}": descent(size, 0.1) for size in SAME_RATE_SIZES}
+        | {"inverse": descent(largest, 0.1 * 32 / largest)}
+    )
+
+
+def ratio(case: Case) -> Measured:
+    """Accuracy on both splits and the largest eigenvalue of the Hessian."""
+    found: Measured = {
+        of("ratio", columns.BATCH_SIZE): list(RATIO_SIZES),
+        of("rate", columns.BATCH_SIZE): list(SAME_RATE_SIZES),
+        columns.test("inverse"): settled(case.runs["inverse"]),
+    }
+    for kind in ("ratio", "rate"):
+        runs = [run for label, run in case.runs.items() if label.startswith(f"{kind} ")]
+        found |= {
+            series(kind, "test"): list(map(settled, runs)),
+            series(kind, "train"): [case.whole.accuracy(run.x) for run in runs],
+            series(kind, "lambda"): [float(eigenvalues(case.f.hessian(run.x), max_products=60)) for run in runs],
+        }
+    return found
+
+
+# The threshold at the root rule; warm starts against a falling rate; escape
+
+
+def batches_at_root_rule(setting: Setting, seed: int) -> Jobs:
+    """Figure 4's batch sizes, each at a rate that grows with the root of the size."""
+    return {
+        str(size): setting.job(size, seed, lr=RATE * (size / setting.small) ** 0.5)
+        for size in sizes(setting)
+        if size <= setting.rows // 2
+    }
+
+
+def further(setting: Setting, seed: int, before: Job, runs: dict[str, tuple[int | float, float]]) -> Jobs:
+    """Runs of as many epochs again from where another job ended: {label: (batch size, rate)}."""
+    start = (before, before.recipe.epochs)
+    return {label: setting.job(batch, seed, start=start, lr=rate) for label, (batch, rate) in runs.items()}
+
+
+def kept_to_the_end(job: Job) -> Job:
+    """The job with its last point kept, so that another can start there."""
+    return replace(job, keep=(job.recipe.epochs,))
+
+
+def after_the_small_batch(setting: Setting, seed: int) -> Jobs:
+    """From the small batch's end: on with it, the large batch, and the small batch at rates divided by the ratio and its root."""
+    small, ratio = kept_to_the_end(setting.job(setting.small, seed)), setting.ratio
+    runs = {
+        "SB on": (setting.small, RATE),
+        "LB on": (setting.large, RATE),
+        "SB root slower": (setting.small, RATE / ratio**0.5),
+        "SB slower": (setting.small, RATE / ratio),
+    }
+    return {"SB": small} | further(setting, seed, small, runs)
+
+
+def after_the_large_batch(setting: Setting, seed: int) -> Jobs:
+    """From the large batch's end: on with it, at a higher rate, and with the small batch; and the small batch for as long in all."""
+    large = kept_to_the_end(setting.job(setting.large, seed))
+    runs = {
+        "LB on": (setting.large, RATE),
+        "LB faster": (setting.large, RATE * setting.ratio**0.5),
+        "SB on": (setting.small, RATE),
+    }
+    twice = setting.job(setting.small, seed, epochs=2 * setting.epochs)
+    return {"LB": large, "SB twice": twice} | further(setting, seed, large, runs)
+
+
+# Dynamic sampling
+
+
+def growing(setting: Setting, seed: int) -> Jobs:
+    """The pair; a batch that grows from the small to the large size over the first half of the epochs and stays there; and the small batch
+    at a rate that falls over all epochs by the root of the ratio."""
+    return setting.pair(seed) | {
+        "growing": setting.job(
+            setting.small, seed, growth=setting.ratio ** (2 / setting.epochs), grow_to=setting.large
+        ),
+        "decaying": setting.job(setting.small, seed, decay=(setting.ratio**0.5 - 1) / max(1, setting.epochs - 1)),
+    }
+
+
+def growing_outcome(case: Case) -> Measured:
+    """`outcome`, and the updates that each took."""
+    return outcome(case) | {
+        columns.at("updates", label): run.history["updates"][-1] for label, run in case.runs.items()
+    }
+
+
+# Rows are left over for validation.
+TUNED = also(SMALL_ONLY, reduced=(HALF,), colab=(replace(F1, data="50000 rows of mnist"),))
+RATIOS = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),)}
+EXPERIMENTS = {
+    "learning-rate": Experiment(
+        "the learning rate by rules, and tuned for both batch sizes", TUNED, rates, learning_rate
+    ),
+    "waterfall": Experiment(
+        "rate, BatchNorm's statistics, updates: what closes the gap", SMALL_ONLY, waterfall, outcome
+    ),
+    "rate-and-statistics": Experiment(
+        "the same without more updates", {**CURE, "reduced": (HALF,)}, without_more_updates, outcome
+    ),
+    "ratio": Experiment("the ratio of learning rate to batch size", RATIOS, ratios, ratio),
+    "threshold-root": Experiment("batch sizes at the root rule", WIDE, batches_at_root_rule, fig4),
+    "warm-decay": Experiment("a warm start against a falling rate", CONTROL, after_the_small_batch, outcome),
+    "escape": Experiment("on from the large batch's end", CONTROL, after_the_large_batch, outcome),
+    "dynamic": Experiment("a batch that grows until it is the large one", CONTROL, growing, growing_outcome),
+}

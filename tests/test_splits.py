@@ -1,0 +1,49 @@
+"""The study's splits: test rows that are many, validation rows that nothing else has seen."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import flatlab
+from flatlab.study import splits
+
+
+def rows(split):
+    """Its rows, so that two splits can be compared as sets."""
+    return {row.numpy().tobytes() for row in split.x.cpu()}
+
+
+def test_mnist1d_has_ten_thousand_fresh_test_rows_and_as_many_for_validation():
+    own, study, held = flatlab.load("mnist1d"), splits.loaded("mnist1d"), splits.validation("mnist1d")
+    assert torch.equal(study.train.x, own.train.x) and (len(study.test), len(held)) == (10_000, 10_000)
+    parts = [rows(part) for part in (own.train, own.test, study.test, held)]
+    assert len(set.union(*parts)) == sum(map(len, parts))  # no row twice
+    for part in (study.test, held):  # the same distribution: ten classes alike, mean 0, deviation 1
+        assert part.y.bincount().min() > 900
+        assert abs(part.x.mean()) < 0.01 and part.x.std().item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["300 rows of mnist1d", "300 rows of digits"])
+def test_no_row_is_trained_on_and_chosen_by(name):
+    data, held = splits.loaded(name), splits.validation(name)
+    assert len(data.train) == 300 and len(held) == 300
+    assert not rows(data.train) & rows(held) and not rows(data.test) & rows(held)
+
+
+def test_validation_takes_the_rows_that_are_left_and_says_when_there_are_none():
+    assert len(splits.validation("1400 rows of digits")) == 37
+    with pytest.raises(ValueError, match="no training row left for validation: train on a part"):
+        splits.validation("digits")
+
+
+def test_making_the_fresh_rows_changes_no_random_state(monkeypatch):
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.random(), np.random.rand()
+    random.seed(1)
+    np.random.seed(1)
+    monkeypatch.setattr(splits, "FRESH", 50)
+    made = splits._generate()
+    assert made["x"].shape == (100, 40) and (random.random(), np.random.rand()) == expected
