@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -26,7 +26,8 @@ def by_formula(model: nn.Module) -> None:
     torch's transformer: without a gradient it takes a kernel without a forward derivative, and with zeros for padded
     rows, so the value and the gradient would be of two functions.
     weight_norm: torch's kernel takes |v| for a constant in the second derivative, which is then not even symmetric.
-    Sparse embeddings have a gradient that cannot become a part of one vector.
+    Embeddings: a sparse gradient cannot become a part of one vector, one scaled by frequency is none, and a max_norm
+    changes the weights where they lie.
     """
     for module in model.modules():
         if isinstance(module, FUSED):
@@ -34,7 +35,9 @@ def by_formula(model: nn.Module) -> None:
         elif isinstance(module, parametrizations._WeightNorm):
             module.forward = MethodType(_weight_norm, module)  # type: ignore[method-assign]
         elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
-            module.sparse = False
+            module.sparse = module.scale_grad_by_freq = False
+            if module.max_norm is not None:
+                module.forward = MethodType(_shortened, module)
 
 
 def _plainly(module: nn.Module, *arguments: Any, **named: Any) -> Any:
@@ -57,3 +60,11 @@ def _plain_kernels() -> Iterator[None]:
 
 def _weight_norm(module: nn.Module, g: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return v * (g / torch.norm_except_dim(v, 2, module.dim))  # type: ignore[arg-type]
+
+
+def _shortened(module: nn.Module, *arguments: Any, **named: Any) -> torch.Tensor:
+    """The embedding with each row of its weights at most max_norm long."""
+    lengths = torch.linalg.vector_norm(module.weight, module.norm_type, dim=1, keepdim=True)
+    scale = torch.where(lengths > module.max_norm, module.max_norm / (lengths + 1e-7), torch.ones_like(lengths))
+    layer = SimpleNamespace(**{**vars(module), "weight": module.weight * scale, "max_norm": None})
+    return type(module).forward(layer, *arguments, **named)

@@ -12,10 +12,19 @@ import torch
 from torch.func import grad, jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from flatlab.measure.arithmetic import own_arithmetic
+from flatlab.outputs import replaced, tensors
+
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
     from flatlab.objective import Objective
+
+CHECKPOINTED = (
+    "the network recomputes its activations (gradient checkpointing), which torch cannot combine with this derivative: "
+    "turn it off for measuring, e.g. by net.gradient_checkpointing_disable(), or by calling the layers without "
+    "checkpoint()."
+)
 
 ProductMethod = Literal["graph", "reverse", "forward"]
 PRODUCT_METHODS: tuple[ProductMethod, ...] = get_args(ProductMethod)
@@ -27,8 +36,10 @@ class _Operator:
     method: str  # how products are made
 
     def __init__(self, f: "Objective", x: torch.Tensor | None, names: Sequence[str] | None) -> None:
-        self.f, self.x, self.products = f, (f.x if x is None else x).detach(), 0
-        f.prepare_gradient(self.x)
+        x = f.x if x is None else x
+        f.prepare_gradient(x)
+        with own_arithmetic(f.x.device):
+            self.f, self.x, self.products = f, x.detach().clone(), 0
         self.where = _positions(f, names)
         self.size = f.size if self.where is None else len(self.where)
 
@@ -64,7 +75,7 @@ class _Operator:
 
     def gradient(self) -> torch.Tensor:
         """grad f(x), of shape (size,). It lies mostly along the largest eigenvectors (Gur-Ari, Roberts & Dyer 2018)."""
-        with sdpa_kernel(SDPBackend.MATH):  # the graph must be one that can be differentiated again
+        with own_arithmetic(self.device), sdpa_kernel(SDPBackend.MATH):  # a graph that can be differentiated again
             gradient = self._full_gradient()
         return gradient if self.where is None else gradient[self.where]
 
@@ -94,10 +105,17 @@ class _Operator:
 
     def _product(self, v: torch.Tensor) -> torch.Tensor:
         self.products += 1
-        full = v if self.where is None else torch.zeros_like(self.x).index_copy(0, self.where, v)
-        with sdpa_kernel(SDPBackend.MATH):
-            product = self._full(full.detach())
-        return product if self.where is None else product[self.where]
+        with own_arithmetic(self.device), sdpa_kernel(SDPBackend.MATH):
+            v = v.detach().clone() if v.is_inference() else v.detach()
+            full = v if self.where is None else torch.zeros_like(self.x).index_copy(0, self.where, v)
+            self.f.load(self.x)  # what is computed again for a derivative is computed at this point
+            try:
+                product = self._full(full)
+            except RuntimeError as error:
+                if "torch.utils.checkpoint" not in str(error):
+                    raise
+                raise ValueError(CHECKPOINTED) from error
+            return product if self.where is None else product[self.where]
 
     def _full(self, v: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
@@ -189,7 +207,7 @@ class Hessian(_Operator):
 
     def _forward(self, inputs, targets, v):
         try:
-            return jvp(grad(lambda x: self.f.loss(self.f.outputs(x, inputs), targets)), (self.x,), (v,))[1]
+            return jvp(grad(lambda x: self.f.loss(self.f.outputs(x, inputs), targets.clone())), (self.x,), (v,))[1]
         except RuntimeError as error:
             raise RuntimeError(
                 "a layer or the loss has no forward derivative in this version of torch "
@@ -242,10 +260,32 @@ class GaussNewton(_Operator):
     def _full(self, v):
         product = torch.zeros_like(v)
         for inputs, targets, weight in self.f.chunks():
-            outputs, moved = jvp(lambda x: self.f.outputs(x, inputs), (self.x,), (v,))
-            bent = vjp(grad(lambda o: self.f.loss(o, targets)), outputs)[1](moved)[0]  # symmetric: J^T v is J v
-            product.add_(vjp(lambda x: self.f.outputs(x, inputs), self.x)[1](bent)[0], alpha=weight)
+            try:
+                product.add_(self._share(inputs, targets, v), alpha=weight)
+            except RuntimeError as error:
+                raise RuntimeError(
+                    "a layer or the loss cannot be transformed by torch.func, as this matrix needs it "
+                    f"({str(error).splitlines()[0]}): take f.hessian(x, method='reverse')."
+                ) from error
         return product
+
+    def _share(self, inputs: torch.Tensor, targets: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """A chunk's product J^T (loss'' (J v)), by all real numbers among the outputs."""
+        form = None if self.f.single else self.f.outputs(self.x, inputs)
+
+        def parts(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            outputs = tensors(self.f.outputs(x, inputs))
+            return tuple(part for part in outputs if part.is_floating_point())
+
+        def loss(*parts: torch.Tensor) -> torch.Tensor:
+            left = iter([part.clone() for part in parts])
+            whole = next(left) if form is None else replaced(form, lambda p: next(left) if p.is_floating_point() else p)
+            return self.f.loss(whole, targets.clone())
+
+        outputs, moved = jvp(parts, (self.x,), (v,))
+        slopes = grad(loss, argnums=tuple(range(len(outputs))))
+        bent = vjp(slopes, *outputs)[1](moved)  # symmetric: a product from the left is one from the right
+        return vjp(parts, self.x)[1](bent)[0]
 
 
 def _positions(f, names):

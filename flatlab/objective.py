@@ -13,17 +13,22 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from flatlab import refusals
+from flatlab.accuracy import Answers
+from flatlab.chunks import Chunks, Pair
 from flatlab.data import Split
 from flatlab.formulas import by_formula
-from flatlab.hessian import GaussNewton, Hessian, ProductMethod
+from flatlab.hessian import CHECKPOINTED, GaussNewton, Hessian, ProductMethod
+from flatlab.measure import door
+from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
+from flatlab.wrappers import unwrap_parts, unwrapped
 
 BatchNormPolicy = Literal["batch", "frozen", "recompute"]
 BATCH_NORM_POLICIES: tuple[BatchNormPolicy, ...] = get_args(BatchNormPolicy)
 Reduction = Literal["mean", "sum"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
-Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, with as many rows
 Loss: TypeAlias = Callable[[Any, torch.Tensor], torch.Tensor]  # of the network's outputs and the targets
 
 
@@ -54,7 +59,7 @@ class Objective:
     Attributes
     ----------
     x : Tensor
-        The network's own point, of shape (n,), on its device.
+        The network's own point, of shape (n,), on the data's device (the network's own, where the data are batches).
     size : int
         n, the number of parameters.
     rows : int
@@ -98,11 +103,23 @@ class Objective:
             )
         if int(chunk) < 1:
             raise ValueError(f"chunk is {chunk}: it is a number of rows, 1 or more.")
+        door.instance(loss, Callable, "loss is a function of (outputs, targets), as torch's cross_entropy")
+        door.instance(net, (str, nn.Module), "an Objective takes an nn.Module, or a name such as 'F1'")
         self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, int(chunk)
-        self._read(split)
-        self.model = build(net, split) if isinstance(net, str) else _copy(net)  # type: ignore[arg-type]
-        if self._batches is None:
-            self.model.to(self.inputs.device)  # where `train` trains: the copy goes to the data
+        self._take(Chunks(split, self.chunk))
+        with own_arithmetic(torch.device("cpu")):
+            self.model = build(net, split) if isinstance(net, str) else _copy(unwrapped(net))  # type: ignore[arg-type]
+            self._settle(None if self.data.batches is not None else self.inputs.device)
+        with own_arithmetic(self.x.device):
+            refusals.check(self, None if isinstance(net, str) else unwrapped(net))
+
+    def _take(self, data: Chunks) -> None:
+        self.data, self.rows = data, data.rows
+        if data.batches is None:
+            self.inputs, self.targets = data.inputs, data.targets
+
+    def _settle(self, device: torch.device | None) -> None:
+        """Find x in the network and bring the network into the state in which it is measured."""
         trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not trainable:
             raise ValueError("the network has no parameter with requires_grad: there is no x to measure.")
@@ -112,19 +129,23 @@ class Objective:
                 f"the network has parameters of type {', '.join(sorted(map(str, kinds)))}: measure a copy of it in "
                 "float32 or float64, as copy.deepcopy(net).float()."
             )
+        if device is not None:
+            self.model.to(device)
+        unwrap_parts(self.model)
         by_formula(self.model)
-        self.names, self.shapes = list(trainable), [p.shape for p in trainable.values()]
-        self.sizes = [p.numel() for p in trainable.values()]
+        trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.names, self._parameters = list(trainable), list(trainable.values())
+        self.shapes, self.sizes = [p.shape for p in self._parameters], [p.numel() for p in self._parameters]
         self.size = sum(self.sizes)
         self._shared = len(list(self.model.named_parameters(remove_duplicate=False))) > len(
             list(self.model.parameters())
         )
-        self.x = torch.cat([p.detach().flatten() for p in trainable.values()])
+        self.x = torch.cat([p.detach().flatten() for p in self._parameters])
+        self._point = torch.empty_like(self.x)
         self.model.requires_grad_(False)
         self.model.eval()
-        self._norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self.norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self._set_batch_norm()
-        self._check_repeats()
 
     def __repr__(self) -> str:
         return (
@@ -163,7 +184,6 @@ class Objective:
         """
         return self.loss_and_accuracy(x)[1]
 
-    @torch.no_grad()
     def loss_and_accuracy(self, x: torch.Tensor, accuracy: bool = True) -> tuple[float, float | None]:
         """The value and the accuracy at a point, in one pass.
 
@@ -179,21 +199,21 @@ class Objective:
         loss : float
             f(x).
         accuracy : float or None
-            In percent; None when it is not asked for, or when the targets are not class numbers, one for each vector of
-            outputs.
+            In percent; None when it is not asked for, or when the outputs are not scores of classes that the targets
+            number. Negative targets and those that the loss ignores are not counted.
         """
-        self._prepare(x)
-        loss = torch.zeros((), dtype=torch.float64, device=x.device)
-        correct = torch.zeros((), dtype=torch.int64, device=x.device)
-        answers = 0
-        for inputs, targets, weight in self.chunks():
-            outputs = self.outputs(x, inputs)
-            loss += weight * self.loss(outputs, targets).double()
-            classes = accuracy and torch.is_tensor(outputs) and not targets.is_floating_point()
-            if classes and outputs.shape[:-1] == targets.shape:
-                correct += (outputs.argmax(-1) == targets).sum()
-                answers += targets.numel()
-        return loss.item(), 100 * correct.item() / answers if answers else None
+        with own_arithmetic(self.x.device), torch.no_grad():
+            self._prepare(x)
+            self.load(x)
+            losses = _Sum()
+            answers = Answers(self.classes, self.ignored, x.device) if accuracy else None
+            for inputs, targets, weight in self.chunks():
+                with torch.set_grad_enabled(self.needs_graph):
+                    outputs = self.model(inputs)
+                    if answers:
+                        answers.add(outputs, targets)
+                    losses.add(weight, self.loss(outputs, targets))
+            return losses.value(), answers.percent() if answers else None
 
     def gradient(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The value and the gradient at a point, in one pass over the data.
@@ -215,23 +235,35 @@ class Objective:
         ValueError
             When the loss has no gradient, or none chunk by chunk.
         """
-        self.prepare_gradient(x)
-        loss = torch.zeros((), dtype=torch.float64, device=x.device)
-        gradient = torch.zeros_like(x)
-        parts = self._named(x.detach())
-        for name, share in self._named(gradient).items():
-            parts[name].requires_grad_().grad = share  # the backward passes add into the one flat vector
-        with torch.enable_grad():
-            for inputs, targets, weight in self.chunks():
-                value = self.loss(self._outputs(parts, inputs), targets)
-                if not value.requires_grad:
-                    raise ValueError(
-                        "the loss has no gradient: somewhere between the parameters and it there is an argmax, a "
-                        "detach() or a no_grad()."
-                    )
-                loss += weight * value.detach().double()
-                (weight * value).backward(inputs=list(parts.values()))
-        return loss.item(), gradient
+        with own_arithmetic(self.x.device), torch.no_grad():
+            self.prepare_gradient(x)
+            self.load(x)
+            losses, gradient = _Sum(), torch.zeros_like(x)
+            for parameter, share in zip(self._parameters, self._views(gradient)):
+                parameter.requires_grad_().grad = share  # the backward passes add into the one flat vector
+            try:
+                for inputs, targets, weight in self.chunks():
+                    with torch.enable_grad():
+                        value = self.loss(self.model(inputs), targets)
+                        losses.add(weight, value)
+                        self._backward(value if weight == 1 else weight * value)
+            finally:
+                for parameter in self._parameters:
+                    parameter.requires_grad_(False).grad = None
+            return losses.value(), gradient
+
+    def _backward(self, value: torch.Tensor) -> None:
+        if not value.requires_grad:
+            raise ValueError(
+                "the loss has no gradient: somewhere between the parameters and it there is an argmax, a detach() or a "
+                "no_grad()."
+            )
+        try:
+            value.backward(inputs=self._parameters)
+        except RuntimeError as error:
+            if "checkpoint" not in str(error):
+                raise
+            raise ValueError(CHECKPOINTED) from error
 
     def hessian(
         self, x: torch.Tensor | None = None, *, names: Sequence[str] | None = None, method: ProductMethod | None = None
@@ -259,38 +291,53 @@ class Objective:
         Raises
         ------
         ValueError
-            When the data are batches, from which rows cannot be picked.
+            When the data are batches, from which rows cannot be picked, and when the loss is no mean over the rows.
         """
-        if self._batches is not None:
-            raise ValueError(
-                "rows cannot be picked from a list of batches: pass the data as two tensors (inputs, targets)."
-            )
         part = copy.copy(self)
-        part.inputs, part.targets, part.rows = self.inputs[numbers], self.targets[numbers], len(numbers)
+        part._take(self.data.subset(numbers))
+        if not self.additive:
+            raise ValueError(
+                "the loss is not a mean over the rows, or the outputs for a row depend on other rows, so some of the "
+                "rows are another function: what draws rows (groups, batches, noise) has no meaning for it."
+            )
         return part
+
+    def load(self, x: torch.Tensor) -> None:
+        """Copy a point into the network, whose parameters are views of one flat vector."""
+        with torch.no_grad():
+            if (
+                self._parameters[0].data_ptr() != self._point.data_ptr()
+            ):  # in a copy of this objective they are none yet
+                for parameter, part in zip(self._parameters, self._views(self._point)):
+                    parameter.data = part
+            self._point.copy_(x)
 
     def outputs(self, x: torch.Tensor, inputs: torch.Tensor) -> Any:
         """The network's outputs for some inputs at the point x. Differentiable in x."""
-        return self._outputs(self._named(x), inputs)
+        with own_arithmetic(self.x.device):
+            parameters = dict(zip(self.names, self._views(x)))
+            return functional_call(self.model, parameters, (inputs.clone(),), tie_weights=self._shared)
 
-    def _outputs(self, parameters, inputs):
-        return functional_call(self.model, parameters, (inputs,), tie_weights=self._shared)
-
-    def _named(self, x):
-        """The parameters at the point x, by name: views of it."""
-        return {name: part.view(shape) for name, part, shape in zip(self.names, x.split(self.sizes), self.shapes)}
+    def _views(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The parameters at the point x: views of it."""
+        return [part.view_as(parameter) for part, parameter in zip(x.split(self.sizes), self._parameters)]
 
     def chunks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
-        """(inputs, targets, weight), on the point's device; f is the sum of weight times the chunk's loss."""
-        for inputs, targets in self._parts():
-            if inputs.is_floating_point():
-                inputs = inputs.to(self.x.dtype)
+        """(inputs, targets, weight), on the point's device; f is the sum of weight times the chunk's loss.
+
+        They are copies, because a network or a loss may change what it is given.
+        """
+        for inputs, targets in self.data:
             weight = (len(targets) if self.reduction == "mean" else 1) / self.rows
-            yield inputs.to(self.x.device), targets.to(self.x.device), weight
+            yield self.placed(inputs), self.placed(targets), weight
+
+    def placed(self, rows: torch.Tensor) -> torch.Tensor:
+        """A copy of some rows on the point's device; real numbers in the point's type."""
+        return rows.to(self.x.device, self.x.dtype if rows.is_floating_point() else None, copy=True)
 
     def prepare_gradient(self, x: torch.Tensor) -> None:
         """Refuse what is no point of this objective, and statistics whose dependence on x spans several chunks."""
-        if self.batch_norm == "recompute" and self._norms and self.count > 1:
+        if self.batch_norm == "recompute" and self.norms and self.count > 1:
             raise ValueError(
                 "with batch_norm='recompute' the pooled statistics depend on x, and their gradient needs all "
                 f"{self.rows:,} rows in one chunk: pass chunk={self.rows}, or another batch_norm."
@@ -300,43 +347,11 @@ class Objective:
     @property
     def count(self) -> int:
         """How many chunks there are."""
-        return -(-self.rows // self.chunk) if self._batches is None else len(self._sizes)
-
-    def _read(self, split):
-        """Take the data: two tensors, or batches that are read once to count their rows."""
-        self._batches = None
-        if hasattr(split, "x"):
-            split = (split.x, split.y)
-        if isinstance(split, (tuple, list)) and len(split) == 2 and all(torch.is_tensor(part) for part in split):
-            self.inputs, self.targets = split
-            self.rows = len(self.targets)
-            if len(self.inputs) != self.rows or not self.rows:
-                raise ValueError(
-                    f"the split has {len(self.inputs)} inputs and {self.rows} targets: "
-                    "they must be as many, and at least one."
-                )
-            return
-        if not hasattr(split, "__iter__") or hasattr(split, "__next__"):
-            raise ValueError(
-                "the data must be two tensors (inputs, targets), or batches of them that can be read again and "
-                "again: a list or a DataLoader, not an iterator, which is empty after one reading."
-            )
-        self._batches = split
-        with torch.random.fork_rng(devices=[]):  # a shuffling loader draws an order: it is refused below
-            self._sizes = [_count(batch) for batch in self._parts()]
-        self.rows = sum(self._sizes)
-        if not self.rows:
-            raise ValueError("the batches hold no rows: pass at least one (inputs, targets).")
-
-    def _parts(self):
-        if self._batches is None:
-            yield from zip(self.inputs.tensor_split(self.count), self.targets.tensor_split(self.count))
-            return
-        with torch.random.fork_rng(devices=[]):  # a DataLoader draws a seed when its reading begins
-            batches = iter(self._batches)
-        yield from batches
+        return len(self.data)
 
     def _check(self, x):
+        if not torch.is_tensor(x):
+            raise ValueError(f"a point of this objective is a vector like f.x or run.x, but this is {x!r}.")
         if x.shape != self.x.shape or x.device != self.x.device or x.dtype != self.x.dtype:
             raise ValueError(
                 f"a point of this objective is a vector of {self.size:,} {self.x.dtype} on {self.x.device}, "
@@ -346,13 +361,13 @@ class Objective:
     def _prepare(self, x):
         self._check(x)
         if self.batch_norm == "recompute":
-            for norm in self._norms:  # without averages torch takes the chunk's own statistics
+            for norm in self.norms:  # without averages torch takes the chunk's own statistics
                 norm.running_mean = norm.running_var = None
-            if self._norms and self.count > 1:
+            if self.norms and self.count > 1:
                 self._pool_statistics(x)
 
     def _set_batch_norm(self):
-        for norm in self._norms:
+        for norm in self.norms:
             if self.batch_norm == "frozen" and norm.running_mean is None:
                 raise ValueError(
                     "batch_norm='frozen' needs running averages, and this network has none: "
@@ -368,18 +383,19 @@ class Objective:
         A layer's inputs depend on the layers before it. Each pass makes at least one more layer exact, whatever their
         order, so as many passes as there are layers make all of them exact.
         """
-        for _ in self._norms:
-            sums = {norm: [0.0, 0.0] for norm in self._norms}
+        for _ in self.norms:
+            sums = {norm: [0.0, 0.0] for norm in self.norms}
 
             def add(norm, arguments, sums=sums):
                 values = arguments[0].double().transpose(0, 1).flatten(1)
                 sums[norm][0] += values.shape[1]
                 sums[norm][1] += torch.stack([values.sum(1), values.square().sum(1)])
 
-            hooks = [norm.register_forward_pre_hook(add) for norm in self._norms]
+            hooks = [norm.register_forward_pre_hook(add) for norm in self.norms]
+            self.load(x)
             try:
                 for inputs, _, _ in self.chunks():
-                    self.outputs(x, inputs)
+                    self.model(inputs)
             finally:
                 for hook in hooks:
                     hook.remove()
@@ -388,43 +404,24 @@ class Objective:
                 norm.running_mean = mean.to(x.dtype)
                 norm.running_var = (square - mean.square()).clamp_min(0).to(x.dtype)
 
-    @torch.no_grad()
-    def _check_repeats(self):
-        """Evaluate a few rows twice: a measurement of a function that is not one would be worthless."""
-        devices = [self.x.device] if self.x.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            first = self._first_rows()
-            torch.rand(())  # a generator that has gone on must make no difference
-            second = self._first_rows()
-            inputs, targets = first
-            losses = [self.loss(self.outputs(self.x, x), y) for x, y in (first, second)]
-            doubled = self.loss(self.outputs(self.x, torch.cat([inputs, inputs])), torch.cat([targets, targets]))
-        if losses[0].shape != ():
-            raise ValueError(
-                f"the loss of a batch must be one number, its mean or sum over the rows, but it has shape "
-                f"{tuple(losses[0].shape)}: use reduction='mean' or 'sum' in the loss, and say which."
-            )
-        if not all(torch.equal(one, other) for one, other in zip(first, second)):
-            raise ValueError(
-                "the batches differ from one reading to the next: read the same rows in the same order "
-                "(shuffle=False, no augmentation)."
-            )
-        if not torch.allclose(*losses, equal_nan=True):
-            raise ValueError(
-                "the network gives two different losses for the same rows in evaluation mode: "
-                "make it deterministic (dropout, noise or sampling is still on) before measuring it."
-            )
-        ratio = (doubled / losses[0]).item()  # of the rows taken twice: 1 for a mean, 2 for a sum
-        if abs(ratio - {"mean": 2, "sum": 1}[self.reduction]) < 1e-3:
-            said = {"mean": "sum", "sum": "mean"}[self.reduction]
-            raise ValueError(
-                f"the loss is a {said} over the rows, but reduction is {self.reduction!r}: pass reduction={said!r}."
-            )
 
-    def _first_rows(self):
-        """(inputs, targets) of the first rows."""
-        inputs, targets, _ = next(self.chunks())
-        return inputs[:64], targets[:64]
+class _Sum:
+    """A weighted sum of numbers that lie on a device, in float64, with one wait for the device."""
+
+    def __init__(self) -> None:
+        self.weights: list[float] = []
+        self.numbers: list[torch.Tensor] = []
+
+    def add(self, weight: float, number: torch.Tensor) -> None:
+        self.weights.append(weight)
+        self.numbers.append(number.detach())
+
+    def value(self) -> float:
+        numbers = torch.stack(self.numbers).tolist() if len(self.numbers) > 1 else [self.numbers[0].item()]
+        total = 0.0
+        for weight, number in zip(self.weights, numbers):  # one after the other, as sum() does it before Python 3.12
+            total += weight * number
+        return total
 
 
 def _copy(net):
@@ -437,15 +434,3 @@ def _copy(net):
             "forward and its hooks keep tensor.detach(), and take weight_norm from "
             "torch.nn.utils.parametrizations."
         ) from error
-
-
-def _count(batch):
-    """How many rows a batch has."""
-    if isinstance(batch, (tuple, list)) and len(batch) == 2 and all(torch.is_tensor(part) for part in batch):
-        if len(batch[0]) == len(batch[1]):
-            return len(batch[1])
-        raise ValueError(f"a batch has {len(batch[0])} inputs and {len(batch[1])} targets: they must be as many.")
-    raise ValueError(
-        "the data must be two tensors (inputs, targets), or batches that are such pairs: turn arrays into tensors, and "
-        "let the network or the loss take apart what is more than two."
-    )

@@ -5,8 +5,11 @@ user's model and the generators are found as they were left.
 """
 
 import copy
+import dataclasses
+import pickle
 import random
 import weakref
+from typing import NamedTuple
 
 import numpy
 import pytest
@@ -14,9 +17,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import flatlab
+from flatlab.hessian import PRODUCT_METHODS
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
 ROWS, WORDS = 24, 7
@@ -485,3 +490,265 @@ def test_outputs_that_are_not_one_vector_a_row_have_a_loss_and_no_accuracy():
     f = flatlab.Objective(net, split, loss=loss)
     right = (copy.deepcopy(net).eval()(split[0]).argmax(-1) == split[1]).double().mean()
     assert f.accuracy(f.x) == pytest.approx(100 * right.item())
+
+
+# networks in another coat
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.DataParallel,
+        lambda net: torch.compile(net, backend="eager"),
+        lambda net: nn.DataParallel(torch.compile(net, backend="eager")),
+        lambda net: net.compile(backend="eager") or net,
+        lambda net: nn.Sequential(torch.compile(net[0], backend="eager"), nn.DataParallel(net[1]), net[2]),
+    ],
+    ids=["DataParallel", "compile", "both", "compile in place", "parts"],
+)
+def test_wrappers_are_taken_off(wrap):
+    net, split = mlp().double(), (rows(6), classes())
+    plain, wrapped = flatlab.Objective(net, split), wrap(copy.deepcopy(net))
+    f = flatlab.Objective(wrapped, split)
+    assert f.names == plain.names and f.gradient(f.x)[0] == plain.gradient(f.x)[0]
+    assert torch.equal(f.hessian() @ f.x, plain.hessian() @ f.x)
+    assert not any(module._compiled_call_impl for module in f.model.modules())
+    wrapped(split[0])  # and is as it was
+
+
+def test_what_cannot_be_taken_off_is_refused_in_a_sentence():
+    net, split, _ = make("half frozen")
+    for scripted in (torch.jit.script(net), torch.jit.trace(net, split[0]), nn.Sequential(torch.jit.script(net))):
+        with pytest.raises(ValueError, match="TorchScript .*: measure the nn.Module that it was made from"):
+            flatlab.Objective(scripted, split)
+    with pytest.raises(ValueError, match="layers without a size yet: run it once"):
+        flatlab.Objective(nn.Sequential(nn.LazyLinear(3)), split)
+
+
+class Checkpointed(nn.Module):
+    """Recomputes a part with its own weight, and one that only adds it."""
+
+    def __init__(self, reentrant, whole):
+        super().__init__()
+        self.body, self.shift, self.reentrant, self.whole = mlp(), nn.Parameter(torch.ones(8)), reentrant, whole
+
+    def part(self, h):
+        h = (h + self.shift).tanh()
+        return self.body[2](h) if self.whole else h
+
+    def forward(self, x):
+        h = self.body[0](x)
+        h = self.part(h) if self.reentrant is None else checkpoint(self.part, h, use_reentrant=self.reentrant)
+        return h if self.whole else self.body[2](h)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_recomputed_activations_are_right_or_refused(reentrant, whole):
+    split, made = (rows(6), classes()), []
+    for kind in (reentrant, None):
+        torch.manual_seed(0)
+        made.append(flatlab.Objective(Checkpointed(kind, whole).double(), split))
+    f, plain = made
+    x = 1.5 * f.x
+    assert f.value(x) == plain.value(x)
+    ways = [lambda f: f.gradient(x)[1], lambda f: f.gauss_newton(x) @ x]
+    refused = 0
+    for measure in ways + [lambda f, method=method: f.hessian(x, method=method) @ x for method in PRODUCT_METHODS]:
+        f.value(-x)
+        try:
+            found = measure(f)
+        except (ValueError, RuntimeError) as error:
+            refused += 1
+            assert "turn it off for measuring" in str(error) or "method='reverse'" in str(error)
+        else:
+            torch.testing.assert_close(found, measure(plain), rtol=1e-12, atol=1e-14)
+    assert refused == {(False, False): 2, (False, True): 4, (True, False): 5, (True, True): 5}[reentrant, whole]
+
+
+class Physical(nn.Module):
+    """u and its derivative by the input, as an equation of physics needs them."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, x):
+        x.requires_grad_()
+        u = self.body(x)
+        return torch.cat([u, torch.autograd.grad(u.sum(), x, create_graph=True)[0]], 1)
+
+
+def slope_and_value(outputs, targets):
+    return F.mse_loss(outputs[:, 1:], targets) + F.mse_loss(outputs[:, :1], targets.square())
+
+
+class Handed(nn.Module):
+    """Hands its inputs on, so that the loss can take the derivative."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, x):
+        x.requires_grad_()
+        return x, self.body(x)
+
+
+def slope_by_the_loss(outputs, targets):
+    x, u = outputs
+    return F.mse_loss(torch.autograd.grad(u.sum(), x, create_graph=True)[0], targets)
+
+
+@pytest.mark.parametrize("kind, loss", [(Physical, slope_and_value), (Handed, slope_by_the_loss)])
+def test_a_gradient_by_the_inputs_has_its_graph(kind, loss):
+    torch.manual_seed(0)
+    net, x, y = kind().double(), rows(1), rows(1).cos()
+    with unchanged(net):
+        f, parts = (flatlab.Objective(net, (x, y), loss=loss, chunk=chunk) for chunk in (ROWS, 7))
+    assert not x.requires_grad
+    own = copy.deepcopy(net)
+    theirs = loss(own(x.clone()), y)
+    theirs.backward()
+    value, gradient = f.gradient(f.x)
+    assert value == f.value(f.x) == pytest.approx(theirs.item(), rel=1e-12)
+    slope = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in own.parameters()])
+    torch.testing.assert_close(gradient, slope, rtol=1e-10, atol=1e-12)
+    v = torch.linspace(-1, 1, f.size, dtype=torch.float64)
+    exact = (f.gradient(f.x + 1e-5 * v)[1] - f.gradient(f.x - 1e-5 * v)[1]) / 2e-5
+    torch.testing.assert_close(f.hessian() @ v, exact, rtol=1e-6, atol=1e-8)
+    assert parts.value(f.x) == pytest.approx(value, rel=1e-12)
+    torch.testing.assert_close(parts.hessian() @ v, exact, rtol=1e-6, atol=1e-8)
+    assert flatlab.sharpness(f).percent > 0
+    for product in (lambda: f.hessian(method="forward") @ v, lambda: f.gauss_newton() @ v):
+        with pytest.raises((ValueError, RuntimeError), match="take .*method='reverse'"):
+            product()
+
+
+@dataclasses.dataclass
+class Answer:
+    logits: torch.Tensor
+    size: torch.Tensor
+    kind: str = "an answer"
+
+
+class Named(NamedTuple):
+    logits: torch.Tensor
+    size: torch.Tensor
+
+
+class Plain:
+    def __init__(self, logits, size):
+        self.logits, self.size, self.where = logits, size, {"best": logits.argmax(1)}
+
+
+class Answering(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.body = kind, mlp(out=4)
+
+    def forward(self, x):
+        h = self.body(x)
+        return self.kind(h[:, :3], h[:, 3:])
+
+
+@pytest.mark.parametrize("kind", [Answer, Named, Plain])
+def test_objects_as_outputs(kind):
+    """The Gauss-Newton matrix of a tuple is the oracle: there torch's own transforms are at home."""
+
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs.logits, targets) + (outputs.size[:, 0] - targets).square().mean()
+
+    def plain(outputs, targets):
+        return F.cross_entropy(outputs[0], targets) + (outputs[1][:, 0] - targets).square().mean()
+
+    torch.manual_seed(0)
+    net, split = Answering(kind).double(), (rows(6), classes())
+    f = flatlab.Objective(net, split, loss=loss, chunk=7)
+    net.kind = lambda *parts: parts
+    g = flatlab.Objective(net, split, loss=plain, chunk=7)
+    v = torch.linspace(-1, 1, f.size, dtype=torch.float64)
+    assert f.gradient(f.x)[0] == g.gradient(f.x)[0]
+    assert torch.equal(f.gauss_newton() @ v, g.gauss_newton() @ v)
+    for method in ("reverse", "forward"):
+        assert torch.equal(f.hessian(method=method) @ v, g.hessian(method=method) @ v)
+
+
+class Fifty(nn.Module):
+    """Made for batches of 12 rows, no more and no fewer."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.lstm, self.head = nn.LSTM(6, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, x):
+        if self.kind == "view":
+            return self.head(x.view(12, 6)[:, :5])
+        state = torch.zeros(1, 12, 5, dtype=x.dtype)
+        return self.head(self.lstm(x[:, None], (state, state))[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", ["view", "state"])
+def test_a_net_that_was_made_for_some_number_of_rows(kind):
+    torch.manual_seed(0)
+    net, (x, y) = Fifty(kind).double(), (rows(6), classes())
+    batches = list(zip(x.split(12), y.split(12)))
+    for data, options in ((batches, {}), ((x, y), {"chunk": 12})):
+        f = flatlab.Objective(net, data, **options)
+        expected = sum(F.cross_entropy(net(a), b).item() for a, b in batches) / 2
+        assert f.value(f.x) == pytest.approx(expected, rel=1e-12)
+        assert flatlab.sharpness(f).percent > 0
+
+
+def test_real_targets_are_taken_in_the_networks_type():
+    for dtype, other in ((torch.float32, torch.float64), (torch.float64, torch.float32)):
+        torch.manual_seed(0)
+        f = flatlab.Objective(mlp(out=1).to(dtype), (rows(6).to(other), rows(1).to(other)), loss=F.mse_loss)
+        value, gradient = f.gradient(f.x)
+        assert gradient.dtype == (f.hessian() @ f.x).dtype == dtype and value == f.value(f.x)
+
+
+def test_a_copy_of_an_objective_is_one_of_its_own():
+    f = flatlab.Objective(mlp().double(), (rows(6), classes()))
+    for other in (copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
+        other.model[0].weight.data.zero_()
+        for x in (f.x, 2 * f.x):
+            assert other.value(x) == f.value(x) and torch.equal(other.gradient(x)[1], f.gradient(x)[1])
+
+
+def test_a_weight_is_shortened_as_a_function_and_not_where_it_lies():
+    """torch's max_norm changes the weights; the gradient here is that of the value."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(WORDS, 4, max_norm=0.7, scale_grad_by_freq=True), nn.Flatten(), nn.Linear(20, 3))
+    net, words_, y = net.double(), words(), classes()
+    f = flatlab.Objective(net, (words_, y))
+    x, v = 2 * f.x, torch.linspace(-1, 1, f.size, dtype=torch.float64)
+    slope = (f.value(x + 1e-6 * v) - f.value(x - 1e-6 * v)) / 2e-6
+    assert (f.gradient(x)[1] @ v).item() == pytest.approx(slope, rel=1e-6)
+    exact = (f.gradient(x + 1e-5 * v)[1] - f.gradient(x - 1e-5 * v)[1]) / 2e-5
+    torch.testing.assert_close(f.hessian(x) @ v, exact, rtol=1e-6, atol=1e-8)
+    assert f.value(f.x) == pytest.approx(F.cross_entropy(net(words_), y).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda f: flatlab.Objective(mlp, (rows(6), classes())), "takes an nn.Module, or a name .*; this is"),
+        (
+            lambda f: flatlab.Objective(mlp(), (rows(6), classes()), loss="mse"),
+            "loss is a function of .*; this is 'mse'",
+        ),
+        (lambda f: flatlab.Objective("mlp", flatlab.load("digits", device="cpu")), "pass data.train or data.test"),
+        (lambda f: flatlab.Objective(mlp(), (torch.ones(()), torch.ones(()))), "0 inputs and 0 targets"),
+        (
+            lambda f: flatlab.Objective(mlp(), (rows(6).float(), classes()), loss=lambda o, y: o.sum().item()),
+            "must be one number.* is float, no tensor",
+        ),
+        (lambda f: f.value(1e-3), "a point of this objective is a vector like f.x"),
+        (lambda f: f.gradient(f.x.tolist()), "a point of this objective is a vector like f.x"),
+    ],
+)
+def test_slips_are_answered_in_a_sentence(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(flatlab.Objective(mlp(), (rows(6).float(), classes())))

@@ -1,10 +1,12 @@
 """torch's global settings are set aside and come back, also those that were never set and follow others."""
 
 import multiprocessing
+from contextlib import ExitStack
 
 import pytest
 import torch
 
+import flatlab
 from flatlab.measure.arithmetic import _Setting, own_arithmetic
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -104,3 +106,99 @@ def test_cudnn_does_not_choose_by_speed_inside(monkeypatch):
     with own_arithmetic(GPU):
         assert not torch.backends.cudnn.benchmark
     assert torch.backends.cudnn.benchmark
+
+
+def precision(stack, value):
+    stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    torch.set_float32_matmul_precision(value)
+
+
+def default_dtype(stack, value):
+    stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+    torch.set_default_dtype(value)
+
+
+def fp32(stack, place, value):
+    if _Setting is None:
+        pytest.skip("fp32_precision is of torch 2.9 and later")
+    stack.callback(setattr, _Setting(*place), "fp32_precision", _Setting(*place).fp32_precision)
+    _Setting(*place).fp32_precision = value
+
+
+# What a notebook may have set before it measures; each is set back at the end.
+SETTINGS = {
+    "autocast": lambda stack: stack.enter_context(torch.autocast("cpu", torch.bfloat16)),
+    "medium": lambda stack: precision(stack, "medium"),
+    "high": lambda stack: precision(stack, "high"),
+    "no_grad": lambda stack: stack.enter_context(torch.no_grad()),
+    "inference_mode": lambda stack: stack.enter_context(torch.inference_mode()),
+    "float64 by default": lambda stack: default_dtype(stack, torch.float64),
+    "convolutions in bfloat16": lambda stack: fp32(stack, ("mkldnn", "conv"), "bf16"),
+}
+
+
+def convolutional():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(576, 64),
+        torch.nn.Tanh(),
+        torch.nn.Linear(64, 10),
+    )
+
+
+def measured(f):
+    """Every number that a measurement may give, of an f that is made and points that lie there."""
+    eigen = flatlab.eigenvalues(f.hessian(), 2, max_products=6)
+    return [
+        f.value(f.x),
+        f.accuracy(f.x),
+        *f.gradient(f.x),
+        f.outputs(f.x, f.inputs),
+        f.hessian() @ f.x,
+        f.hessian(method="reverse") @ f.x,
+        f.hessian(method="forward") @ f.x,
+        f.gauss_newton() @ f.x,
+        eigen.values,
+        eigen.vectors,
+        flatlab.trace(f.hessian(), max_products=8, sketch=2).value,
+        flatlab.density(f.hessian(), steps=4, probes=2).nodes,
+        flatlab.sharpness(f).maximum.x,
+        flatlab.sharpness(f, subspace=20).percent,
+        flatlab.line(f, f.x, -f.x, (0, 0.5, 1)).loss,
+    ]
+
+
+@pytest.fixture(scope="module")
+def problem():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(64, 1, 8, 8, generator=generator), torch.arange(64) % 10
+
+
+@pytest.fixture(scope="module")
+def outside(problem):
+    return measured(flatlab.Objective(convolutional(), problem))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_measurement_has_the_same_bits_whatever_the_caller_has_set(setting, problem, outside):
+    f = flatlab.Objective(convolutional(), problem)
+    net = convolutional()
+    with ExitStack() as stack:
+        SETTINGS[setting](stack)
+        made_inside = flatlab.Objective(net, problem)
+        inside = measured(f), measured(made_inside)
+    for found in inside:
+        for one, other in zip(found, outside):
+            assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+    assert torch.get_default_dtype() == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def test_the_settings_would_change_a_bit_without_the_guard(problem):
+    """Or the test above would prove nothing: not where the processor has no bfloat16, but autocast does everywhere."""
+    net = convolutional()
+    exact = net(problem[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(net(problem[0]).float(), exact)

@@ -276,7 +276,7 @@ def _per_example(f: MeanFunction, x: torch.Tensor, inputs: torch.Tensor, targets
     """Every row's own gradient, of shape (rows, n)."""
 
     def gradient(one, target):
-        return grad(lambda x: f.loss(f.outputs(x, one[None]), target[None]))(x)
+        return grad(lambda x: f.loss(f.outputs(x, one[None]), target[None].clone()))(x)
 
     with sdpa_kernel(SDPBackend.MATH):  # vmap has no rule for the fused attention
         try:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import torch
 
 from flatlab.measure import door
+from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.estimate import Estimate
 from flatlab.measure.operators import Symmetric
 from flatlab.measure.protocols import Operator
@@ -74,6 +75,7 @@ class Density:
     sigma: float = 0.0
 
 
+@in_own_arithmetic
 def eigenvalues(
     operator: Operator, k: int = 1, *, which: End = "largest", tol: float = 1e-3, max_products: int = 200, seed: int = 0
 ) -> Eigen:
@@ -204,6 +206,7 @@ class Lanczos:
         torch.div(w, w.norm(), out=self.basis[count])
 
 
+@in_own_arithmetic
 def density(
     operator: Operator,
     *,
@@ -275,6 +278,7 @@ def _quadrature(operator: Symmetric, steps: int, seed: int) -> tuple[torch.Tenso
     return theta, s[0].square()
 
 
+@in_own_arithmetic
 def trace(
     operator: Operator, *, tol: float = 0.02, max_products: int = 300, sketch: int = 10, seed: int = 0
 ) -> Estimate:

@@ -81,7 +81,7 @@ def kept_sharpness(store=None):
 
 def _known(f):
     """All that decides f(x) beside x, or None where it cannot be told."""
-    if type(f) is not objective.Objective or f._batches is not None:
+    if type(f) is not objective.Objective or f.data.batches is not None:
         return None
     model = copy.deepcopy(f.model)
     if f.batch_norm != "frozen":  # else no average counts, and an evaluation may leave some

@@ -1,0 +1,150 @@
+"""The rows of a data split, a chunk at a time: two tensors, or batches that are read again at every pass."""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import torch
+
+SAMPLE = 64  # rows that show what kind of function f is; enough for three parts, and quick
+
+Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, with as many rows
+Rows: TypeAlias = tuple[torch.Tensor, ...]  # inputs, targets and the rows' numbers
+
+
+class Chunks:
+    """N rows of inputs and targets, in chunks of at most `most` rows that are as equal as can be.
+
+    A list's own batches are left as they are.
+
+    Attributes
+    ----------
+    rows : int
+        N.
+    batches : iterable of pair of Tensor, or None
+        What is read at every pass, where the data are no tensors.
+    inputs, targets : Tensor
+        The data, where they are tensors.
+    """
+
+    def __init__(self, data: Any, most: int) -> None:
+        self.most, self.batches = most, None
+        if hasattr(data, "x") and hasattr(data, "y"):
+            data = (data.x, data.y)
+        if isinstance(data, (tuple, list)) and len(data) == 2 and all(torch.is_tensor(part) for part in data):
+            self.inputs, self.targets = data
+            inputs, targets = (len(part) if part.dim() else 0 for part in (self.inputs, self.targets))
+            if inputs != targets or not targets:
+                raise ValueError(
+                    f"the split has {inputs} inputs and {targets} targets: they must be as many, and at least one."
+                )
+            self.sizes = [len(self.targets)]
+        else:
+            self._read(data)
+        self.rows = sum(self.sizes)
+        if not self.rows:
+            raise ValueError("the batches hold no rows: pass at least one (inputs, targets).")
+
+    def __len__(self) -> int:
+        """How many chunks there are."""
+        return -(-self.rows // self.most) if self.batches is None else len(self.sizes)
+
+    def __iter__(self) -> Iterator[Pair]:
+        if self.batches is None:
+            yield from zip(self.inputs.tensor_split(len(self)), self.targets.tensor_split(len(self)))
+            return
+        with torch.random.fork_rng(devices=[]):  # a DataLoader draws a seed when its reading begins
+            batches = iter(self.batches)
+        yield from batches
+
+    def subset(self, numbers: torch.Tensor | Sequence[int]) -> "Chunks":
+        """Some of the rows. Raises ValueError for batches."""
+        if self.batches is not None:
+            raise ValueError(
+                "rows cannot be picked from a list of batches: pass the data as two tensors (inputs, targets)."
+            )
+        part = copy.copy(self)
+        part.inputs, part.targets = (
+            rows[numbers.to(rows.device) if torch.is_tensor(numbers) else numbers]
+            for rows in (self.inputs, self.targets)
+        )
+        part.rows = len(part.targets)
+        part.sizes = [part.rows]
+        return part
+
+    def sample(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(inputs, targets, their numbers) of up to SAMPLE rows: some evenly spaced, and those unlike the others.
+
+        A loss that is no mean over the rows (class weights, padding) shows it only where the targets differ.
+        """
+        return _picked((self.inputs, self.targets, _numbers(self.rows)), SAMPLE) if self.batches is None else self._kept
+
+    def _read(self, data: Any) -> None:
+        """Read batches once, to count their rows and to keep a few of them as a sample."""
+        if hasattr(data, "train") and hasattr(data, "test"):
+            raise ValueError("an Objective is over one split of the data: pass data.train or data.test.")
+        if not isinstance(data, Iterable) or hasattr(data, "__next__"):
+            raise ValueError(
+                "the data must be two tensors (inputs, targets), or batches of them that can be read again and "
+                "again: a list or a DataLoader, not an iterator, which is empty after one reading."
+            )
+        self.batches, self.sizes = data, []
+        with torch.random.fork_rng(devices=[]):  # a shuffling loader draws an order: it is refused
+            for inputs, targets in map(_pair, self):
+                few = _picked((inputs, targets, _numbers(len(targets)) + sum(self.sizes)), SAMPLE)
+                self._kept = few if not self.sizes else _picked(_joined(self._kept, few), SAMPLE)
+                self.sizes.append(len(targets))
+
+
+def _numbers(count: int) -> torch.Tensor:
+    return torch.arange(count, device="cpu")
+
+
+def _joined(some: Rows, more: Rows) -> Rows:
+    """Rows of two batches; only the first where they do not fit, as sentences of two lengths."""
+    if any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for a, b in zip(some, more)):
+        return some
+    return tuple(torch.cat([a, b.to(a.device)]) for a, b in zip(some, more))
+
+
+def _picked(rows: Rows, most: int) -> Rows:
+    """At most so many of the rows."""
+    where = _unlike(*rows[:2], most) if len(rows[1]) > most else _numbers(len(rows[1]))
+    return tuple(part[where.to(part.device)] for part in rows)
+
+
+def _unlike(inputs: torch.Tensor, targets: torch.Tensor, most: int) -> torch.Tensor:
+    """The places of rows that are not finite, with most or least in their targets, or of other kinds; and even ones."""
+    count = len(targets)
+    flat = targets.reshape(count, -1)
+    places = []
+    for part in (inputs, flat):
+        if part.is_floating_point() and not part.sum().isfinite():
+            places.append((~part.reshape(count, -1).isfinite().all(1)).byte().argmax())
+    for size in flat.sum(1, dtype=torch.float64), flat.count_nonzero(1):
+        places += [size.argmin(), size.argmax()]
+    if not targets.is_floating_point() and flat.numel() <= 10**6:
+        kinds = flat.unique()
+        places += [
+            (flat == kind).any(1).byte().argmax() for kind in kinds[_even(len(kinds), most // 4).to(kinds.device)]
+        ]
+    found = torch.stack([place.cpu() for place in places[: most // 2]])
+    order = torch.cat([found, _even(count, most - len(found.unique())), _numbers(most)]).tolist()
+    return torch.tensor(sorted(list(dict.fromkeys(order))[:most]), device="cpu")
+
+
+def _even(count: int, most: int) -> torch.Tensor:
+    """Whole numbers below count, evenly spaced."""
+    return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64, device="cpu").round().long()
+
+
+def _pair(batch: Any) -> Pair:
+    """A batch, if it is one."""
+    if isinstance(batch, (tuple, list)) and len(batch) == 2 and all(torch.is_tensor(part) for part in batch):
+        if len(batch[0]) == len(batch[1]):
+            return tuple(batch)
+        raise ValueError(f"a batch has {len(batch[0])} inputs and {len(batch[1])} targets: they must be as many.")
+    raise ValueError(
+        "the data must be two tensors (inputs, targets), or batches that are such pairs: turn arrays into tensors, and "
+        "let the network or the loss take apart what is more than two."
+    )

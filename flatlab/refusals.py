@@ -1,0 +1,324 @@
+"""What cannot be measured is refused here, when an `Objective` is made, in a sentence that says why and what to do.
+
+Whoever measures trusts that f is a function of x and of nothing else, and a mean over the rows. A few rows, spread over
+the data, show where it is not.
+"""
+
+import copy
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from flatlab.accuracy import class_dimension
+from flatlab.outputs import picked, replaced, tensors
+
+if TYPE_CHECKING:
+    from flatlab.objective import Objective
+
+UNFIT = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)  # of what was made for one number of rows
+
+
+def check(f: "Objective", net: nn.Module | None) -> None:
+    """Refuse what cannot be measured, and note in f what its measurements depend on.
+
+    Parameters
+    ----------
+    f : Objective
+        Complete except for what is noted here: whether values need a graph, whether the loss is a mean over the rows,
+        where the classes lie and which targets the loss ignores.
+    net : nn.Module, optional
+        The user's own network, of which f has a copy.
+    """
+    with torch.random.fork_rng(devices=[f.x.device] if f.x.is_cuda else []):
+        _check(f, net)
+
+
+def _check(f: "Objective", net: nn.Module | None) -> None:
+    fresh = _with_same_parameters(f.model)
+    f.needs_graph, f.additive, f.classes, f.ignored = False, True, None, ()
+    f.load(f.x)
+    _check_reading(f)
+    inputs, targets, numbers = f.data.sample()
+    inputs, targets = f.placed(inputs), f.placed(targets)
+    try:
+        f.needs_graph = _needs_graph(f, inputs, targets)
+    except UNFIT:
+        inputs, targets, _ = next(f.chunks())
+        numbers = torch.arange(len(targets))
+        f.needs_graph = _needs_graph(f, inputs, targets)
+    loss = _loss(f, f.model, inputs, targets)
+    if not torch.is_tensor(loss) or loss.shape != ():
+        raise ValueError(
+            "the loss of a batch must be one number, its mean or sum over the rows, but it "
+            + (f"has shape {tuple(loss.shape)}" if torch.is_tensor(loss) else f"is {type(loss).__name__}, no tensor")
+            + ": use reduction='mean' or 'sum' in the loss, and say which."
+        )
+    _check_finite(loss, inputs, targets, numbers)
+    moved = _moved(f)
+    f.load(moved)
+    if not _loss(f, f.model, inputs, targets).isfinite():
+        f.load(f.x)
+    _check_repeats(f, fresh, inputs, targets)
+    _check_closed(f, net, inputs, targets)
+    f.additive = _check_mean(f, inputs, targets)
+    _note_classes(f, inputs, targets)
+
+
+def _with_same_parameters(model: nn.Module) -> nn.Module:
+    """The network before it was ever run, with the same parameters, which move with f's."""
+    return copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
+
+
+def _check_reading(f: "Objective") -> None:
+    """Batches are the same at every reading."""
+    if f.data.batches is None:
+        return
+    first, again = next(iter(f.data)), None
+    torch.rand((), device="cpu")  # a generator that has gone on must make no difference
+    again = next(iter(f.data))
+    if not all(one.shape == other.shape and _equal(one, other, 0) for one, other in zip(first, again)):
+        raise ValueError(
+            "the batches differ from one reading to the next: read the same rows in the same order "
+            "(shuffle=False, no augmentation)."
+        )
+
+
+def _moved(f: "Objective") -> torch.Tensor:
+    """A point beside x, where no parameter is zero for all rows alike."""
+    generator = torch.Generator(f.x.device).manual_seed(0)
+    noise = torch.randn(f.size, generator=generator, device=f.x.device, dtype=f.x.dtype)
+    sizes = [part.square().mean().sqrt() for part in f.x.split(f.sizes)]
+    return torch.cat(
+        [
+            part + noise * torch.where(size > 0, size / 4, torch.full_like(size, 0.1))
+            for part, noise, size in zip(f.x.split(f.sizes), noise.split(f.sizes), sizes)
+        ]
+    )
+
+
+def _outputs(f: "Objective", model: nn.Module, inputs: torch.Tensor, graph: bool | None = None) -> Any:
+    with torch.set_grad_enabled(f.needs_graph if graph is None else graph):
+        return model(inputs.clone())
+
+
+def _loss(
+    f: "Objective", model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, graph: bool | None = None
+) -> Any:
+    with torch.set_grad_enabled(f.needs_graph if graph is None else graph):
+        loss = f.loss(model(inputs.clone()), targets.clone())
+    return loss.detach() if torch.is_tensor(loss) else loss
+
+
+def _needs_graph(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -> bool:
+    """Whether the network or the loss takes a gradient by its inputs, which needs a graph for a mere value too."""
+    try:
+        _loss(f, f.model, inputs, targets, graph=False)
+        return False
+    except RuntimeError as error:
+        if "grad" not in str(error):
+            raise
+        _loss(f, f.model, inputs, targets, graph=True)
+        return True
+
+
+def _check_finite(loss: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor, numbers: torch.Tensor) -> None:
+    if loss.isfinite():
+        return
+    for name, part in (("inputs", inputs), ("targets", targets)):
+        if part.is_floating_point() and not part.isfinite().all():
+            where = (~part.reshape(len(part), -1).isfinite().all(1)).byte().argmax().item()
+            row = part[where]
+            kind = "nan" if row.isnan().any() else "an infinite number"
+            raise ValueError(
+                f"the {name} are not finite: row {int(numbers[where])} holds {kind}, and the loss is {loss.item()}: "
+                "mend or leave out such rows."
+            )
+
+
+def _check_repeats(f: "Objective", fresh: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """The same rows give the same loss again, after other rows, with a graph, and in a network that was never run."""
+    first = _loss(f, f.model, inputs, targets)
+    torch.rand((), device=inputs.device)  # a generator that has gone on must make no difference
+    other = torch.arange(len(targets), device=targets.device) // 2
+    _loss(f, f.model, inputs[other], targets[other])
+    with_graph = _loss(f, f.model, inputs, targets, graph=True)
+    again = _loss(f, f.model, inputs, targets)
+    if not _equal(first, again) or not _equal(first, with_graph):
+        raise ValueError(
+            "the network gives two different losses for the same rows in evaluation mode: make it deterministic "
+            "(dropout, noise or sampling is still on, or its forward keeps statistics) before measuring it."
+        )
+    if not _equal(first, _loss(f, fresh, inputs, targets)):
+        raise ValueError(
+            "the network keeps something from one evaluation to the next, so its loss is not a function of its "
+            "parameters: let its forward compute anew what depends on them or on the rows."
+        )
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-5) -> bool:
+    return torch.allclose(one, other, rtol=tolerance, atol=0, equal_nan=one.is_floating_point())
+
+
+def _check_closed(f: "Objective", net: nn.Module | None, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """Neither the network nor the loss looks at parameters that do not move with x."""
+    own = [] if net is None else [p for p in net.parameters() if p.requires_grad]
+    reading = _Reading(own)
+    with torch.enable_grad():
+        with reading:
+            outputs = f.model(inputs.clone())
+        of_net = _leaves(tensors(outputs))
+        if reading.seen or any(isinstance(leaf, nn.Parameter) for leaf in of_net):
+            raise ValueError(
+                "the network uses parameters that are not among its own and so not part of x: register every layer "
+                "(nn.ModuleList in the place of a list), and let no hook or closure hold the network itself."
+            )
+        try:
+            with reading:
+                loss = f.loss(replaced(outputs, lambda tensor: tensor.detach().clone()), targets.clone())
+        except RuntimeError:  # a loss that takes gradients by the inputs, which these outputs do not know
+            return
+        if reading.seen or {id(leaf) for leaf in _leaves([loss])} & {id(p) for p in own}:
+            raise ValueError(
+                "the loss looks at the parameters of the network that you passed, which do not move with x: let it "
+                "look at the outputs only (a penalty on the parameters can be one of the network's outputs)."
+            )
+
+
+class _Reading(TorchDispatchMode):
+    """Notes whether an operation reads one of some parameters."""
+
+    def __init__(self, parameters: Iterable[torch.Tensor]) -> None:
+        super().__init__()
+        self.places, self.seen = {_place(p) for p in parameters} - {0}, False
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        named = named or {}
+        self.seen |= any(_place(tensor) in self.places for tensor in tensors([list(arguments), named]))
+        return function(*arguments, **named)
+
+
+def _place(tensor: torch.Tensor) -> int:
+    """Where a tensor's numbers begin; 0 for a kind of tensor that has no such place."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return 0
+
+
+def _leaves(ends: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The tensors that a gradient of these would be with respect to."""
+    found, seen = [], set()
+    nodes = [end.grad_fn for end in ends if end.grad_fn is not None]
+    while nodes:
+        node = nodes.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        nodes += [before for before, _ in node.next_functions if before is not None]
+    return found
+
+
+def _check_mean(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -> bool:
+    """Whether f is the same however the rows are cut into chunks; refused where they are cut."""
+    count = len(targets)
+    outputs = replaced(_outputs(f, f.model, inputs), torch.Tensor.detach)
+    places = torch.arange(count, device=targets.device)
+    whole, twice = (_of_rows(f, outputs, targets, torch.cat([places] * times)) for times in (1, 2))
+    if whole is None:
+        return True
+    ratio = math.nan if twice is None else (twice / whole).item()  # 1 for a mean, 2 for a sum
+    if abs(ratio - {"mean": 2, "sum": 1}[f.reduction]) < 1e-3:
+        said = {"mean": "sum", "sum": "mean"}[f.reduction]
+        raise ValueError(
+            f"the loss is a {said} over the rows, but reduction is {f.reduction!r}: pass reduction={said!r}."
+        )
+    first = 2 * round(count / 6) or 1  # about a third, and pairs of rows stay together
+    by_size = targets.reshape(count, -1).sum(1).argsort()
+    cuts = [(order[:first], order[first:]) for order in (places, by_size)]
+    cuts = [cut for cut in cuts if all(map(len, cut))]
+    if not all(_adds_up(f, outputs, targets, whole, cut) for cut in cuts):
+        if f.count > 1:
+            raise ValueError(
+                f"the loss is not a {f.reduction} over the rows, as with class weights, ignored targets or pairs of "
+                f"rows, so it cannot be put together from {f.count} chunks: pass chunk={f.rows} for all rows at once, "
+                "or a loss that is a sum over the rows with reduction='sum'."
+            )
+        return False
+    if not (f.batch_norm != "frozen" and f.norms) and not all(_alike(f, outputs, inputs, cut) for cut in cuts[:1]):
+        if f.count > 1:
+            raise ValueError(
+                "the network's outputs for a row depend on the other rows of its batch, so f cannot be put together "
+                f"from {f.count} chunks: pass chunk={f.rows} for all rows at once."
+            )
+        return False
+    return True
+
+
+def _of_rows(f: "Objective", outputs: Any, targets: torch.Tensor, rows: torch.Tensor) -> torch.Tensor | None:
+    """The loss of some rows; None where it cannot be told, as of outputs that are not one for each row."""
+    try:
+        with torch.set_grad_enabled(f.needs_graph):
+            part = picked(outputs, rows, len(targets))
+            return f.loss(replaced(part, torch.clone), targets[rows].clone()).detach().double()
+    except UNFIT:
+        return None
+
+
+def _adds_up(
+    f: "Objective", outputs: Any, targets: torch.Tensor, whole: torch.Tensor, cut: tuple[torch.Tensor, torch.Tensor]
+) -> bool:
+    """Whether the parts' losses, weighted, are the whole's: to half the digits, since the sums are in another order."""
+    parts = [_of_rows(f, outputs, targets, rows) for rows in cut]
+    if any(part is None for part in parts):
+        return True
+    weights = [len(rows) if f.reduction == "mean" else 1 for rows in cut]
+    total = whole * (len(targets) if f.reduction == "mean" else 1)
+    sums = [weight * part for weight, part in zip(weights, parts)]
+    size = sum(part.abs() for part in sums) + total.abs()
+    return bool((sum(sums) - total).abs() <= torch.finfo(f.x.dtype).eps ** 0.5 * size)
+
+
+def _alike(f: "Objective", outputs: Any, inputs: torch.Tensor, cut: tuple[torch.Tensor, torch.Tensor]) -> bool:
+    """Whether a part of the rows alone has the outputs that it has among all."""
+    for rows in cut:
+        try:
+            alone = tensors(_outputs(f, f.model, inputs[rows]))
+        except UNFIT:
+            return True
+        among = tensors(picked(outputs, rows, len(inputs)))
+        for one, other in zip(alone, among):
+            if one.shape != other.shape:
+                return False
+            near = torch.finfo(f.x.dtype).eps ** 0.5 * other.double().abs().max() if other.numel() else 0
+            if ((one.detach().double() - other.double()).abs() > near).any():
+                return False
+    return True
+
+
+def _note_classes(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """Where the classes lie in the outputs, and which targets the loss ignores: the scores there do not change it."""
+    outputs = _outputs(f, f.model, inputs)
+    f.single, f.classes, f.ignored = torch.is_tensor(outputs), class_dimension(outputs, targets), ()
+    if f.classes is None:
+        return
+    with torch.enable_grad():
+        scores = outputs.detach().clone().requires_grad_()
+        loss = f.loss(scores.clone(), targets.clone())
+        slope = torch.autograd.grad(loss, scores, allow_unused=True)[0] if loss.requires_grad else None
+    if slope is None:
+        return
+    still = (slope == 0).all(f.classes)
+    for target in targets[still].unique()[:32].tolist():
+        where = targets == target
+        if target < 0 or not still[where].all():
+            continue
+        turned = torch.where(where.unsqueeze(f.classes), outputs.roll(1, f.classes), outputs).detach()
+        with torch.set_grad_enabled(f.needs_graph):
+            if torch.equal(f.loss(turned, targets.clone()).detach(), loss.detach()):
+                f.ignored += (target,)

@@ -1,0 +1,48 @@
+"""Wrappers around a network that change how it is run and not what it computes."""
+
+import torch
+from torch import nn
+
+_AROUND = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
+
+
+def unwrapped(net: nn.Module) -> nn.Module:
+    """Take DataParallel and torch.compile off the network; what lies deeper is for `unwrap_parts`.
+
+    Raises
+    ------
+    ValueError
+        For what cannot be taken off: TorchScript, and parameters that are spread over processes.
+    """
+    while inner := _inner(net):
+        net = inner
+    if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
+        raise ValueError(
+            "a TorchScript network cannot be moved to a point: measure the nn.Module that it was made from."
+        )
+    for module in net.modules():
+        if type(module).__name__ == "FullyShardedDataParallel":
+            raise ValueError(
+                "the network's parameters are spread over processes (FSDP): measure a whole copy of it, "
+                "loaded from its full state_dict."
+            )
+        if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
+            raise ValueError(
+                "the network has layers without a size yet: run it once on some inputs before measuring it."
+            )
+    return net
+
+
+def unwrap_parts(net: nn.Module) -> None:
+    """Take the same wrappers off the parts of a network, in place."""
+    for module in list(net.modules()):
+        if module._compiled_call_impl is not None:  # by net.compile()
+            module._compiled_call_impl = None
+        for name, part in list(module.named_children()):
+            if _inner(part):
+                setattr(module, name, unwrapped(part))
+
+
+def _inner(module: nn.Module) -> nn.Module | None:
+    name = _AROUND.get(type(module).__name__)
+    return getattr(module, name) if name else None
