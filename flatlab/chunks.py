@@ -9,7 +9,7 @@ import torch
 SAMPLE = 64  # rows that show what kind of function f is; enough for three parts, and quick
 
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, with as many rows
-Rows: TypeAlias = tuple[torch.Tensor, ...]  # inputs, targets and the rows' numbers
+Rows: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # inputs, targets and the rows' numbers
 
 
 class Chunks:
@@ -26,6 +26,9 @@ class Chunks:
     inputs, targets : Tensor
         The data, where they are tensors.
     """
+
+    batches: Iterable[Any] | None
+    _kept: Rows  # the sample of batches
 
     def __init__(self, data: Any, most: int) -> None:
         self.most, self.batches = most, None
@@ -104,13 +107,14 @@ def _joined(some: Rows, more: Rows) -> Rows:
     """Rows of two batches; only the first where they do not fit, as sentences of two lengths."""
     if any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for a, b in zip(some, more)):
         return some
-    return tuple(torch.cat([a, b.to(a.device)]) for a, b in zip(some, more))
+    return tuple(torch.cat([a, b.to(a.device)]) for a, b in zip(some, more))  # type: ignore[return-value]
 
 
 def _picked(rows: Rows, most: int) -> Rows:
     """At most so many of the rows."""
-    where = _unlike(*rows[:2], most) if len(rows[1]) > most else _numbers(len(rows[1]))
-    return tuple(part[where.to(part.device)] for part in rows)
+    inputs, targets, _ = rows
+    where = _unlike(inputs, targets, most) if len(rows[1]) > most else _numbers(len(rows[1]))
+    return tuple(part[where.to(part.device)] for part in rows)  # type: ignore[return-value]
 
 
 def _unlike(inputs: torch.Tensor, targets: torch.Tensor, most: int) -> torch.Tensor:

@@ -37,7 +37,7 @@ def by_formula(model: nn.Module) -> None:
         elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
             module.sparse = module.scale_grad_by_freq = False
             if module.max_norm is not None:
-                module.forward = MethodType(_shortened, module)
+                module.forward = MethodType(_shortened, module)  # type: ignore[method-assign]
 
 
 def _plainly(module: nn.Module, *arguments: Any, **named: Any) -> Any:
@@ -62,7 +62,7 @@ def _weight_norm(module: nn.Module, g: torch.Tensor, v: torch.Tensor) -> torch.T
     return v * (g / torch.norm_except_dim(v, 2, module.dim))  # type: ignore[arg-type]
 
 
-def _shortened(module: nn.Module, *arguments: Any, **named: Any) -> torch.Tensor:
+def _shortened(module: Any, *arguments: Any, **named: Any) -> torch.Tensor:
     """The embedding with each row of its weights at most max_norm long."""
     lengths = torch.linalg.vector_norm(module.weight, module.norm_type, dim=1, keepdim=True)
     scale = torch.where(lengths > module.max_norm, module.max_norm / (lengths + 1e-7), torch.ones_like(lengths))

@@ -282,7 +282,7 @@ class GaussNewton(_Operator):
             whole = next(left) if form is None else replaced(form, lambda p: next(left) if p.is_floating_point() else p)
             return self.f.loss(whole, targets.clone())
 
-        outputs, moved = jvp(parts, (self.x,), (v,))
+        outputs, moved = jvp(parts, (self.x,), (v,))  # type: ignore[misc]
         slopes = grad(loss, argnums=tuple(range(len(outputs))))
         bent = vjp(slopes, *outputs)[1](moved)  # symmetric: a product from the left is one from the right
         return vjp(parts, self.x)[1](bent)[0]

@@ -85,6 +85,13 @@ class Objective:
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
     """
 
+    # What the checks at the door found out, for the measurements to use.
+    needs_graph: bool  # the net differentiates in its own forward
+    additive: bool  # the loss is a mean or a sum over the rows
+    single: bool  # the outputs are one tensor
+    classes: int | None  # the dimension of the outputs along which the classes lie
+    ignored: tuple  # targets that the loss leaves out
+
     def __init__(
         self,
         net: NetName | nn.Module,
@@ -103,7 +110,7 @@ class Objective:
             )
         if int(chunk) < 1:
             raise ValueError(f"chunk is {chunk}: it is a number of rows, 1 or more.")
-        door.instance(loss, Callable, "loss is a function of (outputs, targets), as torch's cross_entropy")
+        door.instance(loss, Callable, "loss is a function of (outputs, targets), as torch's cross_entropy")  # type: ignore[arg-type]
         door.instance(net, (str, nn.Module), "an Objective takes an nn.Module, or a name such as 'F1'")
         self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, int(chunk)
         self._take(Chunks(split, self.chunk))

@@ -27,7 +27,7 @@ def replaced(outputs: Any, by: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(outputs, Mapping):
         new = copy.copy(outputs)
         for key, value in outputs.items():
-            new[key] = replaced(value, by)
+            new[key] = replaced(value, by)  # type: ignore[index]
         return new
     if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
         return type(outputs)(*(replaced(value, by) for value in outputs))

@@ -130,7 +130,7 @@ def _check_finite(loss: torch.Tensor, inputs: torch.Tensor, targets: torch.Tenso
         return
     for name, part in (("inputs", inputs), ("targets", targets)):
         if part.is_floating_point() and not part.isfinite().all():
-            where = (~part.reshape(len(part), -1).isfinite().all(1)).byte().argmax().item()
+            where = (~part.reshape(len(part), -1).isfinite().all(1)).byte().argmax()
             row = part[where]
             kind = "nan" if row.isnan().any() else "an infinite number"
             raise ValueError(
@@ -274,13 +274,13 @@ def _adds_up(
     f: "Objective", outputs: Any, targets: torch.Tensor, whole: torch.Tensor, cut: tuple[torch.Tensor, torch.Tensor]
 ) -> bool:
     """Whether the parts' losses, weighted, are the whole's: to half the digits, since the sums are in another order."""
-    parts = [_of_rows(f, outputs, targets, rows) for rows in cut]
-    if any(part is None for part in parts):
+    parts = [part for rows in cut if (part := _of_rows(f, outputs, targets, rows)) is not None]
+    if len(parts) < len(cut):
         return True
     weights = [len(rows) if f.reduction == "mean" else 1 for rows in cut]
     total = whole * (len(targets) if f.reduction == "mean" else 1)
     sums = [weight * part for weight, part in zip(weights, parts)]
-    size = sum(part.abs() for part in sums) + total.abs()
+    size = sum(part.abs() for part in sums) + total.abs()  # type: ignore[misc, union-attr]
     return bool((sum(sums) - total).abs() <= torch.finfo(f.x.dtype).eps ** 0.5 * size)
 
 

@@ -94,8 +94,8 @@ class Lanczos:
         return w
 
     def _random(self) -> torch.Tensor:
-        like = {"device": self.operator.device, "dtype": self.operator.dtype}
-        drawn = torch.randn(self.operator.size, generator=self.generator, **like)
+        a = self.operator
+        drawn = torch.randn(a.size, generator=self.generator, device=a.device, dtype=a.dtype)
         return self._orthogonal(drawn) if len(self.against) or self.products else drawn
 
     def _append(self, w: torch.Tensor) -> None:

@@ -132,8 +132,8 @@ def eigenvalues(
     search = _Search(a, k, 1 if which == "largest" else -1, tol, max_products, seed)
     search.run()
     values, residuals, vectors = search.outermost()
-    met = search.met()
-    return Eigen(values.to(a.device), vectors, residuals.to(a.device), search.products, a.method, met and search.sure)
+    met = search.met() and search.sure
+    return Eigen(values.to(a.device), vectors, residuals.to(a.device), search.products, a.method, met)  # type: ignore[arg-type]
 
 
 class _Search:

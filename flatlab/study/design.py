@@ -111,7 +111,7 @@ class Case:
     @cached_property
     def validation(self) -> Objective:
         """The loss over the validation split, on which rates and doses are chosen."""
-        return Objective(self.setting.net, splits.validation(self.setting.data))
+        return Objective(self.setting.net, splits.validation(self.setting.data))  # type: ignore[arg-type]
 
     @cached_property
     def test(self) -> Objective:

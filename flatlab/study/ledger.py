@@ -116,14 +116,14 @@ def effects_of(claim: Claim, columns: dict[str, list]) -> np.ndarray:
     return effects[np.isfinite(effects)]
 
 
-def bounds(values: Sequence[float]) -> tuple[float, float, float]:
+def bounds(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
     """(mean, low, high): the mean over seeds and its 95 % interval; infinite for one seed."""
     mean, half = interval(values) if len(values) else (math.nan, math.nan)
     half = math.inf if math.isnan(half) else half
     return mean, mean - half, mean + half
 
 
-def p_value(claim: Claim, effects: Sequence[float]) -> float:
+def p_value(claim: Claim, effects: Sequence[float] | np.ndarray) -> float:
     """The level at which the interval would just touch the bound that decides; below 0.05 exactly where it decides."""
     if len(effects) < LEAST_SEEDS:
         return 1.0

@@ -25,7 +25,7 @@ def loaded(name: str) -> Data:
     if part:
         data = loaded(whole)
         return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test))))
-    data = load(name)
+    data = load(name)  # type: ignore[arg-type]
     return replace(data, test=_fresh_mnist1d()[0].to(data.test.x.device)) if name == "mnist1d" else data
 
 
@@ -57,7 +57,7 @@ def _fresh_mnist1d() -> tuple[Split, Split]:
     path = cache_directory() / f"mnist1d-fresh-{FRESH_SEED}.npz"
     if not path.exists():
         content = io.BytesIO()
-        np.savez(content, **_generate())
+        np.savez(content, **_generate())  # type: ignore[arg-type]
         write_whole(path, content.getvalue())
     with np.load(path) as arrays:
         x, y = torch.tensor(arrays["x"]), torch.tensor(arrays["y"])
