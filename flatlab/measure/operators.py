@@ -35,17 +35,6 @@ class Symmetric:
         self.device = torch.device("cpu" if self.numpy else like.device)
 
     def __matmul__(self, v: torch.Tensor) -> torch.Tensor:
-        """A v. Raises FloatingPointError where it is not finite."""
         if self.numpy:
-            product = torch.from_numpy(np.array(self.operator @ v.numpy()).reshape(-1)).to(v)
-        else:
-            product = (self.operator @ v).detach()
-        if not product.isfinite().all():
-            raise FloatingPointError(
-                "the operator's product is not finite: measure where the loss and its derivatives are."
-            )
-        return product
-
-    def empty(self, count: int) -> torch.Tensor:
-        """Room for so many vectors, as rows."""
-        return torch.empty(count, self.size, dtype=self.dtype, device=self.device)
+            return torch.from_numpy(np.array(self.operator @ v.numpy()).reshape(-1)).to(v)
+        return (self.operator @ v).detach()

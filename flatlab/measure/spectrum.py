@@ -13,13 +13,11 @@ import torch
 from flatlab.measure import door
 from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.estimate import Estimate
-from flatlab.measure.lanczos import Lanczos
 from flatlab.measure.operators import Symmetric
 from flatlab.measure.protocols import Operator
 
 End = Literal["largest", "smallest"]
 ENDS: tuple[End, ...] = get_args(End)
-DOUBT = 1e-3  # the probability with which an eigenvalue of a multiplicity may be missed
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Eigen:
     method : str
         How the operator makes its products.
     converged : bool
-        Whether every residual is within tol of its value's size and, for k > 1, a further start found nothing more.
+        Whether every residual is within tol of its value's size.
     """
 
     values: torch.Tensor
@@ -117,10 +115,9 @@ def eigenvalues(
 
         A Q = Q T + r e^T,    T s = theta s,    residual |A Q s - theta Q s| = |r| |s_last|
 
-    Q is fully reorthogonalised, so no eigenvalue is found twice that is one once. The search goes on until every
-    residual is at most tol |theta|, or the products are used up; for a value apart from the others the error of theta
-    is about the square of that, relative. From one start a repeated eigenvalue is found once. So for k > 1 it starts
-    again on the space that is left, until nothing appears there above the k-th value.
+    Q is fully reorthogonalised, so no eigenvalue is found twice. The search goes on until every residual is at most
+    tol |theta|, or the products are used up; for a value apart from the others the error of theta is about the square
+    of that, relative.
 
     Source: Golub & Van Loan, Matrix Computations, section 10.1. Explained in the appendix
     [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
@@ -129,96 +126,84 @@ def eigenvalues(
     door.choice("which", which, ENDS)
     door.count("k", k, 1, a.size, "as an operator of that size has eigenvalues")
     door.count("max_products", max_products, k, what=f"because finding {k} eigenvalues takes as many products")
-    search = _Search(a, k, 1 if which == "largest" else -1, tol, max_products, seed)
-    search.run()
-    values, residuals, vectors = search.outermost()
-    met = search.met() and search.sure
-    return Eigen(values.to(a.device), vectors, residuals.to(a.device), search.products, a.method, met)  # type: ignore[arg-type]
+    lanczos = Lanczos(a, seed, a.gradient() if a.gradient else None)
+    while True:
+        lanczos.step()
+        theta, s = lanczos.ritz()
+        order = theta.argsort(descending=which == "largest")[:k]
+        residuals = lanczos.length * s[-1, order].abs()
+        met = len(order) == k and bool((residuals <= tol * theta[order].abs()).all())
+        exhausted = lanczos.products == a.size
+        if met or exhausted or lanczos.products >= max_products:
+            return Eigen(
+                theta[order], lanczos.vectors(s[:, order]), residuals, lanczos.products, a.method, met or exhausted
+            )
 
 
-class _Search:
-    """The outermost k Ritz pairs of one or several Lanczos runs, each orthogonal to those before it.
+class Lanczos:
+    """The Lanczos recurrence with full reorthogonalisation, from a random start; a `hint` of its length is added to it."""
 
-    From one start an eigenvalue is found once, however often it is one. So where several are asked for, the search
-    starts again on the space that is left, until nothing appears there that is above the last of those found. `sign` is
-    1 where the largest are sought and -1 where the smallest are.
-    """
+    def __init__(self, operator: Symmetric, seed: int, hint: torch.Tensor | None = None) -> None:
+        self.operator, self.length = operator, 0.0
+        self.diagonal: list[float] = []
+        self.off: list[float] = []
+        self.generator = torch.Generator(operator.device).manual_seed(seed)
+        self.basis = torch.empty(0, operator.size, dtype=operator.dtype, device=operator.device)
+        start = self._random()
+        if hint is not None and 0 < hint.norm() < math.inf:
+            start = start + start.norm() * (hint / hint.norm())
+        self._append(start)
 
-    def __init__(self, a: Symmetric, k: int, sign: int, tol: float, most: int, seed: int) -> None:
-        self.a, self.k, self.sign, self.tol, self.most = a, k, sign, tol, most
-        self.generator = torch.Generator(a.device).manual_seed(door.seed(seed))
-        self.runs: list[Lanczos] = []
-        self.products, self.sure = 0, False
+    @property
+    def products(self) -> int:
+        return len(self.diagonal)
 
-    def run(self) -> None:
-        """Start, and start again, until the pairs are good and nothing is missing, or the products are used up."""
-        self.runs = [Lanczos(self.a, self.generator, self.a.gradient() if self.a.gradient else None)]
-        while self.products < self.most:
-            if not self.runs[-1].exhausted and not self.met():
-                self._step(self.runs[-1])
-            elif not self.sure and self.met():
-                self._start_again()
-            else:
-                break
-        self.sure |= self.runs[0].exhausted
+    def step(self) -> None:
+        """One product: an entry of T, and the next basis vector. .length becomes |r|."""
+        q = self.basis[self.products]
+        w = self.operator @ q
+        self.diagonal.append((q @ w).double().item())
+        w = self._orthogonal(w)
+        self.length = w.norm().double().item()
+        if not math.isfinite(self.length):
+            raise FloatingPointError(
+                "the operator's product is not finite: measure where the loss and its derivatives are."
+            )
+        if self.length <= 100 * torch.finfo(w.dtype).eps * max(map(abs, self.diagonal + self.off)):
+            self.length = 0.0  # an invariant subspace: go on in a new direction
+            w = self._orthogonal(self._random())
+        self.off.append(self.length)
+        if self.products < self.operator.size:
+            self._append(w)
 
-    def _start_again(self) -> None:
-        against = torch.cat([run.spanned() for run in self.runs])
-        if self.k == 1 or len(against) == self.a.size:
-            self.sure = True
-            return
-        last = self.sign * self.outermost(vectors=False)[0][-1].item()
-        least = min((self.sign * each.ritz()[0]).min().item() for each in self.runs)
-        run, above = Lanczos(self.a, self.generator, against=against), None
-        while above is None and self.products < self.most:
-            self._step(run)
-            above = self._above(run, last, least)
-        self.sure = above is False
-        if above:
-            self.runs.append(run)
+    def ritz(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Eigenvalues (ascending) and eigenvectors of T, in float64."""
+        t = torch.diag(torch.tensor(self.diagonal, dtype=torch.float64))
+        beside = torch.tensor(self.off[: self.products - 1], dtype=torch.float64)
+        return torch.linalg.eigh(t + torch.diag(beside, 1) + torch.diag(beside, -1))
 
-    def met(self) -> bool:
-        """Whether there are k pairs whose residuals are small."""
-        if not self.products:
-            return False
-        values, residuals, _ = self.outermost(vectors=False)
-        return len(values) == self.k and bool((residuals <= self.tol * values.abs()).all())
+    def vectors(self, s: torch.Tensor) -> torch.Tensor:
+        """Ritz vectors, one a column."""
+        return self.basis[: self.products].T @ s.to(self.basis)
 
-    def outermost(self, vectors: bool = True) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """The values, residuals and vectors of the pairs found so far, at most k of them."""
-        thetas, ss, residuals = zip(*(run.ritz() for run in self.runs))
-        of_run = torch.cat([torch.full_like(theta, number, dtype=torch.long) for number, theta in enumerate(thetas)])
-        column = torch.cat([torch.arange(len(theta), device="cpu") for theta in thetas])
-        theta, residual = torch.cat(thetas), torch.cat(residuals)
-        order = theta.argsort(descending=self.sign > 0)[: self.k]
-        found = None
-        if vectors:
-            of_run, column = of_run[order], column[order]
-            parts = [run.vectors(s[:, column[of_run == number]]) for number, (run, s) in enumerate(zip(self.runs, ss))]
-            found = torch.cat(parts, 1)[:, of_run.argsort(stable=True).argsort().to(self.a.device)]
-        return theta[order], residual[order], found
+    def _orthogonal(self, w: torch.Tensor) -> torch.Tensor:
+        basis = self.basis[: self.products]
+        for _ in range(2):  # twice is enough (Kahan)
+            w = torch.addmv(w, basis.T, basis @ w, alpha=-1)
+        return w
 
-    def _step(self, run: Lanczos) -> None:
-        run.step()
-        self.products += 1
+    def _random(self) -> torch.Tensor:
+        return torch.randn(
+            self.operator.size, generator=self.generator, device=self.basis.device, dtype=self.basis.dtype
+        )
 
-    def _above(self, run: Lanczos, last: float, least: float) -> bool | None:
-        """Whether a further start finds an eigenvalue above the last one; None where it must go on to tell.
-
-        Were there one, j steps from a random start would have come nearer to it, except with a probability of 1.648
-        sqrt(n) exp(-(2j - 1) sqrt(e)), where e is how far the largest Ritz value is below the last one, relative to the
-        range of the spectrum (Kuczynski & Wozniakowski 1992).
-        """
-        theta, _, residuals = run.ritz()
-        theta = self.sign * theta
-        top = theta.argmax()
-        if theta[top] > last + self.tol * abs(last):
-            return True
-        settled = run.exhausted or bool(residuals[top] <= self.tol * theta[top].abs())
-        least = min(least, theta.min().item())
-        share = (last - theta[top].item()) / (last - least) if theta[top] < last else 0.0
-        doubt = 1.648 * math.sqrt(run.size) * math.exp(-(2 * run.products - 1) * math.sqrt(share))
-        return False if settled or doubt < DOUBT else None
+    def _append(self, w: torch.Tensor) -> None:
+        count = self.products
+        if count == len(self.basis):  # room for as many vectors again
+            room = self.basis.new_empty(max(16, 2 * count), self.operator.size)
+            room[:count] = self.basis
+            self.basis = room
+        torch.div(w, w.norm(), out=self.basis[count])
 
 
 @in_own_arithmetic
@@ -272,12 +257,12 @@ def density(
     a = Symmetric(operator, "density")
     for name, count in (("steps", steps), ("probes", probes), ("points", points)):
         door.count(name, count)
-    seed, steps = door.seed(seed), min(steps, a.size)
+    steps = min(steps, a.size)
     quadratures = [_quadrature(a, steps, seed + probe) for probe in range(probes)]
     nodes, weights = (torch.stack(parts) for parts in zip(*quadratures))
     low, high = nodes.min().item(), nodes.max().item()
     sigma = sigma or max(high - low, abs(high)) / 100 or 1.0
-    grid = torch.linspace(low - 5 * sigma, high + 5 * sigma, points, dtype=torch.float64, device="cpu")
+    grid = torch.linspace(low - 5 * sigma, high + 5 * sigma, points, dtype=torch.float64)
     kernel = torch.exp(-0.5 * ((grid - nodes[..., None]) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
     each = (weights[..., None] * kernel).sum(1)  # (probes, points)
     stderr = each.std(0) / math.sqrt(probes) if probes > 1 else torch.full_like(grid, math.nan)
@@ -286,10 +271,10 @@ def density(
 
 def _quadrature(operator: Symmetric, steps: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Nodes and weights of one probe's Gauss quadrature."""
-    lanczos = Lanczos(operator, torch.Generator(operator.device).manual_seed(seed))
+    lanczos = Lanczos(operator, seed)
     while lanczos.products < steps:
         lanczos.step()
-    theta, s, _ = lanczos.ritz()
+    theta, s = lanczos.ritz()
     return theta, s[0].square()
 
 
@@ -337,7 +322,7 @@ def trace(
         raise ValueError(
             f"max_products is {max_products}: a sketch of {sketch} takes {2 * sketch}, and two samples two more."
         )
-    generator = torch.Generator(a.device).manual_seed(door.seed(seed))
+    generator = torch.Generator(a.device).manual_seed(seed)
     sketch = min(sketch, a.size)
     basis = torch.linalg.qr(torch.stack([a @ _signs(a, generator) for _ in range(sketch)], 1))[0]
     exact = sum((q @ (a @ q)).double().item() for q in basis.T)
