@@ -93,13 +93,13 @@ def command(kind, home, program):
     if kind == "none":
         paths = os.pathsep.join([str(Path(flatlab.__file__).parent.parent), str(LABS)])
         return [*_env({**environment(home), "PYTHONPATH": paths}), *python]
-    inner = Path("/home/student")
+    inner = Path("/student")
     settings = environment(inner)
     if kind == "bwrap":
         walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"]
-        for path in (*SYSTEM, *installation()):
-            walls += ["--ro-bind-try", path, path]
         walls += ["--proc", "/proc", "--dev", "/dev", "--size", str(256 * 2**20), "--tmpfs", "/tmp"]
+        for path in (*SYSTEM, *installation()):  # after /tmp, in which Python itself may be installed
+            walls += ["--ro-bind-try", path, path]
         for outer, seen in package.items():
             walls += ["--ro-bind", outer, seen]
         walls += ["--bind", str(home), str(inner), "--chdir", str(inner)]

@@ -255,8 +255,8 @@ def test_what_is_no_operator_is_refused_with_the_way_to_one(measure):
         with pytest.raises(ValueError, match=r"takes an operator.*pass f.hessian\(x\) or f.gauss_newton\(x\)"):
             measure(thing)
     for thing, sentence in (
-        (torch.ones(3), r"shape \(n, n\), but this one has shape \(3,\)"),
-        (torch.ones(3, 4), r"shape \(n, n\), but this one has shape \(3, 4\)"),
+        (torch.ones(3), r"shape \(n, n\), and this one has \(3,\)"),
+        (torch.ones(3, 4), r"shape \(n, n\), and this one has \(3, 4\)"),
         (numpy.eye(3) * 1j, "takes a real operator, but this one is of type complex128"),
     ):
         with pytest.raises(ValueError, match=sentence):

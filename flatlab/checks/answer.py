@@ -73,7 +73,7 @@ def sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, NotImplementedError):
         return "not written yet. Replace the line that raises NotImplementedError."
-    # Jupyter's cells are files of ipykernel, Colab's are /tmp/ipython-input-N.py.
+    # Jupyter's cells are files of ipykernel, Colab's are named ipython-input-N.py.
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
