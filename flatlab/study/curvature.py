@@ -179,7 +179,8 @@ class Preconditioned:
 
     def __init__(self, hessian, diagonal: Tensor):
         self.hessian, self.scale = hessian, diagonal.rsqrt()
-        self.size, self.x = hessian.size, hessian.x
+        self.size, self.x, self.shape = hessian.size, hessian.x, (hessian.size, hessian.size)
+        self.dtype, self.device = hessian.x.dtype, hessian.x.device
 
     def __matmul__(self, v: Tensor) -> Tensor:
         return self.scale * (self.hessian @ (self.scale * v))
