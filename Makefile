@@ -36,7 +36,7 @@ book: $(READY)  ## build the book at the smoke tier, with real computation; prin
 	@$(PYTHON) book/build.py
 
 test: $(READY) $(BOOK)  ## run everything: unit tests, chapters, labs, their pipeline, the built pages in a browser
-	@$(REHEARSAL) --quiet --numprocesses=auto
+	@$(REHEARSAL) --quiet --numprocesses=auto -k 'not experiment'
 	@$(PYTEST) $(NOTEBOOKS) tests $(wildcard book labs/source)
 
 pages: $(READY) $(BOOK)  ## the part of `make test` that needs the built book: its driver, its chapters, its pages in a browser
