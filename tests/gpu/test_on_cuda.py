@@ -175,13 +175,17 @@ def normed(**options):
     return nn.Sequential(nn.Linear(40, 32), nn.BatchNorm1d(32, **options), nn.ReLU(), nn.Linear(32, 10))
 
 
+# The checks at an Objective's door watch every operation by a dispatch mode.
+LISTS = "the pretended device cannot make a tensor from a list within a dispatch mode"
+
+
 @pytest.mark.parametrize(
     "net",
     [
         normed,
         lambda: normed(momentum=None),
         Branches,
-        Makes,
+        pytest.param(Makes, marks=pytest.mark.xfail(not REAL, strict=True, reason=LISTS)),
         lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(40, 16)), nn.Tanh(), nn.Linear(16, 10)),
     ],
     ids=["BatchNorm", "cumulative BatchNorm", "branch", "tensor from a list", "spectral norm"],
@@ -246,7 +250,7 @@ class Killed(Store):
 def test_a_run_goes_on_where_it_was(first, then, options, tmp_path):
     recipe = {"batch_size": 24, "epochs": 4, "progress": False, **options}
     with pytest.raises(Kill):
-        flatlab.train("mlp", rows(device=first), store=Killed(tmp_path), **recipe)
+        flatlab.train("mlp", rows(device=first), store=Killed(tmp_path, every=0), **recipe)
     resumed = flatlab.train("mlp", rows(device=then), store=tmp_path, **recipe)
     whole, read = (flatlab.train("mlp", rows(device=then), store=store, **recipe) for store in (None, tmp_path))
     assert torch.equal(resumed.x, read.x)
@@ -258,7 +262,7 @@ def test_a_run_goes_on_where_it_was(first, then, options, tmp_path):
 def test_a_run_that_draws_goes_on_where_it_was(tmp_path):
     recipe = {"batch_size": 24, "epochs": 4, "progress": False, "update": "noisy_inputs"}
     with pytest.raises(Kill):
-        flatlab.train("mlp", rows(device="cuda"), store=Killed(tmp_path), **recipe)
+        flatlab.train("mlp", rows(device="cuda"), store=Killed(tmp_path, every=0), **recipe)
     assert torch.equal(
         flatlab.train("mlp", rows(device="cuda"), store=tmp_path, **recipe).x,
         flatlab.train("mlp", rows(device="cuda"), **recipe).x,
