@@ -64,7 +64,7 @@ def sources():
         ("flatlab.training.updates", ".optimizer.step()", ".optimizer.zero_grad()", (True, True, False)),
         ("flatlab.nets", "nn.ReLU()", "nn.GELU()", (True, True, True)),
         ("flatlab.measure.maximise", "import math", "import math as m", (False, True, True)),
-        ("flatlab.study.design", "100, (0, 1, 2, 3, 4)", "90, (0, 1, 2, 3, 4)", (False, True, False)),
+        ("flatlab.study.design", "FRACTION, 100, TEN", "FRACTION, 90, TEN", (False, True, False)),
         ("flatlab.study.essays", "import statistics", "import statistics as s", (False, False, False)),
         ("flatlab.training.store", "import json", "import json as j", (False, False, False)),
         ("flatlab.files", "import os", "import os as o", (False, False, False)),

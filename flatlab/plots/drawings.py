@@ -273,7 +273,7 @@ DRAWINGS = {
                     Curve(at("cosine fresh", "start"), "fresh data, at the start", style=":"),
                     Curve(at("cosine", "end"), "part, at the end", CONTROL),
                     Curve(at("cosine fresh", "end"), "fresh data, at the end", CONTROL, ":"),
-                    Curve("null", "a part of pure noise", TEXT, "--"),
+                    Curve("null", "a part of pure noise", CONTROL, "--"),
                 ),
             ),
         ),
@@ -284,7 +284,9 @@ DRAWINGS = {
         "step, as a share of $2 / \\lambda_{max}$",
         (
             Panel(
-                "growth per step", (Curve(columns.GROWTH, "measured"), Curve("law", "$|1 - 2s|$", TEXT, ":")), log=True
+                "growth per step",
+                (Curve(columns.GROWTH, "measured"), Curve("law", "$|1 - 2s|$", CONTROL, ":")),
+                log=True,
             ),
         ),
         marks=((1, TEXT, "a quadratic's limit"),),
