@@ -1,11 +1,12 @@
-"""The battery: trained nets on which the maximisers are compared. `python benchmarks/battery.py` prints the table and records it.
+"""The battery: trained nets on which the maximisers are compared. `python benchmarks/battery.py` prints the table and
+records it.
 
 The nets, seeds, sizes and eps were fixed before any maximiser was run on them. Each takes about a second to train.
 
-Another processor or number of threads adds in another order, and so trains another net. The tests therefore judge the maximisers at
-recorded points, `battery.safetensors`: what seed 0 trained to on one machine, whatever came out. They compute in float64, because at a
-loss of 1e-7 the order of additions in float32 decides which search wins. `OMP_NUM_THREADS=1 python benchmarks/battery.py record` trains
-every net and writes that file anew.
+Another processor or number of threads adds in another order, and so trains another net. The tests therefore judge the
+maximisers at recorded points, `battery.safetensors`: what seed 0 trained to on one machine, whatever came out. They
+compute in float64, because at a loss of 1e-7 the order of additions in float32 decides which search wins.
+`OMP_NUM_THREADS=1 python benchmarks/battery.py record` trains every net and writes that file anew.
 """
 
 import dataclasses
@@ -253,8 +254,8 @@ def share(row):
 def record():
     """Train every net and write the point it ends at.
 
-    The largest are rounded to float16, so that the file stays small. The others are kept exactly, because the rounding can move a
-    point off its minimum: it hid that the regression net's sharpness is missed by 20 %.
+    The largest are rounded to float16, so that the file stays small. The others are kept exactly, because the rounding
+    can move a point off its minimum: it hid that the regression net's sharpness is missed by 20 %.
     """
     points = {entry.name: entry.objective().x for entry in BATTERY}
     write_whole(POINTS, save({name: x.half() if x.numel() > 100_000 else x for name, x in points.items()}))

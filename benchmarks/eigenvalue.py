@@ -1,7 +1,9 @@
-"""The Hessian's largest eigenvalue to a relative error of 1e-4, against PyHessian, hessian-eigenthings and curvlinops with ARPACK.
+"""The Hessian's largest eigenvalue to a relative error of 1e-4, against PyHessian, hessian-eigenthings and curvlinops
+with ARPACK.
 
-Ours runs at its default tolerance. Each peer gets the cheapest of its settings that meets the error for every seed, which only
-somebody who knows the answer could choose. All four see one function: the net by its running averages, all rows in one batch.
+Ours runs at its default tolerance. Each peer gets the cheapest of its settings that meets the error for every seed,
+which only somebody who knows the answer could choose. All four see one function: the net by its running averages, all
+rows in one batch.
 """
 
 import copy

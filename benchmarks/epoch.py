@@ -1,7 +1,7 @@
 """Training against the loop that everybody writes: DataLoader, model(x), loss.backward(), torch.optim.Adam.
 
-Both train the same nets, count loss and accuracy, and evaluate the test set after every epoch. By the wall clock, since a
-DataLoader's workers are other processes.
+Both train the same nets, count loss and accuracy, and evaluate the test set after every epoch. By the wall clock, since
+a DataLoader's workers are other processes.
 """
 
 import torch

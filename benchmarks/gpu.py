@@ -1,7 +1,8 @@
 """What a GPU does with flatlab: `make gpu` runs tests/gpu, then this, which prints a table and writes results/gpu.json.
 
-Settled here and nowhere else: how much faster a captured step is than an eager one, what TF32 and bf16 change, how much memory
-the larger networks take, whether the same seed gives the same bits, and whether a measurement agrees with the processor's.
+Settled here and nowhere else: how much faster a captured step is than an eager one, what TF32 and bf16 change, how much
+memory the larger networks take, whether the same seed gives the same bits, and whether a measurement agrees with the
+processor's.
 """
 
 import itertools
@@ -16,7 +17,8 @@ from flatlab.files import write_whole
 from flatlab.study.recorded import REPOSITORY, origin
 from flatlab.training import trainer
 
-# net, shape of a row, classes, rows: as MNIST, CIFAR-10 and CIFAR-100 have them; the numbers are random, since only time and memory count
+# net, shape of a row, classes, rows: as MNIST, CIFAR-10 and CIFAR-100 have them; the numbers are random, since only
+# time and memory count
 CASES = {"F1": ((1, 28, 28), 10, 60_000), "C1": ((3, 32, 32), 10, 50_000), "C2": ((3, 32, 32), 10, 50_000)}
 GIB = 2**30
 
@@ -77,7 +79,8 @@ def memory(net, data):
 
 
 def repeats(net, data):
-    """Whether the same seed gives the same bits twice, and how far apart the two ends are, as a share of the way from the start."""
+    """Whether the same seed gives the same bits twice, and how far apart the two ends are, as a share of the way from
+    the start."""
     one, other = (flatlab.train(net, data.subset(5000), batch_size=250, epochs=2, progress=False) for _ in range(2))
     return {
         "same bits": torch.equal(one.x, other.x),

@@ -1,5 +1,5 @@
-"""How time and memory grow with the rows N and the parameters n. Each size runs in a process of its own, so that its memory's
-peak is its own; what the process held before it measured, the data among it, is subtracted.
+"""How time and memory grow with the rows N and the parameters n. Each size runs in a process of its own, so that its
+memory's peak is its own; what the process held before it measured, the data among it, is subtracted.
 
     python -m benchmarks.growth WHAT ROWS WIDTH CHUNK DEVICE ROUNDS     one size, as JSON
 """

@@ -1,8 +1,10 @@
-"""`make bench`: every comparison, one table of ratios, what was promised and whether it holds; all of it to results/bench.json.
+"""`make bench`: every comparison, one table of ratios, what was promised and whether it holds; all of it to
+results/bench.json.
 
     python -m benchmarks.run [CASE ...]      without names: all of them; with names: those, and nothing is written
 
-On the CPU with one thread, so that processor seconds can be compared on a machine that others use too; on a GPU where there is one.
+On the CPU with one thread, so that processor seconds can be compared on a machine that others use too; on a GPU where
+there is one.
 """
 
 import json
@@ -34,7 +36,8 @@ RESULTS = REPOSITORY / "results" / "bench.json"
 
 
 def run(names, **options):
-    """{"cases": {name: what it measured}, "promises": [...]}; a case that fails says so in one line and stops no other."""
+    """{"cases": {name: what it measured}, "promises": [...]}; a case that fails says so in one line and stops no
+    other."""
     cases = {}
     for name in names:
         began = time.perf_counter()

@@ -1,4 +1,5 @@
-"""Sharpness (Metric 2.1) against the bare cost of its evaluations, with scipy's L-BFGS-B, the paper's protocol, beside it."""
+"""Sharpness (Metric 2.1) against the bare cost of its evaluations, with scipy's L-BFGS-B, the paper's protocol, beside
+it."""
 
 import copy
 

@@ -46,7 +46,8 @@ def measure(
         found[name] |= {"seconds": spread(way.seconds)["median"]}
     return {
         "title": TITLE,
-        "setting": f"time: n = {sum(p.numel() for p in net.parameters()):,}, {rows:,} rows; error: n = {len(values):,}, "
+        "setting": f"time: n = {sum(p.numel() for p in net.parameters()):,}, {rows:,} rows; "
+        f"error: n = {len(values):,}, "
         f"root mean square over {seeds} seeds",
         "seconds": {name: way.seconds for name, way in timed.items()},
         "ratios": {
@@ -66,8 +67,8 @@ def promises(case):
 def _errors(small, rows, seeds, products, steps, probes, epochs):
     """(eigenvalues, {way: its products and error}) on the small net.
 
-    The trace's error is relative. The density's is the total variation distance, between 0 and 1, to the true one under the
-    same smoothing.
+    The trace's error is relative. The density's is the total variation distance, between 0 and 1, to the true one under
+    the same smoothing.
     """
     net, data = trained(rows=rows, running_averages=True, epochs=epochs, **small)
     net, pair = copy.deepcopy(net).double(), (data.train.x.double(), data.train.y)
@@ -109,7 +110,8 @@ def _width(low, high, steps):
 
 
 def _ends(operator):
-    """The smallest and the largest eigenvalue, which curvlinops wants first. Given, so that its density is no dearer for it."""
+    """The smallest and the largest eigenvalue, which curvlinops wants first. Given, so that its density is no dearer
+    for it."""
     return tuple(float(flatlab.eigenvalues(operator, which=which, tol=0.05)) for which in ("smallest", "largest"))
 
 

@@ -36,8 +36,8 @@ def interleave(ways, rounds, wall=False):
 
 
 def clock(function, *arguments, wall=False):
-    """(seconds, result). On the CPU they are this process's processor seconds, which other work on the machine hardly changes,
-    unless `wall` is asked for; on a GPU seconds by the wall clock, with its queue empty at both ends."""
+    """(seconds, result). On the CPU they are this process's processor seconds, which other work on the machine hardly
+    changes, unless `wall` is asked for; on a GPU seconds by the wall clock, with its queue empty at both ends."""
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.synchronize()

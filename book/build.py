@@ -9,8 +9,8 @@ Jupyter Book 1 alone does five things that a book of experiments cannot have:
   fingerprint of everything else an output depends on;
 - a kernel sees the user's own configuration and environment: here it does not;
 - a slider waits for messages of a browser that is not there: here it is one call (book/static.py);
-- pages are executed one after another: here what they share is trained first (book/runs.py), then they are executed one a core into
-  that cache (book/pages.py).
+- pages are executed one after another: here what they share is trained first (book/runs.py), then they are executed one
+  a core into that cache (book/pages.py).
 """
 
 import argparse
@@ -64,7 +64,8 @@ def fingerprint(source: Path) -> str:
 
 
 def environment(source: Path) -> dict:
-    """What the kernels see: smoke tier, CPU, one thread (pages run side by side), this tree's package, nobody's own configuration."""
+    """What the kernels see: smoke tier, CPU, one thread (pages run side by side), this tree's package, nobody's own
+    configuration."""
     output = source / "_build"
     env = {name: value for name, value in os.environ.items() if name not in PERSONAL}
     env |= {

@@ -1,14 +1,16 @@
 """Docstrings in the book: Sphinx reads them as reStructuredText, and they are written to be read as they stand.
 
-Here a backtick is a name or code, a link is Markdown's, what is indented is a formula that keeps its lines, and any other sign is
-the sign itself: |x| is no substitution. The fields of a frozen result are explained where they stand, by the comment behind each.
+Here a backtick is a name or code, a link is Markdown's, what is indented is a formula that keeps its lines, and any
+other sign is the sign itself: |x| is no substitution. The fields of a frozen result are explained where they stand, by
+the comment behind each.
 """
 
 import dataclasses
 import inspect
 import re
 
-# A link, of Markdown or of reStructuredText, a role, or a span of code: what in a docstring's prose means more than it shows.
+# A link, of Markdown or of reStructuredText, a role, or a span of code: what in a docstring's prose means more than it
+# shows.
 SPAN = re.compile(
     r"\[(?P<words>[^\]]+)\]\((?P<address>https?://[^)\s]+)\)|`(?P<name>[^`<]+?)\s*<(?P<target>https?://[^>`]+)>`__?"
     r"|(?P<role>:[\w:]+:`[^`]+`)|`+(?P<code>[^`]+)`+"

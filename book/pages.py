@@ -1,7 +1,9 @@
-"""Execute the pages of the book, one a core, into the cache from which Jupyter Book takes them: `python book/pages.py SOURCE`.
+"""Execute the pages of the book, one a core, into the cache from which Jupyter Book takes them: `python book/pages.py
+SOURCE`.
 
-Jupyter Book executes one page after another, and a page of small nets is no quicker on two cores. SOURCE/_build/config.yml is the
-configuration that Jupyter Book gets. Pages that the cache holds are left alone. If a page fails, the others are still executed.
+Jupyter Book executes one page after another, and a page of small nets is no quicker on two cores.
+SOURCE/_build/config.yml is the configuration that Jupyter Book gets. Pages that the cache holds are left alone. If a
+page fails, the others are still executed.
 """
 
 import os

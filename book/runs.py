@@ -1,8 +1,9 @@
 """Train and measure what the chapters share, one task a core, before their pages are executed: `python book/runs.py`.
 
-The chapters say `flatlab.train(..., store=flatlab.Store())` and read from the store what is there already. Small nets gain nothing from
-a second core, so many runs side by side take half the time of one after another. A run that is missing here is trained by its
-chapter; one that no chapter asks for any longer costs time and does no harm. The same goes for the sharpness of Tables 3 and 4.
+The chapters say `flatlab.train(..., store=flatlab.Store())` and read from the store what is there already. Small nets
+gain nothing from a second core, so many runs side by side take half the time of one after another. A run that is
+missing here is trained by its chapter; one that no chapter asks for any longer costs time and does no harm. The same
+goes for the sharpness of Tables 3 and 4.
 """
 
 import os

@@ -164,7 +164,8 @@ def _join_workers():
         workers, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if workers > gpus:
             raise ValueError(
-                f"torchrun started {workers} workers on this machine, which has GPUs for {gpus}: say --nproc-per-node {gpus}."
+                f"torchrun started {workers} workers on this machine, which has GPUs for {gpus}: say "
+                f"--nproc-per-node {gpus}."
             )
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -307,7 +308,8 @@ def _runs(options):
         found = [run for run in found if run["key"].startswith(options.key)]
         if len(found) != 1:
             raise ValueError(
-                f"{len(found)} runs in {store.root} have a key that starts with {options.key!r}: give one of `flatlab runs list`."
+                f"{len(found)} runs in {store.root} have a key that starts with {options.key!r}: give one of "
+                "`flatlab runs list`."
             )
         return found[0], json.dumps(found[0], indent=1)
     return {"root": str(store.root), "runs": found}, "\n".join(map(_run_line, found)) or f"no runs in {store.root}"

@@ -23,7 +23,8 @@ def cache_directory():
 
 @contextlib.contextmanager
 def whole(path):
-    """A binary file to write to. It takes the place of `path` when the block ends, and is removed when the block fails."""
+    """A binary file to write to. It takes the place of `path` when the block ends, and is removed when the block
+    fails."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:

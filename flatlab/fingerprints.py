@@ -1,7 +1,7 @@
 """The fingerprint of what a user hands over: all that decides what a network, a function or another object computes.
 
-An object is known as it is loaded, functions down to their instructions, because a class of a notebook's cell has no source file
-and a file may be edited after it was loaded.
+An object is known as it is loaded, functions down to their instructions, because a class of a notebook's cell has no
+source file and a file may be edited after it was loaded.
 """
 
 import collections
@@ -64,10 +64,11 @@ class _Seen(NamedTuple):
 def fingerprint(*things, without=()):
     """(hash, whole): all that decides what some objects compute, and whether all of it could be told.
 
-    A network is known by every attribute of its layers: parameters, buffers, hooks, modes and what a user has put there. A function
-    is known by its instructions, its defaults, what it closes over and what the names that it looks up stand for; a class by its
-    bases and methods; another object by what pickle would keep. What lies in an installed package is known by its name and the
-    package's version (torch's and numpy's by the name). The instructions are those of one minor version of Python.
+    A network is known by every attribute of its layers: parameters, buffers, hooks, modes and what a user has put
+    there. A function is known by its instructions, its defaults, what it closes over and what the names that it looks
+    up stand for; a class by its bases and methods; another object by what pickle would keep. What lies in an installed
+    package is known by its name and the package's version (torch's and numpy's by the name). The instructions are those
+    of one minor version of Python.
 
     without     tensors of which the type and shape alone count
     """
@@ -94,7 +95,8 @@ def fingerprint(*things, without=()):
 
 
 def _parts(thing):
-    """(label, parts) of an object: what is said of it at once, and what says the rest. The label is None where not all can be told."""
+    """(label, parts) of an object: what is said of it at once, and what says the rest. The label is None where not all
+    can be told."""
     if name := _installed(thing):
         return name, ()
     if isinstance(thing, torch.Tensor):
@@ -219,7 +221,8 @@ def _of_another(thing):
 
 
 def _installed(thing):
-    """The name under which an installed package has this module, class or function, with the package's version; else None."""
+    """The name under which an installed package has this module, class or function, with the package's version; else
+    None."""
     if not isinstance(thing, (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType)):
         return None
     module, path = (
@@ -246,7 +249,8 @@ def _lies_installed(module, top):
 
 @torch.no_grad()
 def probe(model, inputs, rows=16):
-    """What a network computes on some rows in evaluation mode, on the CPU; None if it cannot tell so, or not twice the same.
+    """What a network computes on some rows in evaluation mode, on the CPU; None if it cannot tell so, or not twice the
+    same.
 
     A fingerprint says how a network computes, this what: it is kept beside, for whatever a fingerprint may not see.
     """

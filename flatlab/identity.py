@@ -1,7 +1,7 @@
 """What a stored thing was made from: the key of it, and the code of this package.
 
-Code is known by its source without comments, docstrings and layout, so that none of them makes anything be computed again. It is
-read when a key is first asked for, not at import.
+Code is known by its source without comments, docstrings and layout, so that none of them makes anything be computed
+again. It is read when a key is first asked for, not at import.
 """
 
 import ast
@@ -80,7 +80,8 @@ def _name(module):
 
 @contextlib.contextmanager
 def _no_collection():
-    """Garbage is left lying: with torch loaded the search for it takes five times as long as the reading that sets it off."""
+    """Garbage is left lying: with torch loaded the search for it takes five times as long as the reading that sets it
+    off."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -5,11 +5,13 @@
         box_radius = cage.function("box_radius")
         box_radius(x, 1e-3)                   called in the cage; the result is a copy
 
-In the cage there is no network, no course, no other student: the system and the package read-only, and a home of its own. The hidden
-tests run outside. They pass values in and get values out; an object that they pass, an f with f.value, stays outside and answers.
+In the cage there is no network, no course, no other student: the system and the package read-only, and a home of its
+own. The hidden tests run outside. They pass values in and get values out; an object that they pass, an f with f.value,
+stays outside and answers.
 
-A cage is made by bubblewrap; by podman or docker where that is not installed; where there is none, the code runs in a process of its
-own without walls, and marking says "uncaged". $FLATLAB_CAGE names one of the four: bwrap, podman, docker, none.
+A cage is made by bubblewrap; by podman or docker where that is not installed; where there is none, the code runs in a
+process of its own without walls, and marking says "uncaged". $FLATLAB_CAGE names one of the four: bwrap, podman,
+docker, none.
 """
 
 import functools
@@ -163,7 +165,8 @@ class Cage:
         self._end()
 
     def run(self, source):
-        """The outputs of a cell. Where the cell ends the process, `Died`, and a new process has run the cells before it."""
+        """The outputs of a cell. Where the cell ends the process, `Died`, and a new process has run the cells before
+        it."""
         return self._guarded({"run": source}, lambda answer: self.lived.append(source) or answer["outputs"])
 
     def function(self, name):

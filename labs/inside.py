@@ -1,7 +1,8 @@
-"""What runs in the cage: a student's cells, and calls of the functions that they define. See cage.py for the other side.
+"""What runs in the cage: a student's cells, and calls of the functions that they define. See cage.py for the other
+side.
 
-One JSON object a line comes in and goes out. What passes is a value: numbers, text, lists, arrays. An object of the marker's is
-here a `Remote`, whose methods are carried out there.
+One JSON object a line comes in and goes out. What passes is a value: numbers, text, lists, arrays. An object of the
+marker's is here a `Remote`, whose methods are carried out there.
 """
 
 import ast
@@ -131,7 +132,8 @@ class Short(io.TextIOBase):
 
 @contextlib.contextmanager
 def limited(seconds):
-    """Interrupt what runs longer, again and again, as it may swallow the first one. The marker ends what swallows them all."""
+    """Interrupt what runs longer, again and again, as it may swallow the first one. The marker ends what swallows them
+    all."""
 
     def stop(*_):
         raise KeyboardInterrupt(f"stopped after {seconds:g} seconds")

@@ -27,7 +27,8 @@ PLATFORMS = {  # how a learning platform names the files of a bulk download
     "moodle": r"(?P<student>.+?)_\d+_assignsubmission_file.*$",
     "blackboard": r".*?_(?P<student>[^_]+)_attempt_(?P<attempt>[\d-]+)(?:_.*)?$",
 }
-# Words for which an honest answer has no use. Where there is no cage, a notebook that has one is named for a person to read.
+# Words for which an honest answer has no use. Where there is no cage, a notebook that has one is named for a person to
+# read.
 SUSPICIOUS = re.compile(
     r"\b(?:_getframe|__torch_function__|gradebook|nbgrader|f_locals|f_globals|subprocess|ctypes|socket|setsid|fork|ast|inspect)\b"
     r"|\.\./|labs/source|BEGIN SOLUTION|HIDDEN|FLATLAB_MARK_SEED|os\.(?:system|popen|exec|environ)|builtins"
@@ -37,8 +38,8 @@ SUSPICIOUS = re.compile(
 def mark(submissions, course, lab="lab1", labs=LABS, jobs=1, names=None, roster=None, say=print):
     """Mark every submission of a class in the directory `course`, and write course/marks.csv. Returns its rows.
 
-    A student whose file, and the lab, have not changed since they were marked is not marked again. One file that cannot be marked is
-    refused by name, whatever is wrong with it, and the others go on.
+    A student whose file, and the lab, have not changed since they were marked is not marked again. One file that cannot
+    be marked is refused by name, whatever is wrong with it, and the others go on.
     """
     course = Path(course).resolve()
     course.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,8 @@ def mark(submissions, course, lab="lab1", labs=LABS, jobs=1, names=None, roster=
         cage = kind_of_cage()
         if cage == "none":
             say(
-                "There is no cage here (bubblewrap, podman or docker): students' code runs with your rights. marks.csv says so."
+                "There is no cage here (bubblewrap, podman or docker): students' code runs with your rights. "
+                "marks.csv says so."
             )
         report = _read_json(course / "preflight.json")
         todo = {}
@@ -112,7 +114,8 @@ def alone(course):
 
 
 def kept_seed(course, say):
-    """The seed of the hidden tests: $FLATLAB_MARK_SEED, else the course's own, drawn at its first marking and kept with it."""
+    """The seed of the hidden tests: $FLATLAB_MARK_SEED, else the course's own, drawn at its first marking and kept with
+    it."""
     file = course / "seed.txt"
     kept = file.read_text().strip() if file.exists() else ""
     seed = os.environ.get("FLATLAB_MARK_SEED") or kept or str(secrets.randbelow(10**6))
@@ -319,7 +322,8 @@ def _write(file, text):
 
 
 def export(course, lab="lab1"):
-    """Write course/marks.csv, one row for each exercise, the total last, and course/feedback. Returns the rows as dicts."""
+    """Write course/marks.csv, one row for each exercise, the total last, and course/feedback. Returns the rows as
+    dicts."""
     from nbgrader.api import Gradebook, MissingEntry
 
     course = Path(course).resolve()
@@ -357,7 +361,8 @@ def export(course, lab="lab1"):
 
 
 def wide(course, platform, lab="lab1"):
-    """Write course/marks-PLATFORM.csv, one row for each student with a column for each exercise, as a learning platform reads it."""
+    """Write course/marks-PLATFORM.csv, one row for each student with a column for each exercise, as a learning platform
+    reads it."""
     rows = export(course, lab)
     exercises = list(dict.fromkeys(row["exercise"] for row in rows))
     names = {"canvas": "SIS Login ID", "moodle": "Username"}
@@ -383,7 +388,8 @@ def table(file, columns, rows, encoding="utf8"):
 
 
 def feedback(course, lab, rows, comments):
-    """Write course/feedback/STUDENT.md: points, and for what failed the sentence of the lab's own check. No hidden test is quoted."""
+    """Write course/feedback/STUDENT.md: points, and for what failed the sentence of the lab's own check. No hidden test
+    is quoted."""
     said = {}
     for row in rows:
         said.setdefault(row["student"], []).append(row)

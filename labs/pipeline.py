@@ -1,13 +1,14 @@
 """Set, check, mark and export the labs: a thin layer over nbgrader.
 
     python labs/pipeline.py release                          labs/release from every master in labs/source
-    python labs/pipeline.py preflight SUBMISSION.ipynb       say what is wrong with one file, and whether it can be mended
-    python labs/pipeline.py mark SUBMISSIONS --work COURSE   mark a class; COURSE/marks.csv
-    python labs/pipeline.py export --work COURSE             write COURSE/marks.csv again, after marking by hand
+    python labs/pipeline.py preflight SUBMISSION.ipynb       say what is wrong with one file, and whether it can be
+    mended python labs/pipeline.py mark SUBMISSIONS --work COURSE   mark a class; COURSE/marks.csv python
+    labs/pipeline.py export --work COURSE             write COURSE/marks.csv again, after marking by hand
 
-SUBMISSIONS holds STUDENT.ipynb, or STUDENT/anything.ipynb. It is only read. nbgrader alone gives a submission whose cell metadata
-are lost 0 marks without a word, stops the whole class at a duplicated cell, and lets a student's code see the tests: here every file is
-first compared with the release and mended (submission.py), and each student's code runs in a cage (cage.py, running.py).
+SUBMISSIONS holds STUDENT.ipynb, or STUDENT/anything.ipynb. It is only read. nbgrader alone gives a submission whose
+cell metadata are lost 0 marks without a word, stops the whole class at a duplicated cell, and lets a student's code see
+the tests: here every file is first compared with the release and mended (submission.py), and each student's code runs
+in a cage (cage.py, running.py).
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""One student's notebook, run for marks: cells in a cage, hidden tests outside it, and the outputs put into the notebook."""
+"""One student's notebook, run for marks: cells in a cage, hidden tests outside it, and the outputs put into the
+notebook."""
 
 import ast
 import copy

@@ -1,4 +1,5 @@
-"""One submission against the release: what can be mended in one way is mended and noted, anything else is refused in a sentence."""
+"""One submission against the release: what can be mended in one way is mended and noted, anything else is refused in a
+sentence."""
 
 import copy
 import io
@@ -21,8 +22,8 @@ def preflight(path, original):
 
     path        the student's file
     original    the release, a NotebookNode
-    Every marked or given cell is there once, in the release's order, with the release's metadata; the student's own cells
-    stay behind the cell that they followed. Raises Refused.
+    Every marked or given cell is there once, in the release's order, with the release's metadata; the student's own
+    cells stay behind the cell that they followed. Raises Refused.
     """
     submitted = _read(path)
     given = [cell for cell in original.cells if "nbgrader" in cell.metadata]
@@ -110,8 +111,8 @@ def _decoded(content):
 def _recognise(cells, given):
     """(owners, notes): owners holds the release's cell that each submitted cell is, or None.
 
-    By nbgrader's name for it; for those that no cell names, by the cell's id; then by what it defines or, for a given cell,
-    by its text; then, for a free answer, as the cell that follows its question.
+    By nbgrader's name for it; for those that no cell names, by the cell's id; then by what it defines or, for a given
+    cell, by its text; then, for a free answer, as the cell that follows its question.
     """
     by_name = {cell.metadata.nbgrader.grade_id: cell for cell in given}
     owners, lost = [by_name.get(cell.grade_id) for cell in cells], []

@@ -1,8 +1,9 @@
-"""Record a tier, the most wanted first: `timeout 9m python results/record.py --tier paper --store RUNS --out RESULTS --workers 4`.
+"""Record a tier, the most wanted first: `timeout 9m python results/record.py --tier paper --store RUNS --out RESULTS
+--workers 4`.
 
-Whatever ends it, the same command resumes: runs, half-finished ones too, and measurements are in the store. A result file holds the
-nets that are done so far. With --nets it holds those alone, so name the earlier ones again: they are read from the store. With a GPU the
-workers share it.
+Whatever ends it, the same command resumes: runs, half-finished ones too, and measurements are in the store. A result
+file holds the nets that are done so far. With --nets it holds those alone, so name the earlier ones again: they are
+read from the store. With a GPU the workers share it.
 """
 
 import argparse
@@ -45,8 +46,8 @@ def stages(tier, names, only=None):
 
 
 def record(tier, names, store, out, workers, only=None):
-    """Record stage after stage. What is small enough to be wanted whole is trained at once, so that no process waits for another and no
-    run is trained twice because a later experiment wants other points of it."""
+    """Record stage after stage. What is small enough to be wanted whole is trained at once, so that no process waits
+    for another and no run is trained twice because a later experiment wants other points of it."""
     if tier == "smoke" or only:
         jobs = [jobs_of(name, tier, nets) for name in names or EXPERIMENTS if (nets := present(name, tier, only))]
         carry_out_all([job for own in jobs for job in own], Store(store), workers=workers)

@@ -32,7 +32,8 @@ LONGEST = (
 
 @functools.cache
 def executed(chapter, source=ROOT):
-    """A chapter with its outputs, if `make book` has executed it with the package, the pins and the data as they are; else None."""
+    """A chapter with its outputs, if `make book` has executed it with the package, the pins and the data as they are;
+    else None."""
     if not (source / "_build" / "cache").is_dir():
         return None
     sys.path.insert(0, str(ROOT / "book"))

@@ -1,7 +1,7 @@
 """Any nn.Module, any (x, y), any loss.
 
-The oracle for f and its gradient is the user's own loop, for a product the difference of two gradients. Whatever is measured, the
-user's model and the generators are found as they were left.
+The oracle for f and its gradient is the user's own loop, for a product the difference of two gradients. Whatever is
+measured, the user's model and the generators are found as they were left.
 """
 
 import copy

@@ -1,8 +1,10 @@
-"""The default search on the battery: not more than 3 % below scipy's two forms (10 iterations) and 20 steps of Auto-PGD, in phi.
+"""The default search on the battery: not more than 3 % below scipy's two forms (10 iterations) and 20 steps of
+Auto-PGD, in phi.
 
-The nets of benchmarks/battery.py were fixed before any search was run on them. The search is judged at their recorded points in
-float64, so that the answer does not depend on the processor. Where the default does fall short is listed here. At another point of
-the same net another cell can: trained elsewhere, the net of batch 300 falls 8 % short at 1e-3 too (results/battery.json).
+The nets of benchmarks/battery.py were fixed before any search was run on them. The search is judged at their recorded
+points in float64, so that the answer does not depend on the processor. Where the default does fall short is listed
+here. At another point of the same net another cell can: trained elsewhere, the net of batch 300 falls 8 % short at 1e-3
+too (results/battery.json).
 """
 
 import functools

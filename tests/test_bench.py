@@ -1,4 +1,5 @@
-"""The benchmarks: the timer takes turns, every comparison runs at a toy size, a promise is judged by what was measured."""
+"""The benchmarks: the timer takes turns, every comparison runs at a toy size, a promise is judged by what was
+measured."""
 
 import functools
 import json

@@ -1,4 +1,5 @@
-"""A run and its files: no network gets another's, nothing finished is lost, and what cannot be trusted is trained again."""
+"""A run and its files: no network gets another's, nothing finished is lost, and what cannot be trusted is trained
+again."""
 
 import contextlib
 import copy
@@ -139,7 +140,8 @@ def test_a_damaged_file_is_one_warning_and_the_run_trained_again_to_the_same_bit
 
 @contextlib.contextmanager
 def stopped(monkeypatch, after, error=KeyboardInterrupt, where="step"):
-    """Training is stopped within the epoch that follows `after` whole ones: in its second step, or where its state is kept."""
+    """Training is stopped within the epoch that follows `after` whole ones: in its second step, or where its state is
+    kept."""
     real, calls = getattr(Trainer, where), []
 
     def stopping(self, *arguments):

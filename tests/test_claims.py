@@ -194,7 +194,8 @@ def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
         assert tiers == ({"F1": "paper", "C1": "colab", "mlp": "smoke"} if entry.claim.experiment == "table2" else {})
 
 
-# Prose. A finding is printed by a cell, from a result; what stands in the text itself is a choice, a definition or a fact of the data.
+# Prose. A finding is printed by a cell, from a result; what stands in the text itself is a choice, a definition or a
+# fact of the data.
 
 GIVEN = {
     "95 %": "the level of every interval",
@@ -231,7 +232,8 @@ def test_no_number_in_prose_is_a_finding(file):
         if cell["cell_type"] == "markdown":
             for number in NUMBER.findall(NOT_PROSE.sub(" ", "".join(cell["source"]))):
                 assert number in GIVEN, (
-                    f"{file.name}, cell {cell['id']}: {number} is typed; print it from a result, or say in GIVEN what it is"
+                    f"{file.name}, cell {cell['id']}: {number} is typed; print it from a result, or say in GIVEN "
+                    "what it is"
                 )
 
 

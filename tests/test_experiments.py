@@ -212,8 +212,8 @@ def test_a_warm_start_begins_where_the_other_run_was(few_rows, tmp_path):
 
 
 def test_the_cost_of_a_plan_is_counted(monkeypatch):
-    """The MLP's matrices have 40 x 256 + 3 x 256^2 + 256 x 10 entries; two operations each forward, three times that in all. Every
-    batch size takes as many operations an epoch, also those beyond the rows that are timed."""
+    """The MLP's matrices have 40 x 256 + 3 x 256^2 + 256 x 10 entries; two operations each forward, three times that in
+    all. Every batch size takes as many operations an epoch, also those beyond the rows that are timed."""
     data = flatlab.load("mnist1d", device="cpu").subset(1200)
     monkeypatch.setattr(splits, "loaded", lambda name: data)
     matrices = 40 * 256 + 3 * 256**2 + 256 * 10
@@ -258,8 +258,9 @@ def test_an_update_is_timed_on_workers_of_torchrun():
 
 @pytest.mark.parametrize("rate", RATES)
 def test_descent_on_all_rows_has_its_closed_form(rate):
-    """Each full step takes w - w* to (I - 2 rate M)(w - w*); with so many rows M is the features' variances and w* the true weights. The
-    excess loss is measured on ten thousand other rows, so to about two percent; what the noise leaves, n / N, is added."""
+    """Each full step takes w - w* to (I - 2 rate M)(w - w*); with so many rows M is the features' variances and w* the
+    true weights. The excess loss is measured on ten thousand other rows, so to about two percent; what the noise
+    leaves, n / N, is added."""
     kind, count = KINDS["many uneven"], 100_000
     rows, truth = made(kind, count, seed=0)
     generator = torch.Generator().manual_seed(0)

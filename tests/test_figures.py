@@ -1,4 +1,5 @@
-"""Results as figures and tables: the paper's cells and curves are the paper's, ours are the results', and every experiment has one of the two."""
+"""Results as figures and tables: the paper's cells and curves are the paper's, ours are the results', and every
+experiment has one of the two."""
 
 import json
 import math

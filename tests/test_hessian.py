@@ -1,5 +1,5 @@
-"""Products with the second derivative: closed forms and dense matrices first, because autograd checked against itself shares its
-faults; then curvlinops and PyHessian, then properties."""
+"""Products with the second derivative: closed forms and dense matrices first, because autograd checked against itself
+shares its faults; then curvlinops and PyHessian, then properties."""
 
 import copy
 
@@ -45,7 +45,8 @@ def test_the_hessian_of_linear_regression_has_its_closed_form(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_hessian_of_softmax_regression_has_its_closed_form(method):
-    """H = 1/N sum_i (diag(p_i) - p_i p_i^T) kron x_i x_i^T, with p = softmax(W x); the outputs are linear in W, so G = H."""
+    """H = 1/N sum_i (diag(p_i) - p_i p_i^T) kron x_i x_i^T, with p = softmax(W x); the outputs are linear in W, so G =
+    H."""
     x, y = data()
     f = flatlab.Objective(nn.Linear(6, 3, bias=False).double(), (x, y))
     p = (x @ f.x.view(3, 6).T).softmax(1)

@@ -1,4 +1,5 @@
-"""A stored thing is known by what made it: the package's code, whatever its comments, and all that the user hands over."""
+"""A stored thing is known by what made it: the package's code, whatever its comments, and all that the user hands
+over."""
 
 import ast
 import functools

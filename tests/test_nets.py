@@ -1,4 +1,5 @@
-"""The networks are those of the paper's code: sizes exactly, layers in order, initialisation as Keras's, no side effects."""
+"""The networks are those of the paper's code: sizes exactly, layers in order, initialisation as Keras's, no side
+effects."""
 
 import itertools
 

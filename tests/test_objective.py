@@ -1,4 +1,5 @@
-"""f(x) against closed forms, one-chunk answers and torch's own modules; and the promise that the user's model is left alone."""
+"""f(x) against closed forms, one-chunk answers and torch's own modules; and the promise that the user's model is left
+alone."""
 
 import copy
 

@@ -1,4 +1,5 @@
-"""The figures: intervals by closed form, colours by the contrast that a reader gets, and every figure drawn, stamped and told."""
+"""The figures: intervals by closed form, colours by the contrast that a reader gets, and every figure drawn, stamped
+and told."""
 
 import base64
 import csv
@@ -190,7 +191,8 @@ def test_one_seed_has_no_interval():
 
 
 def test_the_interval_covers_the_mean_95_times_in_100():
-    """20,000 draws of 5: the share that covers has a standard deviation of 0.15 %, so 0.7 % is more than four of them."""
+    """20,000 draws of 5: the share that covers has a standard deviation of 0.15 %, so 0.7 % is more than four of
+    them."""
     draws = np.random.default_rng(1).normal(3, 2, (20_000, 5))
     mean, half = style.intervals(draws[:2000].T)
     assert mean[0] == style.interval(draws[0])[0]
@@ -204,7 +206,8 @@ def test_the_interval_covers_the_mean_95_times_in_100():
 
 @pytest.mark.parametrize("ground", GROUNDS)
 def test_every_colour_of_a_file_can_be_read_in_light_and_in_dark(ground):
-    """3 to 1 is what WCAG asks of graphics and large letters; words get 4.2, near the most that one grey can have on both."""
+    """3 to 1 is what WCAG asks of graphics and large letters; words get 4.2, near the most that one grey can have on
+    both."""
     for colour in (style.SMALL, style.LARGE, style.BETWEEN, style.CONTROL, style.PAPER, *SCALE):
         assert contrast(colour, ground) >= 3, colour
     assert contrast(style.TEXT, ground) >= 4.2
@@ -294,7 +297,8 @@ def test_a_files_words_and_ground_can_be_read_in_light_and_in_dark(letters, file
 
 
 def test_a_panel_is_as_wide_as_a_phone_at_most_and_its_letters_no_smaller_than_10(letters):
-    """342 CSS pixels is what the book leaves a figure of 390: a point is a pixel there, so ten points are ten pixels."""
+    """342 CSS pixels is what the book leaves a figure of 390: a point is a pixel there, so ten points are ten
+    pixels."""
     for panel, text, _ in letters:
         assert 72 * panel.get_figwidth() <= 342
         assert text.get_size() >= 10, text.get_text()

@@ -59,7 +59,8 @@ ROOMS["checks"] = {
 
 
 def room(module):
-    """The room that a module is in: its wing, the ground floor, the command line, or the face, which is `flatlab` itself."""
+    """The room that a module is in: its wing, the ground floor, the command line, or the face, which is `flatlab`
+    itself."""
     parts = module.split(".")
     if len(parts) == 1:
         return "face"
@@ -67,7 +68,8 @@ def room(module):
 
 
 def imports(module, types=True):
-    """The modules of the package that a module imports, at its top or inside a function; `types`: or only to name a type."""
+    """The modules of the package that a module imports, at its top or inside a function; `types`: or only to name a
+    type."""
     tree = ast.parse(MODULES[module].read_text())
     named = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
     skipped = set() if types else {inner for node in named for inner in ast.walk(node)}
@@ -83,7 +85,8 @@ def imports(module, types=True):
 
 
 def test_imports_follow_the_arrows_of_the_layout():
-    """cli -> plots -> study -> training -> ground floor; study, checks -> measure -> nothing of the house but itself."""
+    """cli -> plots -> study -> training -> ground floor; study, checks -> measure -> nothing of the house but
+    itself."""
     wrong = [(module, name) for module in MODULES for name in imports(module) if room(name) not in ROOMS[room(module)]]
     assert not wrong, "\n".join(f"{module} may not import {name}" for module, name in wrong)
 

@@ -1,4 +1,5 @@
-"""What an `Objective` refuses, or gets right, because whoever measures trusts that f is a function of x alone and a mean over rows.
+"""What an `Objective` refuses, or gets right, because whoever measures trusts that f is a function of x alone and a
+mean over rows.
 
 The oracle is the user's own loop over all rows at once.
 """

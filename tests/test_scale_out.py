@@ -19,7 +19,8 @@ WORKER = textwrap.dedent("""
         distributed.init_process_group("gloo")
     data = flatlab.load("mnist1d").subset(int(rows))
     data = flatlab.Data(data.name, 10, *(flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test)))
-    run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3, store=flatlab.Store(store, every=0), progress=False)
+    run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3,
+                        store=flatlab.Store(store, every=0), progress=False)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
         torch.save({"x": run.x, "history": run.history}, out)
 """)
@@ -39,7 +40,8 @@ def launch(tmp_path, workers, net, store=None, rows=330):
 
 
 def test_two_workers_end_where_one_process_does(tmp_path):
-    """In float64, without BatchNorm. The sums are taken in another order, and Adam divides small gradients: 1e-5 is allowed."""
+    """In float64, without BatchNorm. The sums are taken in another order, and Adam divides small gradients: 1e-5 is
+    allowed."""
     one, two = (launch(tmp_path, workers, "plain-mlp") for workers in (1, 2))
     torch.testing.assert_close(two["x"], one["x"], rtol=0, atol=1e-5)
     assert two["history"]["train_accuracy"] == one["history"]["train_accuracy"]
@@ -48,7 +50,8 @@ def test_two_workers_end_where_one_process_does(tmp_path):
 
 
 def test_with_batch_norm_the_workers_shares_are_ghost_batches(tmp_path):
-    """Two workers of 32 rows each take the steps of one process with ghost batches of 32, and not those of batches of 64."""
+    """Two workers of 32 rows each take the steps of one process with ghost batches of 32, and not those of batches of
+    64."""
     two = launch(tmp_path, 2, "mlp", rows=320)
     data = flatlab.load("mnist1d").subset(320)
     data = flatlab.Data(data.name, 10, *(flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test)))
@@ -59,7 +62,8 @@ def test_with_batch_norm_the_workers_shares_are_ghost_batches(tmp_path):
 
 
 def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
-    """The second worker kills itself in its third epoch; the next launch goes on from the second and ends as an undisturbed one."""
+    """The second worker kills itself in its third epoch; the next launch goes on from the second and ends as an
+    undisturbed one."""
     whole = launch(tmp_path, 2, "plain-mlp")
     script = tmp_path / "dying.py"
     script.write_text(
@@ -126,7 +130,8 @@ CLUSTER = textwrap.dedent('''
     jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=30)) for seed in range(4)]
     cluster = Cluster(initialize_head=True, head_node_args={
         "num_cpus": 1, "include_dashboard": False,               # a dead node is noticed in seconds
-        "_system_config": {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}})
+        "_system_config": {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500,
+                           "health_check_failure_threshold": 4}})
     other = cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     store = Store(root + "/ray")

@@ -60,7 +60,8 @@ def test_adaptive_sharpness_of_a_linear_function_in_the_two_norm(method):
 
 
 def test_adaptive_sharpness_in_the_two_norm_finds_the_top_eigenvector():
-    """From a minimum, max of 1/2 d.H d over ||d / |x||| <= rho is rho^2 / 2 times the largest eigenvalue of |x| H |x|."""
+    """From a minimum, max of 1/2 d.H d over ||d / |x||| <= rho is rho^2 / 2 times the largest eigenvalue of |x| H
+    |x|."""
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(20, generator=generator, dtype=torch.float64)
     a = torch.linspace(1, 10, 20, dtype=torch.float64)
@@ -215,7 +216,8 @@ def measures(f):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_measurement_changes_nothing_of_the_users(fails):
-    """Parameters, buffers, gradients, modes, requires_grad, the objective's own point and the global RNG: bit for bit."""
+    """Parameters, buffers, gradients, modes, requires_grad, the objective's own point and the global RNG: bit for
+    bit."""
     net, split = classifier(batch_norm=True)
     net[2].eval()
     net[0].bias.requires_grad_(False)

@@ -58,7 +58,8 @@ def browser(browser_program):
 
 @pytest.fixture
 def opened(browser, tmp_path):
-    """A function that opens outputs as a page and gives the page. Any request except that for it, and any error, fails."""
+    """A function that opens outputs as a page and gives the page. Any request except that for it, and any error,
+    fails."""
     wrong, contexts = [], []
 
     def of(*outputs, width=390, ground=GROUNDS[0], **options):

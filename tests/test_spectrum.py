@@ -1,5 +1,5 @@
-"""Eigenvalues, traces and densities: operators whose spectrum is known first, then dense Hessians in float64, then curvlinops and
-PyHessian, then coverage and properties."""
+"""Eigenvalues, traces and densities: operators whose spectrum is known first, then dense Hessians in float64, then
+curvlinops and PyHessian, then coverage and properties."""
 
 import math
 
@@ -91,7 +91,8 @@ def test_the_eigenvalues_are_those_of_the_dense_hessian(which):
 
 
 def test_the_top_eigenvalue_agrees_with_curvlinops_and_pyhessian():
-    """PyHessian stops when the Rayleigh quotient changes little, which is early: its tolerance is 1e-6 here and ours 1e-4 of it."""
+    """PyHessian stops when the Rayleigh quotient changes little, which is early: its tolerance is 1e-6 here and ours
+    1e-4 of it."""
     from curvlinops import HessianLinearOperator
     from pyhessian import hessian
     from scipy.sparse.linalg import eigsh
@@ -123,7 +124,8 @@ def test_the_residual_is_the_true_one_and_bounds_the_error(seed, k, size):
 
 
 def test_no_eigenvalue_is_found_twice_in_200_products():
-    """Lanczos without reorthogonalisation finds the outer ones again and again after some forty products, in float32 above all."""
+    """Lanczos without reorthogonalisation finds the outer ones again and again after some forty products, in float32
+    above all."""
     values = spectrum(2000, torch.float32)
     found = flatlab.eigenvalues(Diagonal(values), 8, tol=0.0, max_products=200)
     assert found.products == 200 and not found.converged
@@ -293,8 +295,8 @@ class Rotated(Diagonal):
 
 
 def test_the_interval_of_the_trace_covers_it_95_times_in_100():
-    """200 repetitions of a fixed 40 samples: the count of covers lies within 3.2 binomial standard deviations of 190, or the
-    normal interval is a little narrow, by the 40 samples (94.3 % is expected)."""
+    """200 repetitions of a fixed 40 samples: the count of covers lies within 3.2 binomial standard deviations of 190,
+    or the normal interval is a little narrow, by the 40 samples (94.3 % is expected)."""
     operator = Rotated(spectrum(80))
     truth = operator.values.sum().item()
     found = [flatlab.trace(operator, tol=0.0, max_products=60, seed=seed) for seed in range(200)]
@@ -324,7 +326,8 @@ def test_the_density_of_a_known_operator():
 
 
 def test_the_moments_of_the_density_are_those_of_the_dense_hessian():
-    """The weights are a probe's: the mean and the mean square of the eigenvalues are met within four standard errors."""
+    """The weights are a probe's: the mean and the mean square of the eigenvalues are met within four standard
+    errors."""
     operator = flatlab.Objective(tanh_net(), data()).hessian()
     eigenvalues = torch.linalg.eigvalsh(dense(operator))
     found = flatlab.density(operator, steps=30, probes=30)

@@ -1,4 +1,5 @@
-"""A sweep that is killed, doubled, or finds its store broken: nothing finished is lost, and the bits are those of an undisturbed one."""
+"""A sweep that is killed, doubled, or finds its store broken: nothing finished is lost, and the bits are those of an
+undisturbed one."""
 
 import os
 import re
@@ -18,7 +19,7 @@ SWEEP = textwrap.dedent('''
     import os, random, signal, sys, time
     from pathlib import Path
     import torch
-    import torch._dynamo                                         # which the first optimizer of a process imports for two seconds
+    import torch._dynamo  # which the first optimizer of a process imports for two seconds
     torch.set_num_threads(1)
     from flatlab.study.engines import carry_out_all
     from flatlab.study.jobs import Job, carry_out
@@ -27,7 +28,8 @@ SWEEP = textwrap.dedent('''
     from flatlab.training.train import Recipe
 
     root, kills = Path(sys.argv[1]), int(sys.argv[2])
-    jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=15), subset=100, keep=(2, 10)) for seed in range(3)]
+    jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=15), subset=100, keep=(2, 10))
+            for seed in range(3)]
     loaded("digits")
     random.seed(0)
 
@@ -51,7 +53,7 @@ SWEEP = textwrap.dedent('''
 
     began = time.perf_counter()
     os.waitpid(sweep(root / "whole"), 0)
-    length = time.perf_counter() - began                         # of a sweep that nothing disturbs, on the machine as it is now
+    length = time.perf_counter() - began  # of a sweep that nothing disturbs, on the machine as it is now
     done = number = 0
     while done < kills:
         store, number = root / str(number), number + 1
@@ -68,7 +70,8 @@ SWEEP = textwrap.dedent('''
             done += 1
             finished, now = reached(store)
             assert all(finished.get(name) == content for name, content in before.items()), "a finished run was lost"
-            assert all(now.get(key, 15) >= count for key, count in epochs.items()), "more than the epoch under way was lost"
+            assert all(now.get(key, 15) >= count for key, count in epochs.items()), \
+                "more than the epoch under way was lost"
             before, epochs = finished, now
             if done >= kills:
                 os.waitpid(sweep(store), 0)
@@ -132,7 +135,8 @@ engines.carry_out_all(plan, flatlab.Store(), workers=2, progress=False)
 
 
 def test_a_script_of_a_few_lines_needs_no_guard_for_its_workers(tmp_path):
-    """As `flatlab.reproduce("table2")` in one: a worker of another start method than fork would run the script again."""
+    """As `flatlab.reproduce("table2")` in one: a worker of another start method than fork would run the script
+    again."""
     (tmp_path / "script.py").write_text(UNGUARDED)
     environment = {**os.environ, "FLATLAB_STORE": str(tmp_path / "runs")}
     done = subprocess.run(

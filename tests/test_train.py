@@ -200,7 +200,8 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch
 
 SWEEP = """
 import flatlab
-flatlab.train("mlp", flatlab.load("mnist1d", device="cpu").subset(300), batch_size=20, epochs=30, store=flatlab.Store(r"{store}", every=0), progress=False)
+flatlab.train("mlp", flatlab.load("mnist1d", device="cpu").subset(300), batch_size=20, epochs=30,
+              store=flatlab.Store(r"{store}", every=0), progress=False)
 """
 
 
@@ -375,7 +376,8 @@ def linear(outputs=3):
 
 
 def test_parts_in_evaluation_mode_stay_so(blobs):
-    """A frozen backbone's averages do not move, and its dropout stays off; a network that is wholly so is put into training mode."""
+    """A frozen backbone's averages do not move, and its dropout stays off; a network that is wholly so is put into
+    training mode."""
     net = nn.Sequential(nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(0.9)), nn.Linear(16, 3))
     net[0].eval().requires_grad_(False)
     modes = [module.training for module in net.modules()]
@@ -419,7 +421,8 @@ class Pixels(nn.Module):
 
 
 def test_an_accuracy_is_the_share_of_the_targets_that_count():
-    """Each pixel is a target; what the loss leaves out is none. Compared with the last point on the whole set: lr is tiny."""
+    """Each pixel is a target; what the loss leaves out is none. Compared with the last point on the whole set: lr is
+    tiny."""
     x = torch.rand(12, 1, 4, 5)
     y = (3 * x[:, 0]).long()
     y[:, 0] = -100

@@ -193,7 +193,8 @@ def test_lamb_gives_adams_direction_the_length_of_the_matrix(net, data):
 
 
 def test_sampled_noise_has_the_covariance_of_a_small_batchs_gradient(net, data):
-    """The mean squared length of what is added is tr(S) (1/m - 1/N) N/(N - 1) times 1 + m/(N - m), for parts drawn without replacement."""
+    """The mean squared length of what is added is tr(S) (1/m - 1/N) N/(N - 1) times 1 + m/(N - m), for parts drawn
+    without replacement."""
     x, y, m = data.train.x, data.train.y, 6
     whole = gradient(net, x, y)
     own = torch.stack([gradient(net, x[k : k + 1], y[k : k + 1]) for k in range(60)])
@@ -258,7 +259,8 @@ def test_kept_points_are_the_ends_of_shorter_runs_also_after_a_resume(net, data,
 
 
 def test_augmented_images_are_turned_and_moved_no_further_than_the_paper_says():
-    """A single bright point near the middle: it moves by at most 0.2 of the size, and a turn of 10 degrees moves it little."""
+    """A single bright point near the middle: it moves by at most 0.2 of the size, and a turn of 10 degrees moves it
+    little."""
     images = torch.zeros(200, 1, 33, 33)
     images[:, :, 16, 16] = 1
     torch.manual_seed(0)

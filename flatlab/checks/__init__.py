@@ -1,4 +1,5 @@
-"""What a lab asks of a student's function: `checks.box(my_function)` answers "right", or with one hint about the mistake.
+"""What a lab asks of a student's function: `checks.box(my_function)` answers "right", or with one hint about the
+mistake.
 
 There is one module for each lab. A new module named like one, lab2.py, needs no line here: its checks are found.
 """

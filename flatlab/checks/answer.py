@@ -1,8 +1,8 @@
 """How a check answers: "right", or one hint about the mistake. The checks themselves are in one module for each lab.
 
-Each check runs the function on a small problem whose answer is known: from a closed form, or from what the function itself asked for,
-which is recorded. A wrong answer is compared with what the common mistakes give, and the hint is the one of the mistake that fits.
-The mark does not come from here: hidden tests, on other problems, decide it.
+Each check runs the function on a small problem whose answer is known: from a closed form, or from what the function
+itself asked for, which is recorded. A wrong answer is compared with what the common mistakes give, and the hint is the
+one of the mistake that fits. The mark does not come from here: hidden tests, on other problems, decide it.
 """
 
 import contextlib
@@ -60,7 +60,8 @@ def check(examine: Callable[[Student], None]) -> Check:
 
 @contextlib.contextmanager
 def attempt() -> Iterator[None]:
-    """Run an experiment that calls a student's function; where that stops, say so in one line instead of a traceback."""
+    """Run an experiment that calls a student's function; where that stops, say so in one line instead of a
+    traceback."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever a student's code raises
@@ -137,7 +138,8 @@ def _row(value: object, meaning: str) -> torch.Tensor:
 
 
 def match(answer: torch.Tensor, right: object, mistakes: Iterable[tuple[object, str]], otherwise: str) -> None:
-    """Nothing if the answer is right; else raise the hint of the first mistake that gives this answer, or `otherwise`."""
+    """Nothing if the answer is right; else raise the hint of the first mistake that gives this answer, or
+    `otherwise`."""
     size = float(1e-9 + torch.as_tensor(right).double().abs().max())  # type: ignore[arg-type]
 
     def same(value: object) -> bool:

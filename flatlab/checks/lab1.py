@@ -14,7 +14,8 @@ from flatlab.checks.answer import Hill, Student, Wrong, check, match, normals, n
 
 @check
 def gap(student: Student) -> None:
-    """gap(data, small, large, seeds, epochs): test accuracy of the small batch minus the large one's, in percent, for each seed."""
+    """gap(data, small, large, seeds, epochs): test accuracy of the small batch minus the large one's, in percent, for
+    each seed."""
     from flatlab.data import Data, Split
     from flatlab.training.train import train
 
@@ -84,7 +85,8 @@ class Asked:
 
 @contextlib.contextmanager
 def watched_training(epochs: int) -> Iterator[list[Asked]]:
-    """Note what is asked of flatlab.train, and stop at once where the epochs did not arrive: 100 would take a silent minute."""
+    """Note what is asked of flatlab.train, and stop at once where the epochs did not arrive: 100 would take a silent
+    minute."""
     import flatlab
     from flatlab.training.train import Recipe
 
@@ -109,7 +111,8 @@ def watched_training(epochs: int) -> Iterator[list[Asked]]:
 
 @check
 def noise(student: Student) -> None:
-    """gradient_noise(batch_gradient, count, m, samples, seed): the root mean square of |g_m - G|, batches drawn without replacement."""
+    """gradient_noise(batch_gradient, count, m, samples, seed): the root mean square of |g_m - G|, batches drawn without
+    replacement."""
     for n in (1, 5):
         table = normals(60, n, seed=n) + 1
         calls: list[torch.Tensor] = []
@@ -143,7 +146,10 @@ def noise(student: Student) -> None:
                 (right.square(), "this is the mean square, which falls as 1/m: the root is missing."),
                 (
                     right / n**0.5,
-                    "this is the noise of one coordinate: add up the squares over all coordinates, do not average them.",
+                    (
+                        "this is the noise of one coordinate: add up the squares over all coordinates, do not average "
+                        "them."
+                    ),
                 ),
                 (away.mean(), "this is the mean distance: square the distances, average, then take the root."),
                 (
@@ -152,7 +158,10 @@ def noise(student: Student) -> None:
                 ),
                 (
                     sampled.norm(dim=1).square().mean().sqrt(),
-                    "this is the length of the batch gradients: measure their distance from the gradient over all examples.",
+                    (
+                        "this is the length of the batch gradients: measure their distance from the gradient over all "
+                        "examples."
+                    ),
                 ),
                 (
                     from_own_mean.square().mean().sqrt(),
@@ -248,7 +257,8 @@ def box(student: Student) -> None:
 
 @check
 def phi(student: Student) -> None:
-    """phi(f, x, radius, steps): 100 (max f(x + y) - f(x)) / (1 + f(x)) over |y_i| <= radius_i. Keskar et al. 2017, equation (4)."""
+    """phi(f, x, radius, steps): 100 (max f(x + y) - f(x)) / (1 + f(x)) over |y_i| <= radius_i. Keskar et al. 2017,
+    equation (4)."""
     x = normals(6, seed=3).sign() * (1 + normals(6, seed=4).abs())
     radius, a = 0.1 * (x.abs() + 1), 0.02 * (1 + normals(6, seed=5).abs())
     bowl = Hill(a, 0 * x, 0.5, 1)  # its maximum over the box is at a corner: 1/2 sum a_i (|x_i| + r_i)^2
@@ -284,7 +294,8 @@ def phi(student: Student) -> None:
     shares = ((moved[0] - x) / radius).abs() if moved else torch.zeros(1)
     if shares.max() - shares.min() > 1e-3 * shares.max():
         raise Wrong(
-            "each step moves every coordinate by the same share of its own radius, in the direction of the gradient's sign."
+            "each step moves every coordinate by the same share of its own radius, in the direction of the "
+            "gradient's sign."
         )
     at_corner = any(torch.allclose((y - x).abs(), radius, rtol=1e-3) for y in moved)
     if len(moved) > 3 or (len(moved) < 3 and not at_corner):
@@ -300,7 +311,8 @@ def phi(student: Student) -> None:
 
 
 def climbed(student: Student, f: Hill, x: torch.Tensor, radius: torch.Tensor, steps: int) -> torch.Tensor:
-    """What the student's function finds on a hill, once it is seen to have stayed in the box and left its arguments alone."""
+    """What the student's function finds on a hill, once it is seen to have stayed in the box and left its arguments
+    alone."""
     kept = {"x": (x, x.clone()), "radius": (radius, radius.clone())}
     f.points.clear()
     f.gradients = 0
@@ -454,7 +466,10 @@ def subspace(student: Student) -> None:
             ),
             (
                 eps * ((along / a.square().sum(0)).abs() + 1),
-                "you took each column by itself, as if the columns of A were orthogonal: solve for all coordinates together.",
+                (
+                    "you took each column by itself, as if the columns of A were orthogonal: solve for all coordinates "
+                    "together."
+                ),
             ),
             (
                 eps * ((along / a.norm(dim=0)).abs() + 1),

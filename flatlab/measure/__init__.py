@@ -1,1 +1,2 @@
-"""What is asked of f at a point: sharpness, curvature, noise, and the ways between points. Nothing here knows of networks or data."""
+"""What is asked of f at a point: sharpness, curvature, noise, and the ways between points. Nothing here knows of
+networks or data."""

@@ -23,8 +23,8 @@ _OPERATIONS: dict[str, list[Any]] = {
 def own_arithmetic(device: torch.device, *, tf32: bool = False) -> AbstractContextManager[None]:
     """Compute in the type of the numbers, whatever the caller has set; the caller's settings come back afterwards.
 
-    Inside, autocast and inference mode are off, cuDNN does not choose its kernels by their speed, and products of float32 numbers
-    are made in float32.
+    Inside, autocast and inference mode are off, cuDNN does not choose its kernels by their speed, and products of
+    float32 numbers are made in float32.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def own_arithmetic(device: torch.device, *, tf32: bool = False) -> AbstractConte
 
     Notes
     -----
-    Of the 24 bits of a float32, TF32 keeps 11 and bfloat16 8 in a product, which can be more than a loss rises in a small box.
-    Source: "Numerical accuracy" and "CUDA semantics" in torch's documentation.
+    Of the 24 bits of a float32, TF32 keeps 11 and bfloat16 8 in a product, which can be more than a loss rises in a
+    small box. Source: "Numerical accuracy" and "CUDA semantics" in torch's documentation.
     """
     kind = device.type
     tf32 = tf32 and kind == "cuda"

@@ -1,4 +1,5 @@
-"""What is passed to a measurement is checked here, before anything is computed: one sentence says what is wrong and what to do.
+"""What is passed to a measurement is checked here, before anything is computed: one sentence says what is wrong and
+what to do.
 
 Members are asked for by name (see `protocols`), so that a user's own f or operator passes as well as ours.
 """

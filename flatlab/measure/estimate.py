@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 class Estimate:
     """A number and its standard error, as a measurement by sampling returns it.
 
-    ``float(estimate)`` is the number. Where the samples are many, value +- 1.96 stderr covers the truth 95 times in 100.
+    ``float(estimate)`` is the number. Where the samples are many, value +- 1.96 stderr covers the truth 95 times in
+    100.
     """
 
     value: float

@@ -2,9 +2,9 @@
 
     max  f(x + A z)   subject to  ||z / r|| <= 1          (a box or a ball)
 
-No method here finds the global maximum: each value is a lower bound of it, and carries what is needed to judge it. All methods
-except the paper's own work in u = z / r, in the unit ball, and use no absolute tolerance or step size, so multiplying the loss by
-any positive number changes nothing.
+No method here finds the global maximum: each value is a lower bound of it, and carries what is needed to judge it. All
+methods except the paper's own work in u = z / r, in the unit ball, and use no absolute tolerance or step size, so
+multiplying the loss by any positive number changes nothing.
 """
 
 import math
@@ -73,17 +73,18 @@ def maximise(
     steps : int
         Evaluations of f and its gradient after the first of a start (iterations for scipy's two methods).
     starts : int, optional
-        The first is the region's centre, further ones are random points of the region; the best value is kept. Without it there is
-        one, and in a `box` larger than the paper's (eps above 1e-3) there are eight, except for scipy's two methods.
+        The first is the region's centre, further ones are random points of the region; the best value is kept. Without
+        it there is one, and in a `box` larger than the paper's (eps above 1e-3) there are eight, except for scipy's two
+        methods.
     seed : int
         Of the random starts.
 
     Returns
     -------
     Maximum
-        Never below f at the region's centre. Its .converged holds where the first-order conditions do, or where nothing better is in
-        reach. Of several starts, a second one must also end within 1 % of the best rise, and one start alone has no .converged in
-        a box larger than the paper's.
+        Never below f at the region's centre. Its .converged holds where the first-order conditions do, or where nothing
+        better is in reach. Of several starts, a second one must also end within 1 % of the best rise, and one start
+        alone has no .converged in a box larger than the paper's.
 
     Raises
     ------
@@ -158,7 +159,8 @@ class _Search:
         return value, self.region.pull(gradient)
 
     def run(self, method, u, steps):
-        """Search from u: the highest value on the way. `.converged` is what the run said that found the best point of all."""
+        """Search from u: the highest value on the way. `.converged` is what the run said that found the best point of
+        all."""
         before, self.top = self.value, -math.inf
         converged = method(self, u, steps)
         if self.value > before:
@@ -174,7 +176,8 @@ def _check_centre(value: float, gradient: torch.Tensor) -> None:
         )
     if not gradient.isfinite().all():
         raise FloatingPointError(
-            f"the loss at the region's centre is {value:g}, and its gradient is not finite: a search has no way to go from there."
+            f"the loss at the region's centre is {value:g}, and its gradient is not finite: a search has no way to "
+            "go from there."
         )
 
 
@@ -195,10 +198,11 @@ def _vertex(search, u, steps):
 def _lbfgs(search, u, steps):
     """Vertex steps while they climb, then projected L-BFGS.
 
-    Near a minimum f is convex, and the maximum of a convex function over a box is at a vertex: the step to the vertex sign(g) never
-    lowers it. A climb begins with a part of that way, u + g / mean |g|, where large derivatives count for more. Then each step aims
-    by what the last one told (`_aim`). A vertex that is its own next is left by flipping its coordinates of small |g|, fewer each
-    time. Where a step to a vertex fails, f has bent, and the curvature pairs gathered so far give quasi-Newton steps.
+    Near a minimum f is convex, and the maximum of a convex function over a box is at a vertex: the step to the vertex
+    sign(g) never lowers it. A climb begins with a part of that way, u + g / mean |g|, where large derivatives count for
+    more. Then each step aims by what the last one told (`_aim`). A vertex that is its own next is left by flipping its
+    coordinates of small |g|, fewer each time. Where a step to a vertex fails, f has bent, and the curvature pairs
+    gathered so far give quasi-Newton steps.
     """
     region = search.region
     value, gradient = search(u)
@@ -233,8 +237,9 @@ def _lbfgs(search, u, steps):
 def _aim(region, u, gradient, new, new_gradient):
     """Where to go from `new` after the step to it from u, and the share by which the slope grew along that step.
 
-    Where f is convex along it, to the vertex of the gradient extrapolated along it: what will turn, turns now. Where it is concave,
-    to the vertex; but in a box a coordinate whose derivative turned along it goes to where its secant vanishes.
+    Where f is convex along it, to the vertex of the gradient extrapolated along it: what will turn, turns now. Where it
+    is concave, to the vertex; but in a box a coordinate whose derivative turned along it goes to where its secant
+    vanishes.
     """
     step = new - u
     slopes = step * gradient
@@ -277,7 +282,8 @@ def _pair(u, gradient, new, new_gradient):
 
 
 def _two_loop(gradient, pairs):
-    """The L-BFGS ascent direction: Nocedal & Wright, algorithm 7.4, for -f, using the pairs along which f is concave."""
+    """The L-BFGS ascent direction: Nocedal & Wright, algorithm 7.4, for -f, using the pairs along which f is
+    concave."""
     direction, used = gradient.clone(), []
     for s, y in reversed(pairs):
         curvature = s @ y
@@ -340,8 +346,8 @@ def _best(search, u, steps):
 def _scipy(search, u, steps):
     """The paper's protocol: scipy's L-BFGS-B in z, with its own tolerances.
 
-    Its first step is about the gradient itself and its stopping rule an absolute one, so the answer depends on the scale of the
-    loss: at a well-trained point it can return the centre. Kept for comparison.
+    Its first step is about the gradient itself and its stopping rule an absolute one, so the answer depends on the
+    scale of the loss: at a well-trained point it can return the centre. Kept for comparison.
     """
     radius = search.region.radius.double().clamp_min(1e-300)  # a coordinate of radius 0 stays put, and has gradient 0
     return _lbfgs_b(search, u, search(u), radius, 0.0, 1.0, maxiter=steps)
@@ -365,7 +371,8 @@ def _scipy_optimize():
 
 
 def _lbfgs_b(search, u, first, unit, base, scale, **options):
-    """Minimise -(h - base) / scale by scipy's L-BFGS-B in the variables unit * u; `first` is h and its gradient at u."""
+    """Minimise -(h - base) / scale by scipy's L-BFGS-B in the variables unit * u; `first` is h and its gradient at
+    u."""
     optimize = _scipy_optimize()
     begin, bound = (unit * u.double()).cpu().numpy(), (unit * torch.ones_like(u, dtype=torch.float64)).cpu().numpy()
 

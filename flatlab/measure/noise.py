@@ -64,12 +64,13 @@ def noise_scale(
 
         B_simple = tr(S) / |G|^2,      with  E |g_m|^2 = |G|^2 + tr(S) c(m)  for m = small and big
 
-    solved for tr(S) and ``|G|^2``. A sample is `big` rows drawn without replacement and cut into batches of `small`; their mean
-    gradient is the big batch's, so one pass gives both lengths. G is the gradient over f's own rows, not over the distribution
-    that they came from. B_simple is the ratio of the two means, and its standard error is by the delta method.
+    solved for tr(S) and ``|G|^2``. A sample is `big` rows drawn without replacement and cut into batches of `small`;
+    their mean gradient is the big batch's, so one pass gives both lengths. G is the gradient over f's own rows, not
+    over the distribution that they came from. B_simple is the ratio of the two means, and its standard error is by the
+    delta method.
 
-    Source: McCandlish, Kaplan & Amodei 2018, equation (2.9) and appendix A.1, here for finite data. Explained in the appendix
-    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
+    Source: McCandlish, Kaplan & Amodei 2018, equation (2.9) and appendix A.1, here for finite data. Explained in the
+    appendix `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
     """
     x = door.point(f, x, "noise_scale", *DRAWN)
     small, big = door.count("small", small, what="a number of rows"), door.count("big", big, what="a number of rows")
@@ -169,8 +170,8 @@ def hessian_noise_scale(
     x : Tensor, optional
         A point of f; f.x without one.
     batch_size : int
-        m, from 1 to N - 1. With m = 1 the products are per example; where few examples make most of the gradient, as in a trained
-        net, larger batches find the same number with fewer products.
+        m, from 1 to N - 1. With m = 1 the products are per example; where few examples make most of the gradient, as in
+        a trained net, larger batches find the same number with fewer products.
     samples : int
         How many batches, 2 or more; each takes one product with H over all rows.
     seed : int
@@ -179,8 +180,8 @@ def hessian_noise_scale(
     Returns
     -------
     Estimate
-        In rows. A G^T H G that is not positive is warned of and used as it is: the loss does not bend up along G, no step has a
-        best length, and the number implies no batch size.
+        In rows. A G^T H G that is not positive is warned of and used as it is: the loss does not bend up along G, no
+        step has a best length, and the number implies no batch size.
 
     Raises
     ------

@@ -33,7 +33,8 @@ class Path:
     middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
 
     def barrier(self) -> float:
-        """How far the path rises above the chord between its ends: zero or more, or nan where a loss between them is nan.
+        """How far the path rises above the chord between its ends: zero or more, or nan where a loss between them is
+        nan.
 
         Raises
         ------
@@ -108,8 +109,8 @@ def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] 
     Parameters
     ----------
     f : Objective
-        Its BatchNorm policy decides how the points between are normalised: ``"batch"`` or ``"recompute"``, where the network has
-        BatchNorm.
+        Its BatchNorm policy decides how the points between are normalised: ``"batch"`` or ``"recompute"``, where the
+        network has BatchNorm.
     a, b : Tensor
         Points of f, at alpha = 0 and 1 (in the paper the small and the large batch's).
     alphas : iterable of float
@@ -144,8 +145,8 @@ def arc(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] =
     Parameters
     ----------
     f : Objective
-        Its BatchNorm policy decides how the points between are normalised: ``"batch"`` or ``"recompute"``, where the network has
-        BatchNorm.
+        Its BatchNorm policy decides how the points between are normalised: ``"batch"`` or ``"recompute"``, where the
+        network has BatchNorm.
     a, b : Tensor
         Points of f, at alpha = 0 and 1; at alpha = -1 and 2 the path is at -b and -a.
     alphas : iterable of float
@@ -291,8 +292,8 @@ def plane(
     Raises
     ------
     ValueError
-        If the vectors do not fit or are not two, for no alphas or betas, and through points for running averages, which belong to
-        one net.
+        If the vectors do not fit or are not two, for no alphas or betas, and through points for running averages, which
+        belong to one net.
 
     Notes
     -----
@@ -337,8 +338,8 @@ def directions(
     count : int
         How many directions.
     normalise : {"filter", "layer", None}
-        What is as long as the network's own: every filter; every weight, as one filter; nothing, so that a weight's part is as
-        long as its draw.
+        What is as long as the network's own: every filter; every weight, as one filter; nothing, so that a weight's
+        part is as long as its draw.
     seed : int
         Of the draws, which depend on the kind of device too.
 
@@ -358,9 +359,9 @@ def directions(
 
         d_k = |w| g_k / |g_k|  for a filter w,    g_k standard normal, made orthogonal to g_1 ... g_{k-1}
 
-    A filter is what a weight holds at one index of its first dimension: in a Linear layer a row. Parameters of fewer than two
-    dimensions (biases, scales of norm layers) stay where they are: zero in every direction. So does a filter of fewer than k
-    entries in the k-th direction, in which it has no room left.
+    A filter is what a weight holds at one index of its first dimension: in a Linear layer a row. Parameters of fewer
+    than two dimensions (biases, scales of norm layers) stay where they are: zero in every direction. So does a filter
+    of fewer than k entries in the k-th direction, in which it has no room left.
 
     Source: Li et al. 2018, section 4.
     """
@@ -396,7 +397,8 @@ def triangle(x0: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> Triangle:
 
     Notes
     -----
-    The distances are ``|a - x0|``, ``|b - x0|`` and ``|a - b|``; with unit vectors u, v from x0 to a and b the angle is::
+    The distances are ``|a - x0|``, ``|b - x0|`` and ``|a - b|``; with unit vectors u, v from x0 to a and b the angle
+    is::
 
         2 atan2(|u - v|, |u + v|)
 
@@ -442,7 +444,8 @@ def _refuse_frozen(f: Function) -> None:
     """Running averages belong to one net: the other end of a path would not have its own loss."""
     if f.batch_norm == "frozen" and door.has_batch_norm(f):
         raise ValueError(
-            "between two nets there is a net that was never trained and has no running averages of its own, and f holds those of "
+            "between two nets there is a net that was never trained and has no running averages of its own, and f "
+            "holds those of "
             "one net: take an Objective with batch_norm='recompute' or 'batch'."
         )
 

@@ -1,4 +1,5 @@
-"""What a measurement asks of an f and of an operator, in types: `Objective` and `Hessian` are examples, a user's own classes others."""
+"""What a measurement asks of an f and of an operator, in types: `Objective` and `Hessian` are examples, a user's own
+classes others."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -38,7 +39,8 @@ class Function(Protocol):
 
 
 class MeanFunction(Function, Protocol):
-    """A function that is a mean over rows of data, some of which can be picked: for groups, minibatches and the gradient's noise."""
+    """A function that is a mean over rows of data, some of which can be picked: for groups, minibatches and the
+    gradient's noise."""
 
     loss: Callable[..., torch.Tensor]  # loss(outputs, targets), one number for a batch
 

@@ -20,8 +20,8 @@ BLOCK = 2**24  # numbers of A drawn at once
 class Region:
     """A box or an ellipsoid around a point, in the full space or in a random subspace: what `maximise` searches.
 
-    A search works in u = z / radius, where the region is the unit ball of its norm. A coordinate whose radius is 0 stays where
-    it is.
+    A search works in u = z / radius, where the region is the unit ball of its norm. A coordinate whose radius is 0
+    stays where it is.
 
     Parameters
     ----------
@@ -80,7 +80,8 @@ class Region:
     def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
         """The u in the unit ball with the largest g.u: the vertex sign(g), or g / ||g||.
 
-        Where g is zero, as where the loss underflows, a fixed pseudo-random vector takes its place, so that a search cannot stall.
+        Where g is zero, as where the loss underflows, a fixed pseudo-random vector takes its place, so that a search
+        cannot stall.
         """
         if self.norm == math.inf:
             vertex = gradient.sign()
@@ -100,7 +101,8 @@ class Region:
         return _stand_in(len(self.radius), self.radius.device, self.radius.dtype)[1]
 
     def tangent(self, u: torch.Tensor, gradient: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The linear map v -> the part of v along which u can move both ways within the region, where f wants to leave it.
+        """The linear map v -> the part of v along which u can move both ways within the region, where f wants to leave
+        it.
 
         Box: the coordinates that are not held at a bound. Ball: at the sphere, no radial part.
         """
@@ -129,8 +131,8 @@ class Region:
 
 @lru_cache(maxsize=1)
 def _stand_in(size: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """A vector and its signs, drawn once for all the regions of a size: a net with units that are never active has zeros in every
-    gradient."""
+    """A vector and its signs, drawn once for all the regions of a size: a net with units that are never active has
+    zeros in every gradient."""
     generator = torch.Generator(device).manual_seed(0)
     drawn = torch.randn(size, generator=generator, device=device, dtype=dtype)
     return drawn, drawn.sign()
@@ -155,8 +157,8 @@ class Subspace:
 
     Notes
     -----
-    The paper says that A's columns are "randomly generated" and no more; unit variance is the reading that gives sharpness of
-    the size of its Table 4.
+    The paper says that A's columns are "randomly generated" and no more; unit variance is the reading that gives
+    sharpness of the size of its Table 4.
     """
 
     def __init__(self, x: torch.Tensor, columns: int, seed: int) -> None:

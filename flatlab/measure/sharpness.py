@@ -64,8 +64,8 @@ def sharpness(
     eps, subspace
         The size of the box and its random dimensions: see `box`.
     method, steps, starts
-        How the largest loss is searched: see `maximise`. An eps above the paper's 1e-3 has eight starts and takes eight times as
-        long, unless `starts` says otherwise.
+        How the largest loss is searched: see `maximise`. An eps above the paper's 1e-3 has eight starts and takes eight
+        times as long, unless `starts` says otherwise.
     seed : int
         Of the subspace and of the further starts.
 
@@ -86,9 +86,9 @@ def sharpness(
 
         phi = 100 (max_{z in C_eps} f(x + A z) - f(x)) / (1 + f(x))
 
-    It is a lower bound, as every maximum found by search is. It does not change when the part of the loss above f(x) is found at
-    another scale, because no tolerance in the search is absolute. Explained in the chapter
-    `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
+    It is a lower bound, as every maximum found by search is. It does not change when the part of the loss above f(x) is
+    found at another scale, because no tolerance in the search is absolute. Explained in the chapter `Measuring
+    sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
     x = door.point(f, x, "sharpness", "gradient", "batch_norm")
     region = box(f, x, eps, subspace=subspace, seed=seed)
@@ -102,7 +102,8 @@ def sharpness(
 
 @dataclass(frozen=True)
 class AdaptiveSharpness:
-    """What `adaptive_sharpness` returns. ``float(sharpness)`` is the mean rise over the groups, in the loss's own units."""
+    """What `adaptive_sharpness` returns. ``float(sharpness)`` is the mean rise over the groups, in the loss's own
+    units."""
 
     value: float  # a lower bound, as each group's maximum is one
     stderr: float  # of the mean over the groups; nan for one group
@@ -122,7 +123,8 @@ class AdaptiveSharpness:
         error = "" if math.isnan(self.stderr) else f" +- {self.stderr:.2g}"
         logits = ", centred logits of unit length" if self.normalise_logits else ""
         return (
-            f"adaptive sharpness (rho {self.rho:g}, norm {norm}) >= {self.value:.4g}{error}  (mean over {len(self.rises)} "
+            f"adaptive sharpness (rho {self.rho:g}, norm {norm}) >= {self.value:.4g}{error}  (mean over "
+            f"{len(self.rises)} "
             f"groups of {self.group} rows{logits}; BatchNorm {self.batch_norm})"
         )
 
@@ -153,11 +155,11 @@ def adaptive_sharpness(
     norm : {"inf", 2}
         The p of the formula.
     group : int, optional
-        m, the rows of a group, drawn without replacement; groups are as equal as can be. Without it all rows are one group (the
-        source has 128).
+        m, the rows of a group, drawn without replacement; groups are as equal as can be. Without it all rows are one
+        group (the source has 128).
     normalise_logits : bool
-        Centre each row's outputs and divide them by their length first, as the source does, so that neither a bias that all classes
-        share nor the scale of the logits counts.
+        Centre each row's outputs and divide them by their length first, as the source does, so that neither a bias that
+        all classes share nor the scale of the logits counts.
     method, steps
         How the largest loss of each group is searched: see `maximise`.
     seed : int
@@ -181,11 +183,12 @@ def adaptive_sharpness(
 
         S_max = E_S max_{ ||delta / |x| ||_p <= rho }  L_S(x + delta) - L_S(x)
 
-    A weight that is zero stays zero. With norm inf and one group it is the sharpness of Metric 2.1 in the box ``rho |x_i|``, as a
-    rise and not a share.
+    A weight that is zero stays zero. With norm inf and one group it is the sharpness of Metric 2.1 in the box ``rho
+    |x_i|``, as a rise and not a share.
 
-    Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization", section 2.
-    Explained in the chapter `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
+    Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization",
+    section 2. Explained in the chapter `Measuring sharpness
+    <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
     x = door.point(f, x, "adaptive_sharpness", "gradient", "rows", "batch_norm")
     door.choice("norm", "inf" if norm == math.inf else norm, (2, "inf"))
@@ -260,8 +263,9 @@ def average_sharpness(
 
         S_avg = E f(x + delta) - f(x),    delta ~ N(0, rho^2 diag(x^2)),  or N(0, rho^2 I) when not adaptive
 
-    Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization", section 2.
-    Explained in the chapter `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
+    Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization",
+    section 2. Explained in the chapter `Measuring sharpness
+    <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """
     x = door.point(f, x, "average_sharpness", "value")
     rho = _size_of_move(rho, default=0.05 if adaptive else 0.01)
@@ -291,7 +295,8 @@ def _with_unit_logits(f: MeanFunction) -> MeanFunction:
 
 
 def _unit_logits(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The outputs with mean 0 and length 1 over the classes: the last dimension, or the second where cross_entropy has them there."""
+    """The outputs with mean 0 and length 1 over the classes: the last dimension, or the second where cross_entropy has
+    them there."""
     if not torch.is_tensor(outputs) or outputs.dim() < 2:
         raise ValueError(
             "normalise_logits takes a network whose outputs are one tensor, with a row of logits for each target."

@@ -141,7 +141,8 @@ def eigenvalues(
 
 
 class Lanczos:
-    """The Lanczos recurrence with full reorthogonalisation, from a random start; a `hint` of its length is added to it."""
+    """The Lanczos recurrence with full reorthogonalisation, from a random start; a `hint` of its length is added to
+    it."""
 
     def __init__(self, operator: Symmetric, seed: int, hint: torch.Tensor | None = None) -> None:
         self.operator, self.length = operator, 0.0

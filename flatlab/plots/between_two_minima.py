@@ -37,7 +37,8 @@ def paths(
     networks: Sequence[str] = ("F1", "C1"),
     tier: str | None = None,
 ) -> Picture:
-    """Figures 3 and 7: loss and accuracy along a path, every seed thin and their mean; the paper's networks in grey panels.
+    """Figures 3 and 7: loss and accuracy along a path, every seed thin and their mean; the paper's networks in grey
+    panels.
 
     Parameters
     ----------
@@ -122,7 +123,8 @@ def between(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
 
 @styled
 def barriers(found: Mapping[str, Sequence[float]], data: str) -> Picture:
-    """The barrier of each pair of nets as a dot, and the mean with its interval (of the logarithms), a row a kind of pair.
+    """The barrier of each pair of nets as a dot, and the mean with its interval (of the logarithms), a row a kind of
+    pair.
 
     Parameters
     ----------
@@ -177,7 +179,10 @@ def policies(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
         told.append(course(name, columns["alpha"], mean))
         panels.append(axes)
     alike(panels)
-    alt = f"Training loss in nats, logarithmic, along one line from small batch at 0 to large batch at 1: {'; '.join(told)}."
+    alt = (
+        "Training loss in nats, logarithmic, along one line from small batch at 0 to large batch at 1: "
+        f"{'; '.join(told)}."
+    )
     figures = [axes.figure for axes in panels]
     return Picture(figures, rows_of(columns), stamp(data, len(group)), alt, "policies")
 

@@ -95,7 +95,8 @@ BY_SIZE = (Panel("test accuracy, %", (Curve(TEST),), most=100), sharpness(BETWEE
 
 
 def at_doses(long: bool, log: bool = True) -> Drawing:
-    """A cure along its doses, the small and the large batch as levels; `long`: also the large batch for as many gradients."""
+    """A cure along its doses, the small and the large batch as levels; `long`: also the large batch for as many
+    gradients."""
 
     def curves(cure: str, level: Callable[[str], str]) -> tuple[Curve, ...]:
         more = (Curve(level("LB long"), "as many gradients", CONTROL, ":"),) if long else ()

@@ -26,7 +26,8 @@ from flatlab.plots.style import (
 
 @styled
 def displaced(f: Callable, minima: Sequence[float], displacements: Sequence[float]) -> Picture:
-    """Figure 1: a training function with a flat and a sharp minimum, and the same function moved, a panel for each displacement.
+    """Figure 1: a training function with a flat and a sharp minimum, and the same function moved, a panel for each
+    displacement.
 
     Parameters
     ----------
@@ -58,7 +59,10 @@ def displaced(f: Callable, minima: Sequence[float], displacements: Sequence[floa
         axes.set_ylabel("f   (dashed: on test data)")
         panels.append(axes)
     alike(panels)
-    alt = f"A curve with a broad and a narrow hollow, and a dashed copy of it that is moved. The move costs {', '.join(told)}."
+    alt = (
+        "A curve with a broad and a narrow hollow, and a dashed copy of it that is moved. The move costs "
+        f"{', '.join(told)}."
+    )
     figures = [axes.figure for axes in panels]
     return Picture(figures, rows, stamp("a function made up for this page", 0), alt, "displaced")
 
@@ -135,7 +139,10 @@ def boxes(
     axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
     axes.set_title("solid: rounded, dashed: worst of the box\ndotted: the largest loss that is acceptable")
-    alt = f"Training loss in nats against the side of the box, both logarithmic: {'; '.join(told)}. Acceptable: {tolerance:g}."
+    alt = (
+        f"Training loss in nats against the side of the box, both logarithmic: {'; '.join(told)}. Acceptable: "
+        f"{tolerance:g}."
+    )
     return Picture([axes.figure], rows_of(columns), stamp(data, len(rounded[batch])), alt, "boxes")
 
 
@@ -177,6 +184,9 @@ def rescaled(f: Callable, alphas: Sequence[float], curvature: Sequence[float], s
     axes.margins(y=0.1)
     axes.set(xscale="log", yscale="log", xlabel="rescaled by", title="one function, any sharpness")
     told = [course("largest curvature", alphas, curvature), course("sharpness in percent", alphas, sharpness)]
-    alt = f"Left, the valley of a loss of two weights with minima along its floor. Right, against the rescaling: {'; '.join(told)}."
+    alt = (
+        "Left, the valley of a loss of two weights with minima along its floor. Right, against the rescaling: "
+        f"{'; '.join(told)}."
+    )
     rows = rows_of({"alpha": alphas, "largest curvature": curvature, "phi, %": sharpness})
     return Picture([valley.figure, axes.figure], rows, stamp("a net of two weights", 0), alt, "rescaled")

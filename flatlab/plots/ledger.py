@@ -1,8 +1,10 @@
-"""The ledger as one picture: claims down, networks across, and in each cell how far the interval lies from the line that decides.
+"""The ledger as one picture: claims down, networks across, and in each cell how far the interval lies from the line
+that decides.
 
-The distance is in half widths of the interval, so that cells in points, in nats and in decades can be compared by eye: the bar is one
-half width to either side, so a claim holds where all of it lies right of the line, and fails where all of it lies left. It is a table:
-the words are there for whoever does not see the bars, and the filter is four radio buttons and CSS.
+The distance is in half widths of the interval, so that cells in points, in nats and in decades can be compared by eye:
+the bar is one half width to either side, so a claim holds where all of it lies right of the line, and fails where all
+of it lies left. It is a table: the words are there for whoever does not see the bars, and the filter is four radio
+buttons and CSS.
 """
 
 from __future__ import annotations
@@ -25,20 +27,27 @@ SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
 Pair = tuple[Claim, Sequence[Judgement]]
 CSS = f"""<style>
 .ledger fieldset {{ display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; border: 0; padding: 0; margin: 0.5rem 0; }}
-.ledger .words {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }}
+.ledger .words {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }}
 .ledger .scroll {{ overflow-x: auto; position: relative; }}
-.ledger table.verdicts {{ border-collapse: separate; border-spacing: 2px; font-size: 0.85rem; line-height: 1.3; width: auto; margin: 0; }}
-.ledger .verdicts caption {{ caption-side: top; text-align: left; font-weight: 600; padding: 0.6rem 0 0.2rem; color: inherit; }}
-.ledger .verdicts th {{ padding: 0 0.3rem; text-align: left; font-weight: 600; background: var(--pst-color-background, Canvas); }}
-.ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1; min-width: 9rem; max-width: 16rem; }}
-.ledger .verdicts td {{ position: relative; padding: 0.05rem 0.25rem; white-space: nowrap; border-radius: 3px; text-align: left; }}
+.ledger table.verdicts {{ border-collapse: separate; border-spacing: 2px; font-size: 0.85rem; line-height: 1.3;
+  width: auto; margin: 0; }}
+.ledger .verdicts caption {{ caption-side: top; text-align: left; font-weight: 600; padding: 0.6rem 0 0.2rem;
+  color: inherit; }}
+.ledger .verdicts th {{ padding: 0 0.3rem; text-align: left; font-weight: 600;
+  background: var(--pst-color-background, Canvas); }}
+.ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1; min-width: 9rem;
+  max-width: 16rem; }}
+.ledger .verdicts td {{ position: relative; padding: 0.05rem 0.25rem; white-space: nowrap; border-radius: 3px;
+  text-align: left; }}
 .ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
 .ledger .verdicts td.fails {{ background: color-mix(in srgb, {LARGE} 28%, transparent); }}
 .ledger .verdicts td.undecided {{ background: color-mix(in srgb, currentColor 10%, transparent); }}
 .ledger .sign {{ display: inline-block; width: 1em; font-weight: 700; }}
 .ledger .verdicts svg {{ vertical-align: middle; stroke: currentColor; stroke-width: 1.6; fill: currentColor; }}
 .ledger .verdicts summary {{ cursor: pointer; }}
-.ledger .verdicts p, .ledger .verdicts ul {{ margin: 0.2rem 0; padding-left: 1rem; min-width: 14rem; white-space: normal; }}
+.ledger .verdicts p, .ledger .verdicts ul {{ margin: 0.2rem 0; padding-left: 1rem; min-width: 14rem;
+  white-space: normal; }}
 {
     "".join(
         f'.ledger:has(input[value="{word}"]:checked) .verdicts tr:has(td):not(:has(td.{word})), '
@@ -79,17 +88,21 @@ class Grid:
         key = sha256(tables.encode()).hexdigest()[:8]
         choices = {"all": "all claims", **{word: f"{SIGN[word]} {word} somewhere" for word in SIGN}}
         radios = "".join(
-            f'<label><input type="radio" name="show-{key}" value="{word}"{" checked" if word == "all" else ""} autocomplete="off"> '
+            f'<label><input type="radio" name="show-{key}" value="{word}"{" checked" if word == "all" else ""} '
+            f'autocomplete="off"> '
             f"{words}</label>"
             for word, words in choices.items()
         )
         legend = (
-            "<p>In each cell the dashed line is the bound that decides. The dot is the effect and the bar its 95 % interval, on the "
-            "claim's side to the right. Where there is one seed there is no bar, and fewer than five seeds decide nothing. Open a claim for its "
+            "<p>In each cell the dashed line is the bound that decides. The dot is the effect and the bar its 95 % "
+            "interval, on the "
+            "claim's side to the right. Where there is one seed there is no bar, and fewer than five seeds decide "
+            "nothing. Open a claim for its "
             "words and numbers.</p>"
         )
         return (
-            f'{CSS}<div class="ledger"><fieldset><legend class="words">Which claims to show</legend>{radios}</fieldset>{legend}{tables}'
+            f'{CSS}<div class="ledger"><fieldset><legend class="words">Which claims to show</legend>{radios}</fieldset>'
+            f"{legend}{tables}"
             f"{folded(self.rows, 'ledger')}</div>"
         )
 
@@ -97,7 +110,8 @@ class Grid:
 def place(claim: Claim, judgement: Judgement) -> float:
     """How far the effect lies from the nearest bound, on the claim's side above 0, in half widths of its interval.
 
-    Above 1 the claim holds, below -1 it fails, given five seeds. Infinite for an interval of no width; 0 for one seed, which has no interval.
+    Above 1 the claim holds, below -1 it fails, given five seeds. Infinite for an interval of no width; 0 for one seed,
+    which has no interval.
     """
     half = (judgement.high - judgement.low) / 2
     if not math.isfinite(half):
@@ -129,9 +143,11 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
     bar = "" if not math.isfinite(judgement.low) else f'<path d="M{left:.1f} 9H{right:.1f}"/>'
     words = html.escape(in_words(claim, judgement))
     return (
-        f'<td class="{judgement.word}" title="{words}"><span class="sign" aria-hidden="true">{SIGN[judgement.word]}</span>'
+        f'<td class="{judgement.word}" title="{words}">'
+        f'<span class="sign" aria-hidden="true">{SIGN[judgement.word]}</span>'
         f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="46" height="14" aria-hidden="true">'
-        f'<path d="M30 1V17" stroke-width="1" stroke-dasharray="2 2"/>{bar}<circle cx="{x:.1f}" cy="9" r="3"/></svg></td>'
+        f'<path d="M30 1V17" stroke-width="1" stroke-dasharray="2 2"/>{bar}'
+        f'<circle cx="{x:.1f}" cy="9" r="3"/></svg></td>'
     )
 
 
@@ -139,7 +155,8 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
     found = {judgement.net: judgement for judgement in judgements}
     numbers = "".join(f"<li>{html.escape(in_words(claim, judgement))}</li>" for judgement in judgements)
     words = (
-        f"<details><summary>{html.escape(claim.name)}</summary><p>{html.escape(claim.words)} <i>({html.escape(claim.source)})</i></p>"
+        f"<details><summary>{html.escape(claim.name)}</summary><p>{html.escape(claim.words)} "
+        f"<i>({html.escape(claim.source)})</i></p>"
         f"<p>Rule: {html.escape(claim.rule)}</p><ul>{numbers}</ul></details>"
     )
     cells = [
@@ -160,11 +177,13 @@ def _table(caption: str, found: Sequence[Pair]) -> str:
     for claim, judgements in found:
         groups.setdefault(claim.source.split(",")[0], []).append((claim, judgements))
     for source, pairs in groups.items():
-        name = f'<tr><th scope="rowgroup" colspan="{len(nets) + 1}">{html.escape(source[0].upper() + source[1:])}</th></tr>'
+        heading = html.escape(source[0].upper() + source[1:])
+        name = f'<tr><th scope="rowgroup" colspan="{len(nets) + 1}">{heading}</th></tr>'
         rows = "".join(_row(claim, judgements, nets) for claim, judgements in pairs)
         bodies += f"<tbody>{name if len(groups) > 1 else ''}{rows}</tbody>"
     label = html.escape(caption)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="verdicts"><caption>{label}</caption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="verdicts">'
+        f"<caption>{label}</caption>"
         f'<thead><tr><th scope="col">claim</th>{head}</tr></thead>{bodies}</table></div>'
     )

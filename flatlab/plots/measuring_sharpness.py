@@ -196,7 +196,8 @@ def searches(histories: Mapping[str, Mapping[int, Table]], data: str) -> Picture
     Parameters
     ----------
     histories : mapping
-        {method: {batch size: phi in percent after each evaluation, a list a seed}}; a search that ended early keeps its value.
+        {method: {batch size: phi in percent after each evaluation, a list a seed}}; a search that ended early keeps its
+        value.
     data : str
         The data set's name.
 

@@ -1,7 +1,8 @@
 """What a figure function returns: a picture with the numbers in it, shown together by one cell.
 
-On a page the panels are inline SVG, so that they take the page's own text colour in light and in dark mode, wrap under one another on a
-phone, and keep their letters at the size of small print or larger. As a file they are one SVG, which can stand on any ground.
+On a page the panels are inline SVG, so that they take the page's own text colour in light and in dark mode, wrap under
+one another on a phone, and keep their letters at the size of small print or larger. As a file they are one SVG, which
+can stand on any ground.
 """
 
 from __future__ import annotations
@@ -129,10 +130,11 @@ def side_by_side(picture: Picture) -> str:
 
 
 def _on_a_page(figure: Figure, key: str) -> str:
-    """A figure as an inline SVG: words in the page's text colour, colours mixed with it, letters as text, as wide as there is room.
+    """A figure as an inline SVG: words in the page's text colour, colours mixed with it, letters as text, as wide as
+    there is room.
 
-    It is never wider than four thirds of the figure's size, one CSS pixel a point, nor than what it stands in. `key` is what the ids
-    inside are made from: another one for each figure of a page.
+    It is never wider than four thirds of the figure's size, one CSS pixel a point, nor than what it stands in. `key` is
+    what the ids inside are made from: another one for each figure of a page.
     """
     width, _ = _size(figure)
     style = f"flex: 1 1 {width:.0f}px; min-width: 0; max-width: min(100%, {4 * width / 3:.0f}px); height: auto"
@@ -160,7 +162,8 @@ def folded(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     )
     more = f"<p>and {len(rows) - SHOWN} rows more in the file</p>" if len(rows) > SHOWN else ""
     return (
-        f'<details class="figure-data"><summary>The data of this figure</summary><p><a download="{file}" href="{link}">{file}</a></p>'
+        f'<details class="figure-data"><summary>The data of this figure</summary>'
+        f'<p><a download="{file}" href="{link}">{file}</a></p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</details>"
     )
 

@@ -65,7 +65,8 @@ def accuracy(runs: Sequence[Run], training: Mapping[int, Sequence[float]]) -> Pi
 
 @styled
 def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
-    """Figure 2: accuracy against epoch, smallest and largest batch of the runs; the paper's network in a panel of its own.
+    """Figure 2: accuracy against epoch, smallest and largest batch of the runs; the paper's network in a panel of its
+    own.
 
     Parameters
     ----------

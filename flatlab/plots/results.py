@@ -1,7 +1,7 @@
 """A `Result` drawn: what an experiment found along a curve, the paper's own curve thin and grey behind it.
 
-Where the paper has a figure, but not of one of the result's networks, its figure stands beside ours in panels of its own. What is
-not in DRAWINGS is single numbers: a table (`flatlab.plots.tables`).
+Where the paper has a figure, but not of one of the result's networks, its figure stands beside ours in panels of its
+own. What is not in DRAWINGS is single numbers: a table (`flatlab.plots.tables`).
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: st
 
 
 def _frame(axes: Axes, values: np.ndarray, log: bool) -> None:
-    """Limit y to twice the range of the seeds' own values: the interval of two seeds can be many times as wide. Label few ticks."""
+    """Limit y to twice the range of the seeds' own values: the interval of two seeds can be many times as wide. Label
+    few ticks."""
     values = values[np.isfinite(values)]
     if len(values):
         ends = np.log([values.min(), values.max()]) if log else np.array([values.min(), values.max()])

@@ -63,13 +63,17 @@ def moved_minimum(f: Callable, minima: Sequence[float], displacements: Sequence[
             layer += axes.plot(d, cost[name][number], "o", color=colour)
         layers.append(layer)
         says.append(
-            f"Moved by {d:.2f}: the loss on test data is higher by {cost['flat'][number]:.2f} at the flat minimum and by "
+            f"Moved by {d:.2f}: the loss on test data is higher by {cost['flat'][number]:.2f} at the flat minimum "
+            "and by "
             f"{cost['sharp'][number]:.2f} at the sharp one."
         )
     valley.set(xticks=[], yticks=[], xlabel="x", ylabel="f   (dashed: on test data)", ylim=(-0.25, None))
     axes.set(xlabel="moved by", ylabel="cost of the move", ylim=(-0.05, 1.15))
     told = [course(name, displacements, values) for name, values in cost.items()]
-    alt = f"Left, a curve with a broad and a narrow hollow, and a dashed copy that is moved. Right, the cost: {'; '.join(told)}."
+    alt = (
+        "Left, a curve with a broad and a narrow hollow, and a dashed copy that is moved. Right, the cost: "
+        f"{'; '.join(told)}."
+    )
     rows = rows_of(
         {"moved by": map(float, displacements), **{f"cost, {name}": values for name, values in cost.items()}}
     )
@@ -117,7 +121,8 @@ def box_size(
     says = [
         f"ε = {row['eps']:.2g}: "
         + "; ".join(
-            f"batch {batch}: φ at least {row[f'batch {batch}']:.3g} %, to first order {row[f'batch {batch}, first order']:.3g} %"
+            f"batch {batch}: φ at least {row[f'batch {batch}']:.3g} %, to first order "
+            f"{row[f'batch {batch}, first order']:.3g} %"
             for batch in phis
         )
         for row in rows

@@ -1,7 +1,8 @@
 """A figure that answers without a kernel: one picture whose layers a native slider shows one at a time.
 
-No library in the page and no network; the same output works in the book, in JupyterLab, in Colab and in a saved HTML file. Without
-JavaScript, or in a notebook that is not trusted, the picture stands complete at its start, and there is no slider that does nothing.
+No library in the page and no network; the same output works in the book, in JupyterLab, in Colab and in a saved HTML
+file. Without JavaScript, or in a notebook that is not trusted, the picture stands complete at its start, and there is
+no slider that does nothing.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class Slides:
         )
         return (
             f'<div class="picture slides" data-slides="{key}">{drawn}'
-            f'<div class="slides-control" hidden><label style="display: block">{html.escape(self.name)} {slider}</label></div>'
-            f'<output aria-live="polite" style="display: block">{html.escape(self.says[self.start])}</output>{beneath(self.picture)}'
+            f'<div class="slides-control" hidden>'
+            f'<label style="display: block">{html.escape(self.name)} {slider}</label></div>'
+            f'<output aria-live="polite" style="display: block">{html.escape(self.says[self.start])}</output>'
+            f"{beneath(self.picture)}"
             f'<script type="application/json">{says}</script><script>{SCRIPT % key}</script></div>'
         )

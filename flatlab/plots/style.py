@@ -1,8 +1,9 @@
 """What every figure stands on: the style, the colours, the interval over seeds, the stamp.
 
-Every figure is drawn on a transparent ground in colours that can be read on white and on near-black, and draws the interval over seeds.
-Small batches are SMALL, large ones LARGE, sizes between them and what belongs to both BETWEEN, a control CONTROL, the paper PAPER.
-No figure changes matplotlib's settings: a function that draws is `styled`, and the settings hold while it runs.
+Every figure is drawn on a transparent ground in colours that can be read on white and on near-black, and draws the
+interval over seeds. Small batches are SMALL, large ones LARGE, sizes between them and what belongs to both BETWEEN, a
+control CONTROL, the paper PAPER. No figure changes matplotlib's settings: a function that draws is `styled`, and the
+settings hold while it runs.
 """
 
 import math

@@ -6,9 +6,12 @@ from flatlab.measure.estimate import interval
 from flatlab.study import paper
 
 NOTE = (
-    "Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five runs; the difference, "
-    "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; "
-    "1e-3, 5e-4: sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without dropout."
+    "Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five "
+    "runs; the difference, "
+    "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: "
+    "accuracy in %; "
+    "1e-3, 5e-4: sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without "
+    "dropout."
 )
 
 
@@ -53,8 +56,8 @@ def printed(experiment):
 def table(experiment, results, whole=False):
     """Results of an experiment in Markdown: of what holds one number a seed; "" where there is none.
 
-    As in the paper where it has the table: a row for each network, and below it the paper's and the difference. Else a column for each.
-    whole    also the networks of the paper's table that no result has, as "not recorded"
+    As in the paper where it has the table: a row for each network, and below it the paper's and the difference. Else a
+    column for each. whole    also the networks of the paper's table that no result has, as "not recorded"
     """
     found = {net: result for result in reversed(results) for net in result.values}
     standing = {paper.original(net): net for net in found}
@@ -98,8 +101,8 @@ def _unbroken(cell):
 
 
 def plus_minus(values):
-    """Mean and 95 % interval of a column in words; the number alone for one seed. Two digits of the interval are given, or three
-    where the mean would have fewer."""
+    """Mean and 95 % interval of a column in words; the number alone for one seed. Two digits of the interval are given,
+    or three where the mean would have fewer."""
     mean, half = interval(values)
     if math.isnan(half):
         return _number(mean)

@@ -1,6 +1,8 @@
-"""The names of a result's columns: experiments write them, claims, tables and drawings read them, and here each is spelt once.
+"""The names of a result's columns: experiments write them, claims, tables and drawings read them, and here each is
+spelt once.
 
-A name that the paper's tables or curves have is theirs, so that our column stands beside the paper's (`flatlab.study.paper`).
+A name that the paper's tables or curves have is theirs, so that our column stands beside the paper's
+(`flatlab.study.paper`).
 """
 
 BATCH_SIZE = "batch_size"

@@ -1,4 +1,5 @@
-"""What lies between two minima: a curve instead of the line, units that are matched first, the flip by weight decay, normalised planes."""
+"""What lies between two minima: a curve instead of the line, units that are matched first, the flip by weight decay,
+normalised planes."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ BETWEEN = tuple(k / 12 for k in range(13))
 
 
 def curve(case: Case, steps: int) -> Measured:
-    """The barrier of the training loss and the drop of the test accuracy between small and large batch, on the line and on a learned curve."""
+    """The barrier of the training loss and the drop of the test accuracy between small and large batch, on the line and
+    on a learned curve."""
     ends = case.runs["SB"].x, case.runs["LB"].x
     on_line, on_curve = line(case.f, *ends, alphas=BETWEEN), connect(case.f, *ends, steps=steps, seed=case.seed)
     tested = line(case.test, *ends, alphas=BETWEEN).accuracy
@@ -46,8 +48,8 @@ def decayed_pair(setting: Setting, seed: int) -> Jobs:
 
 
 def flip(case: Case, samples: int) -> Measured:
-    """How much the loss rises beyond each end of the line, and around each end along random directions of one length and along
-    filter-normalised ones; without and with weight decay."""
+    """How much the loss rises beyond each end of the line, and around each end along random directions of one length
+    and along filter-normalised ones; without and with weight decay."""
     found: Measured = {}
     for words in ("", " decayed"):
         points = {label: case.runs[f"{label}{words}"].x for label in ("SB", "LB")}
@@ -92,7 +94,8 @@ def two_starts(setting: Setting, seed: int) -> Jobs:
 
 
 def matched(case: Case) -> Measured:
-    """The barrier of the training loss on the line between two starts, as they are and after matching hidden units by their activations."""
+    """The barrier of the training loss on the line between two starts, as they are and after matching hidden units by
+    their activations."""
     one, other = case.runs["one"].x, case.runs["other"].x
     return {
         "barrier": line(case.f, one, other, alphas=BETWEEN).barrier(),
@@ -101,7 +104,8 @@ def matched(case: Case) -> Measured:
 
 
 def permuted(case: Case, one: Tensor, other: Tensor) -> Tensor:
-    """The other point with its hidden units in the order that correlates most with the one's, layer by layer; the function is the same.
+    """The other point with its hidden units in the order that correlates most with the one's, layer by layer; the
+    function is the same.
 
     Notes
     -----
@@ -141,8 +145,8 @@ def _activations(model: nn.Module, depth: int, inputs: Tensor) -> Tensor:
 
 
 def rescaled(case: Case, factor: float) -> Measured:
-    """Sharpness and largest eigenvalue before and after the first layer's weights are divided by a factor and the second's multiplied: with
-    ReLU and without BatchNorm no output changes."""
+    """Sharpness and largest eigenvalue before and after the first layer's weights are divided by a factor and the
+    second's multiplied: with ReLU and without BatchNorm no output changes."""
     x = case.runs["SB"].x
     model = build(case.setting.net, case.data)
     load_point(model, x, {})

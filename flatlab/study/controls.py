@@ -20,8 +20,8 @@ SEARCHES = {
 
 
 def batch_norm(case: Case) -> Measured:
-    """phi(1e-3) of both points under three BatchNorm policies; "frozen" holds the statistics pooled over the training set at the point. With
-    one chunk "recompute" is the same function as "batch"."""
+    """phi(1e-3) of both points under three BatchNorm policies; "frozen" holds the statistics pooled over the training
+    set at the point. With one chunk "recompute" is the same function as "batch"."""
     found = {}
     for label, run in case.runs.items():
         functions = (
@@ -53,9 +53,9 @@ def performance(case: Case, workers: int) -> Measured:
 
     Notes
     -----
-    I is the number of updates to a training accuracy that both reach, 99 % of the lower one's best, over the whole training set: the running
-    accuracy of an epoch of small batches is BatchNorm's noise. f(P) = T(1) / (P T(P)) is the parallel efficiency of an update's seconds T,
-    measured by torchrun on P workers; the paper takes f_l(P) = 1.
+    I is the number of updates to a training accuracy that both reach, 99 % of the lower one's best, over the whole
+    training set: the running accuracy of an epoch of small batches is BatchNorm's noise. f(P) = T(1) / (P T(P)) is the
+    parallel efficiency of an update's seconds T, measured by torchrun on P workers; the paper takes f_l(P) = 1.
     """
     setting = case.setting
     accuracy = {label: [case.whole.accuracy(x) for x in run.points.values()] for label, run in case.runs.items()}

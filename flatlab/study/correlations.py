@@ -1,7 +1,9 @@
-"""Does a measure of a trained net order nets by their test error? Many nets per seed, Kendall's tau, plain and axis by axis.
+"""Does a measure of a trained net order nets by their test error? Many nets per seed, Kendall's tau, plain and axis by
+axis.
 
-Each seed is one replication: a grid of nets over batch size, learning rate, weight decay and width. A net that does not fit 99 % of its
-training rows is left out, since an untrained net is flat and bad for another reason (Jiang et al. 2020).
+Each seed is one replication: a grid of nets over batch size, learning rate, weight decay and width. A net that does not
+fit 99 % of its training rows is left out, since an untrained net is flat and bad for another reason (Jiang et al.
+2020).
 """
 
 import itertools
@@ -56,7 +58,8 @@ def measures(f: Objective, run: Run, samples: int) -> dict[str, float]:
 
 
 def pac_bayes(f: Objective, x: torch.Tensor, distance: float, samples: int) -> float:
-    """McAllester's bound on the error of Gaussian weights around x, with the prior around x0, at the best of five widths.
+    """McAllester's bound on the error of Gaussian weights around x, with the prior around x0, at the best of five
+    widths.
 
     Notes
     -----
@@ -72,7 +75,8 @@ def pac_bayes(f: Objective, x: torch.Tensor, distance: float, samples: int) -> f
 
 
 def ordering(case: Case, samples: int) -> Measured:
-    """Kendall's tau of each measure with the test error, and with the rate; granulated, the mean over axes of tau along that axis alone."""
+    """Kendall's tau of each measure with the test error, and with the rate; granulated, the mean over axes of tau along
+    that axis alone."""
     objectives = {net: Objective(net, case.data.train) for net in AXES["width"]}
     tested = {net: Objective(net, case.data.test) for net in AXES["width"]}
     nets: list[tuple[tuple, float, dict[str, float]]] = []

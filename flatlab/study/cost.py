@@ -1,4 +1,5 @@
-"""What a list of jobs costs on the device at hand: floating-point operations, counted, and seconds, timed on a few updates."""
+"""What a list of jobs costs on the device at hand: floating-point operations, counted, and seconds, timed on a few
+updates."""
 
 import functools
 import time
@@ -19,9 +20,10 @@ def cost(jobs: Sequence[Job]) -> dict[str, float]:
 
     Notes
     -----
-    The operations are counted on one batch forward, times three for the backward pass; the seconds are a few timed updates of each
-    kind of job times its updates, one job after another. Updates that take several gradients are timed as they are. Batches beyond
-    256 rows are timed on 256 and multiplied, so that jobs for a large device can be costed on a small one.
+    The operations are counted on one batch forward, times three for the backward pass; the seconds are a few timed
+    updates of each kind of job times its updates, one job after another. Updates that take several gradients are timed
+    as they are. Batches beyond 256 rows are timed on 256 and multiplied, so that jobs for a large device can be costed
+    on a small one.
     """
     flops, seconds = 0, 0.0
     for job in dict.fromkeys(jobs):
@@ -33,7 +35,8 @@ def cost(jobs: Sequence[Job]) -> dict[str, float]:
 
 @functools.cache
 def cost_of_a_row(net: NetName, name: str, rows: int, update: Update, optimizer: Optimizer) -> tuple[int, float]:
-    """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a process."""
+    """(floating-point operations, seconds) of an update on a batch of `rows`, divided by them; timed once in a
+    process."""
     from torch.utils.flop_counter import FlopCounterMode
 
     data = splits.loaded(name)

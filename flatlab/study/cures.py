@@ -1,7 +1,7 @@
 """Every cure at several doses, so that one that fails was given a dose that acts.
 
-The dose is chosen on the validation split, seed by seed. Beside the cure stand the small batch, the large batch, and the large batch for
-as many gradients as the cure takes: a step of SAM is two, a conservative step three.
+The dose is chosen on the validation split, seed by seed. Beside the cure stand the small batch, the large batch, and
+the large batch for as many gradients as the cure takes: a step of SAM is two, a conservative step three.
 """
 
 from collections.abc import Callable, Mapping
@@ -122,15 +122,16 @@ def strength(case: Case, doses: tuple[float, ...]) -> Measured:
 
 
 def averaged(setting: Setting, seed: int) -> Jobs:
-    """Small and large batch, the large one at the root rule as well, with the points of the last quarter of the epochs."""
+    """Small and large batch, the large one at the root rule as well, with the points of the last quarter of the
+    epochs."""
     kept = tuple(range(setting.epochs - max(2, setting.epochs // 4) + 1, setting.epochs + 1))
     root = setting.job(setting.large, seed, lr=RATE * setting.ratio**0.5, keep=kept)
     return setting.pair(seed, keep=kept) | {"LB root": root}
 
 
 def averages(case: Case) -> Measured:
-    """Test accuracy and sharpness of the last point and of the mean of the last quarter's points (Izmailov et al. 2018). BatchNorm takes the
-    statistics of the evaluated batch, so there is nothing to recompute."""
+    """Test accuracy and sharpness of the last point and of the mean of the last quarter's points (Izmailov et al.
+    2018). BatchNorm takes the statistics of the evaluated batch, so there is nothing to recompute."""
     found = outcome(case)
     for label, run in case.runs.items():
         mean = torch.stack(list(run.points.values())).mean(0)

@@ -1,4 +1,5 @@
-"""The Hessian at both minima, and what bounds a step: spectra against a null, the stable step, the edge of stability."""
+"""The Hessian at both minima, and what bounds a step: spectra against a null, the stable step, the edge of
+stability."""
 
 import torch
 from torch import Tensor, nn
@@ -40,13 +41,15 @@ def small(setting: Setting, seed: int) -> Jobs:
 
 
 def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Measured:
-    """The largest eigenvalues, the smallest, the trace, and two numbers for how few directions are steep, at both minima and at the
-    start, which is the null: a Hessian of few rows has few steep directions before anything is trained.
+    """The largest eigenvalues, the smallest, the trace, and two numbers for how few directions are steep, at both
+    minima and at the start, which is the null: a Hessian of few rows has few steep directions before anything is
+    trained.
 
     Notes
     -----
-    The flat share is the share of the eigenvalues within a hundredth of the largest. The effective dimension is (tr H)^2 / tr(H^2), the
-    number of equal eigenvalues that would give both sums, over n. Both come from the spectral density by Lanczos quadrature.
+    The flat share is the share of the eigenvalues within a hundredth of the largest. The effective dimension is (tr
+    H)^2 / tr(H^2), the number of equal eigenvalues that would give both sums, over n. Both come from the spectral
+    density by Lanczos quadrature.
     """
     found: Measured = {}
     start = case.runs["SB"].x0
@@ -74,13 +77,15 @@ def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Meas
 
 
 def stable_step(case: Case, shares: tuple[float, ...], steps: int) -> Measured:
-    """Full-batch gradient descent from the small batch's end with steps of a share of 2 / lambda_max, twice: once from x, once with a small
-    kick along the top eigenvector v_1. The difference of the two along v_1 grows per step by |1 - 2 share|.
+    """Full-batch gradient descent from the small batch's end with steps of a share of 2 / lambda_max, twice: once from
+    x, once with a small kick along the top eigenvector v_1. The difference of the two along v_1 grows per step by |1 -
+    2 share|.
 
     Notes
     -----
-    The loss itself also falls along every other direction, so it does not show what the step does along v_1. Double precision lets the kick
-    be so small that the difference obeys the linear law. lambda_max is measured again at the end.
+    The loss itself also falls along every other direction, so it does not show what the step does along v_1. Double
+    precision lets the kick be so small that the difference obeys the linear law. lambda_max is measured again at the
+    end.
     """
     model = build(case.setting.net, case.data)
     load_point(model, case.runs["SB"].x, {})
@@ -109,7 +114,8 @@ def stable_step(case: Case, shares: tuple[float, ...], steps: int) -> Measured:
 
 
 class Descent:
-    """Gradient descent on a net and a split, by batches of some rows; loss "squared" is half the squared distance from the one-hot target."""
+    """Gradient descent on a net and a split, by batches of some rows; loss "squared" is half the squared distance from
+    the one-hot target."""
 
     def __init__(self, case: Case, rows: int, loss: str):
         data, squared = case.data.train.subset(min(rows, len(case.data.train))), loss == "squared"
@@ -133,7 +139,8 @@ class Descent:
         return float(eigenvalues(self.f.hessian(self.x), tol=1e-2, max_products=60))
 
     def batch_curvature(self, rows: int, samples: int) -> float:
-        """The curvature of a batch's loss along its own gradient, the mean over batches ("batch sharpness", Andreyev & Beneventano 2024)."""
+        """The curvature of a batch's loss along its own gradient, the mean over batches ("batch sharpness", Andreyev &
+        Beneventano 2024)."""
         found = []
         for _ in range(samples):
             f = self.batch(rows)
@@ -160,8 +167,8 @@ def edge(case: Case, rows: int, steps: int, rates: dict[str, tuple[float, ...]],
 
 
 def edge_by_batch(case: Case, rows: int, steps: int, rate: float, sizes: tuple[int, ...], samples: int) -> Measured:
-    """After descent by batches of each size at one rate, squared loss: lambda_max rate / 2 and the batches' own curvature rate / 2; the
-    accuracy on the test split."""
+    """After descent by batches of each size at one rate, squared loss: lambda_max rate / 2 and the batches' own
+    curvature rate / 2; the accuracy on the test split."""
     found: Measured = {columns.BATCH_SIZE: list(sizes), "lambda": [], "batch": [], columns.series("test", "acc"): []}
     for size in sizes:
         descent = Descent(case, rows, "squared")
@@ -187,7 +194,8 @@ class Preconditioned:
 
 
 def adam_edge(case: Case, rows: int, steps: int, rates: tuple[float, ...], points: int) -> Measured:
-    """lambda_max of Adam's preconditioned Hessian times rate / 38 along full-batch Adam, squared loss: at the edge it is 1.
+    """lambda_max of Adam's preconditioned Hessian times rate / 38 along full-batch Adam, squared loss: at the edge it
+    is 1.
 
     Notes
     -----

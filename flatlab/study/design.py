@@ -124,7 +124,8 @@ class Case:
 
 
 def settled(run: Run, epochs: int = 5) -> float:
-    """Test accuracy in percent, the mean over the last epochs: from one epoch to the next that of a small batch jitters by a point."""
+    """Test accuracy in percent, the mean over the last epochs: from one epoch to the next that of a small batch jitters
+    by a point."""
     return statistics.fmean(run.history["test_accuracy"][-epochs:])
 
 
@@ -155,8 +156,8 @@ class Experiment:
 
 THREE, FIVE, TEN = tuple(range(3)), tuple(range(5)), tuple(range(10))
 
-# What experiments that ask for runs of their own run at. Smoke shows that things run and roughly where they go; five seeds decide, ten
-# see a point. The large batch is the paper's tenth, or half of the data where the label says so.
+# What experiments that ask for runs of their own run at. Smoke shows that things run and roughly where they go; five
+# seeds decide, ten see a point. The large batch is the paper's tenth, or half of the data where the label says so.
 SMOKE = Setting("mlp", "1000 rows of mnist1d", 32, 500, 30, THREE)
 MLP = Setting("mlp", "mnist1d", 32, paper.LARGE_FRACTION, 100, TEN)
 HALF = replace(MLP, large=0.5, label="mlp, half")
@@ -182,8 +183,8 @@ EITHER: dict[Tier, tuple[Setting, ...]] = {"smoke": (SMOKE, PLAIN_SMOKE), "reduc
 # The paper's own protocol at four sizes. F2 runs on spoken digits: TIMIT is licensed.
 BASE: dict[Tier, tuple[Setting, ...]] = {
     "smoke": (SMOKE,),
-    # What a processor can do of the networks whose own size is out of its reach; F1's is within it. C2 and C4 themselves would take more than
-    # a week per seed, and with their dropout a part of the data is not learnt.
+    # What a processor can do of the networks whose own size is out of its reach; F1's is within it. C2 and C4
+    # themselves would take more than a week per seed, and with their dropout a part of the data is not learnt.
     "reduced": (
         MLP,
         HALF,

@@ -39,8 +39,8 @@ def carry_out_all(
     store
         Where finished runs are read from and written to.
     engine
-        "local": `workers` processes side by side, one thread each. "ray": the tasks of a Ray cluster at `address`, which must see the
-        store's directory.
+        "local": `workers` processes side by side, one thread each. "ray": the tasks of a Ray cluster at `address`,
+        which must see the store's directory.
     workers
         Default: one per core without a GPU, one with.
     address
@@ -129,7 +129,8 @@ def _side_by_side(jobs, store, workers):
 
 @contextlib.contextmanager
 def _script_if_guarded():
-    """Workers that start within do not see a script that never asks for __name__ == "__main__": each of them would run it again."""
+    """Workers that start within do not see a script that never asks for __name__ == "__main__": each of them would run
+    it again."""
     script = sys.modules["__main__"]
     try:
         guarded = "__main__" in Path(script.__file__ or "").read_text(encoding="utf8", errors="replace")
@@ -144,7 +145,8 @@ def _script_if_guarded():
 
 
 def end_with_parent():
-    """Let a worker end when the process that started it is killed; it would train on, and then wait for ever with all that it has loaded."""
+    """Let a worker end when the process that started it is killed; it would train on, and then wait for ever with all
+    that it has loaded."""
 
     def watch():
         parent_process().join()
@@ -164,10 +166,11 @@ def _epochs(jobs):
 
 
 def _on_ray(jobs, store, address=None):
-    """The jobs as the cluster finishes them, each a task of one processor, or of a quarter of a GPU where the nodes have one.
+    """The jobs as the cluster finishes them, each a task of one processor, or of a quarter of a GPU where the nodes
+    have one.
 
-    A task whose node dies is tried again elsewhere and goes on from the store, which every node must see under the same path.
-    Raises ImportError without ray, and what a job raises.
+    A task whose node dies is tried again elsewhere and goes on from the store, which every node must see under the same
+    path. Raises ImportError without ray, and what a job raises.
     """
     try:
         import ray

@@ -35,8 +35,8 @@ from flatlab.study.reproductions import phi
 
 
 def times(case: Case) -> Measured:
-    """Seconds per epoch, epochs to the least test loss, seconds to it, and that loss: the study notes' table, with the rules and with the
-    rate that is best on the validation split, for both batch sizes."""
+    """Seconds per epoch, epochs to the least test loss, seconds to it, and that loss: the study notes' table, with the
+    rules and with the rate that is best on the validation split, for both batch sizes."""
     tuned = {
         f"{label} tuned": case.runs[chosen(case, [at_rate(label, factor) for factor in FACTORS])]
         for label in ("SB", "LB")
@@ -65,7 +65,8 @@ def sweep_sizes(setting: Setting, seed: int) -> Jobs:
 
 
 def sweep(case: Case, share: float) -> Measured:
-    """For each batch size: seconds per epoch, epochs and seconds to a fixed test accuracy (None: never), final accuracies.
+    """For each batch size: seconds per epoch, epochs and seconds to a fixed test accuracy (None: never), final
+    accuracies.
 
     The accuracy to reach is a share of the best final one.
     """
@@ -115,7 +116,8 @@ def optimizers(setting: Setting, seed: int) -> Jobs:
 
 
 def best_rates(case: Case) -> Measured:
-    """Of each optimizer and batch size, at the rate that is best on the validation split: accuracy on both splits, training loss, ||x||."""
+    """Of each optimizer and batch size, at the rate that is best on the validation split: accuracy on both splits,
+    training loss, ||x||."""
     found: Measured = {}
     for label in dict.fromkeys(label.rpartition(" ")[0] for label in case.runs):
         best = chosen(case, [each for each in case.runs if each.rpartition(" ")[0] == label])
@@ -134,8 +136,8 @@ def best_rates(case: Case) -> Measured:
 
 
 def online(setting: Setting, seed: int) -> Jobs:
-    """Batch 1 at constant rates and at rates that fall to a sixth, and batch 32, by plain gradient descent; no BatchNorm, which needs two
-    rows."""
+    """Batch 1 at constant rates and at rates that fall to a sixth, and batch 32, by plain gradient descent; no
+    BatchNorm, which needs two rows."""
     ways = {
         "1 constant": (1, 0.0),
         "1 decaying": (1, 5 / max(1, setting.epochs - 1)),
@@ -214,7 +216,8 @@ PENALTIES: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 def regularised(setting: Setting, seed: int) -> Jobs:
-    """Weight decay, L1 and momentum at some doses, each alone, with gradient descent; and no BatchNorm is the setting's other net."""
+    """Weight decay, L1 and momentum at some doses, each alone, with gradient descent; and no BatchNorm is the setting's
+    other net."""
     return {
         f"{name} {k}": setting.job(setting.small, seed, optimizer="sgd", lr=0.05, **change)
         for name, changes in PENALTIES.items()
@@ -223,9 +226,9 @@ def regularised(setting: Setting, seed: int) -> Jobs:
 
 
 def flatness(case: Case) -> Measured:
-    """At the dose that is best on the validation split: test accuracy, phi(1e-3), adaptive sharpness, ||x||, the share of weights that are
-    nearly zero, and the epochs to 95 % of the training rows. In a net with BatchNorm decay changes the length of x and with it what a step of
-    a given size means, so each is given."""
+    """At the dose that is best on the validation split: test accuracy, phi(1e-3), adaptive sharpness, ||x||, the share
+    of weights that are nearly zero, and the epochs to 95 % of the training rows. In a net with BatchNorm decay changes
+    the length of x and with it what a step of a given size means, so each is given."""
     found: Measured = {}
     for name, changes in PENALTIES.items():
         best = chosen(case, [f"{name} {k}" for k in range(len(changes))])
@@ -262,8 +265,8 @@ def throughput(case: Case, sizes: tuple[int, ...]) -> Measured:
 
 
 def walk(case: Case) -> Measured:
-    """How well ||x - x_0|| follows the logarithm of the updates, and their root: the correlation of the two, for both batch sizes; and the
-    distance at equal updates."""
+    """How well ||x - x_0|| follows the logarithm of the updates, and their root: the correlation of the two, for both
+    batch sizes; and the distance at equal updates."""
     found: Measured = {}
     for label, run in case.runs.items():
         updates, distance = np.array(run.history["updates"], float), np.array(run.history["distance"])

@@ -1,8 +1,8 @@
 """Every experiment of the book as one command: `reproduce(name, tier)` returns a `Result`, every value of every seed.
 
-An experiment says at each tier which jobs it needs and what it measures on their runs. Jobs go through the store, so that
-experiments share their runs and a killed one goes on where it was; so do measurements, seed by seed. Results that are too dear to
-repeat are recorded in `results/`.
+An experiment says at each tier which jobs it needs and what it measures on their runs. Jobs go through the store, so
+that experiments share their runs and a killed one goes on where it was; so do measurements, seed by seed. Results that
+are too dear to repeat are recorded in `results/`.
 """
 
 import dataclasses
@@ -75,8 +75,8 @@ def reproduce(
     experiment
         A name in EXPERIMENTS, e.g. "table2"; `flatlab reproduce --help` lists them.
     tier
-        "smoke" (two cores, minutes), "reduced" (the paper's larger networks, the largest made smaller, on a part of their data, two
-        cores, hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds).
+        "smoke" (two cores, minutes), "reduced" (the paper's larger networks, the largest made smaller, on a part of
+        their data, two cores, hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds).
     nets
         Only these of the tier's nets.
     store
@@ -144,7 +144,8 @@ def jobs_of(experiment: str, tier: Tier, nets: Sequence[str] | None = None) -> l
 
 
 def costs(tier: Tier, names: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
-    """What the training that each experiment needs costs on the device at hand, and "all": their union, since they share runs."""
+    """What the training that each experiment needs costs on the device at hand, and "all": their union, since they
+    share runs."""
     _check_known(tier, TIERS)
     jobs = {name: jobs_of(name, tier) for name in names or [n for n in EXPERIMENTS if tier in EXPERIMENTS[n].settings]}
     return {
@@ -195,7 +196,8 @@ def _measured(name, experiment, setting, seed, jobs, store):
 
 
 def _source(measure):
-    """The code that decides what a function measures: its module's. A module of the user's may use all that is imported here."""
+    """The code that decides what a function measures: its module's. A module of the user's may use all that is imported
+    here."""
     module = inspect.getmodule(inspect.unwrap(measure))
     ours = module is not None and module.__name__.startswith("flatlab.")
     return Source((module if ours else sys.modules[__name__],), without=KEEPING)

@@ -1,7 +1,8 @@
-"""How a batch's gradient errs: against its size, along training, in which directions, and which batch size that calls for.
+"""How a batch's gradient errs: against its size, along training, in which directions, and which batch size that calls
+for.
 
-With BatchNorm a row's gradient depends on the rows beside it, and the error of a batch is then also that of its statistics. So the
-statistics are frozen here at those of the whole training set, as a row's own gradient asks.
+With BatchNorm a row's gradient depends on the rows beside it, and the error of a batch is then also that of its
+statistics. So the statistics are frozen here at those of the whole training set, as a row's own gradient asks.
 """
 
 import itertools
@@ -53,7 +54,8 @@ def frozen(case: Case, x: Tensor) -> nn.Module:
 
 
 def objectives(case: Case) -> dict[str, tuple[Objective, Objective, Tensor]]:
-    """At the start and at the end of the small batch's run: the loss over the training split and over fresh rows, and the point."""
+    """At the start and at the end of the small batch's run: the loss over the training split and over fresh rows, and
+    the point."""
     found = {}
     for place, x in zip(PLACES, (case.runs["SB"].x0, case.runs["SB"].x)):
         model = frozen(case, x)
@@ -63,8 +65,8 @@ def objectives(case: Case) -> dict[str, tuple[Objective, Objective, Tensor]]:
 
 
 def gradient_error(case: Case, sizes: tuple[int, ...], samples: int) -> Measured:
-    """||g_m - G|| / ||G|| against the batch size m at the start and at the end, its slope in the logarithms, and the seconds of one
-    batch's gradient: m examples cost O(m) and gain O(sqrt m)."""
+    """||g_m - G|| / ||G|| against the batch size m at the start and at the end, its slope in the logarithms, and the
+    seconds of one batch's gradient: m examples cost O(m) and gain O(sqrt m)."""
     found: Measured = {}
     generator = torch.Generator().manual_seed(case.seed)
     for place, (f, _, x) in objectives(case).items():
@@ -90,14 +92,14 @@ def gradient_error(case: Case, sizes: tuple[int, ...], samples: int) -> Measured
 
 
 def parts_of_the_data(case: Case, shares: tuple[float, ...]) -> Measured:
-    """The cosine between the whole training set's gradient and that of a share of it; between two halves, for which pure noise gives 0;
-    and the training set taken as one batch of its distribution.
+    """The cosine between the whole training set's gradient and that of a share of it; between two halves, for which
+    pure noise gives 0; and the training set taken as one batch of its distribution.
 
     Notes
     -----
-    For pure noise the cosine with a share s is sqrt(s), which is recorded beside it. If the training set is a batch of N rows, the squared
-    distance of its gradient from that on M fresh rows is tr(S) (1/N + 1/M) in the mean; the ratio of the two is recorded. Only at the start
-    do the rows know nothing of x.
+    For pure noise the cosine with a share s is sqrt(s), which is recorded beside it. If the training set is a batch of
+    N rows, the squared distance of its gradient from that on M fresh rows is tr(S) (1/N + 1/M) in the mean; the ratio
+    of the two is recorded. Only at the start do the rows know nothing of x.
     """
     generator = torch.Generator().manual_seed(case.seed)
     found: Measured = {columns.SHARE: list(shares), "null": [share**0.5 for share in shares]}
@@ -147,11 +149,13 @@ def noise_along(case: Case, small: int, big: int, samples: int) -> Measured:
 
 
 def noise_directions(case: Case, count: int) -> Measured:
-    """The share of the gradient noise tr(S) that lies along the steepest directions of the Hessian, at the start and at the end.
+    """The share of the gradient noise tr(S) that lies along the steepest directions of the Hessian, at the start and at
+    the end.
 
     Notes
     -----
-    sum_k Var(g_i . v_k) / tr(S) over rows i; g_i . v is a forward derivative of the row's loss. Isotropic noise has count / n there.
+    sum_k Var(g_i . v_k) / tr(S) over rows i; g_i . v is a forward derivative of the row's loss. Isotropic noise has
+    count / n there.
     """
     found: Measured = {"isotropic": count / case.f.size}
     for place, x in zip(PLACES, (case.runs["SB"].x0, case.runs["SB"].x)):
@@ -197,9 +201,9 @@ def critical_batch(case: Case) -> Measured:
 
     Notes
     -----
-    (S / S_min - 1)(E / E_min - 1) = 1 with E = S m is S = S_min + E_min / m, fitted by least squares of the relative errors; the critical
-    batch size is E_min / S_min (McCandlish et al. 2018, equation 2.11). Beside it stands the simple noise scale, the geometric mean over the
-    start and the first epochs.
+    (S / S_min - 1)(E / E_min - 1) = 1 with E = S m is S = S_min + E_min / m, fitted by least squares of the relative
+    errors; the critical batch size is E_min / S_min (McCandlish et al. 2018, equation 2.11). Beside it stands the
+    simple noise scale, the geometric mean over the start and the first epochs.
     """
     found: Measured = {columns.BATCH_SIZE: list(SIZES)}
     for share in SHARES:
@@ -234,7 +238,8 @@ def fewest_updates(case: Case, labels: str) -> int | None:
 
 
 def hyperbola(points: list[tuple[int, int]]) -> float | None:
-    """E_min / S_min of the best S = S_min + E_min / m through (m, S); None where fewer than three points or no such curve fits."""
+    """E_min / S_min of the best S = S_min + E_min / m through (m, S); None where fewer than three points or no such
+    curve fits."""
     if len(points) < 3:
         return None
     sizes, counts = np.array(points, float).T

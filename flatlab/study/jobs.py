@@ -39,7 +39,10 @@ class Job:
 
     def __str__(self) -> str:
         change = "" if self.recipe.update == "plain" else f" {self.recipe.update}"
-        return f"{self.net} on {self.data}, batch {self.recipe.batch_size}{change}, {self.recipe.epochs} epochs, seed {self.seed}"
+        return (
+            f"{self.net} on {self.data}, batch {self.recipe.batch_size}{change}, {self.recipe.epochs} epochs, seed "
+            f"{self.seed}"
+        )
 
     def load(self) -> Data:
         """The job's `Data`."""

@@ -1,8 +1,9 @@
 """The ledger: each claim with the verdict that the recorded results give.
 
-A rule computes one number per seed, the effect, and asks where the 95 % interval of its mean lies: wholly on the claim's side (holds),
-wholly on the other (fails), or on both (undecided). Fewer than five seeds decide nothing. A claim with two bounds is a test of equivalence:
-the whole interval has to lie between them. Where the networks disagree the claim's verdict is mixed.
+A rule computes one number per seed, the effect, and asks where the 95 % interval of its mean lies: wholly on the
+claim's side (holds), wholly on the other (fails), or on both (undecided). Fewer than five seeds decide nothing. A claim
+with two bounds is a test of equivalence: the whole interval has to lie between them. Where the networks disagree the
+claim's verdict is mixed.
 """
 
 import math
@@ -38,11 +39,11 @@ class Judgement:
     p
         Student's two-sided p-value at the bound that decides; 1 where there are too few seeds.
     q
-        The same among all judgements of the ledger, by Benjamini and Hochberg: below 0.05 the word is among those of which at most one
-        in twenty is expected to be wrong.
+        The same among all judgements of the ledger, by Benjamini and Hochberg: below 0.05 the word is among those of
+        which at most one in twenty is expected to be wrong.
     visible
-        The smallest distance from the bound that so many seeds see with probability 0.8, from the scatter in a pilot, the smoke tier; nan
-        without one.
+        The smallest distance from the bound that so many seeds see with probability 0.8, from the scatter in a pilot,
+        the smoke tier; nan without one.
     """
 
     claim: str
@@ -67,7 +68,8 @@ class Entry(NamedTuple):
 
     @property
     def word(self) -> Word:
-        """holds or fails where every network that decides says so, mixed where they disagree, undecided where none decides."""
+        """holds or fails where every network that decides says so, mixed where they disagree, undecided where none
+        decides."""
         decided = {judgement.word for judgement in self.judgements} - {"undecided"}
         if not self.judgements:
             return "not run"
@@ -159,7 +161,8 @@ def visible(claim: Claim, judgement: Judgement) -> float:
 
 
 def smallest_effect(scatter: float, seeds: int) -> float:
-    """What `seeds` values of standard deviation `scatter` tell from zero with probability 0.8, at the two-sided level of 0.05.
+    """What `seeds` values of standard deviation `scatter` tell from zero with probability 0.8, at the two-sided level
+    of 0.05.
 
     Notes
     -----

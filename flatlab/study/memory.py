@@ -1,7 +1,7 @@
 """One memory of measurements: what was measured before is read from the store, as a finished run is.
 
-A measurement is known by all that decides it: what it was measured on, the source of what measures, the version of torch and the
-device.
+A measurement is known by all that decides it: what it was measured on, the source of what measures, the version of
+torch and the device.
 """
 
 import copy
@@ -46,8 +46,8 @@ def kept_sharpness(store=None):
 
     store   a `Store`; default: the standard one
 
-    Where not all that decides a measurement can be told, because the rows come from a loader, f is no `Objective` or an object in the
-    network or the loss cannot be looked into, it is measured anew and nothing is kept.
+    Where not all that decides a measurement can be told, because the rows come from a loader, f is no `Objective` or an
+    object in the network or the loss cannot be looked into, it is measured anew and nothing is kept.
 
     Raises what `sharpness` raises, and OSError as the store does. Explained in the chapter
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).

@@ -1,7 +1,9 @@
-"""Batch size, learning rate, updates and BatchNorm's statistics, each varied with the others held: the centre of the book.
+"""Batch size, learning rate, updates and BatchNorm's statistics, each varied with the others held: the centre of the
+book.
 
-A larger batch changes three things at once: it makes fewer updates, its gradients are less noisy, and BatchNorm normalises over more rows.
-The paper varies all three together, at one learning rate. Rates are chosen on the validation split, seed by seed.
+A larger batch changes three things at once: it makes fewer updates, its gradients are less noisy, and BatchNorm
+normalises over more rows. The paper varies all three together, at one learning rate. Rates are chosen on the validation
+split, seed by seed.
 """
 
 from flatlab.measure.spectrum import eigenvalues
@@ -57,7 +59,8 @@ def at_rate(label: str, factor: float) -> str:
 
 
 def rates(setting: Setting, seed: int) -> Jobs:
-    """Both batch sizes over the grid of rates; the large one by the root and the linear rule, with and without warm-up."""
+    """Both batch sizes over the grid of rates; the large one by the root and the linear rule, with and without
+    warm-up."""
     grid = {
         at_rate(label, factor): setting.job(batch, seed, lr=RATE * factor)
         for label, batch in (("SB", setting.small), ("LB", setting.large))
@@ -93,8 +96,9 @@ def learning_rate(case: Case) -> Measured:
 
 
 def waterfall(setting: Setting, seed: int) -> Jobs:
-    """From the large batch to the small one, one cause at a time: the rate (root rule), BatchNorm's statistics (ghost batches of the small
-    size), the number of updates; all three are the regime of Hoffer et al. Also the small batch with the large one's updates."""
+    """From the large batch to the small one, one cause at a time: the rate (root rule), BatchNorm's statistics (ghost
+    batches of the small size), the number of updates; all three are the regime of Hoffer et al. Also the small batch
+    with the large one's updates."""
     root, ghost = {"lr": RATE * setting.ratio**0.5}, {"update": "ghost", "strength": setting.small}
     long = {"epochs": round(setting.epochs * setting.ratio)}
     steps = {
@@ -178,7 +182,8 @@ def kept_to_the_end(job: Job) -> Job:
 
 
 def after_the_small_batch(setting: Setting, seed: int) -> Jobs:
-    """From the small batch's end: on with it, the large batch, and the small batch at rates divided by the ratio and its root."""
+    """From the small batch's end: on with it, the large batch, and the small batch at rates divided by the ratio and
+    its root."""
     small, ratio = kept_to_the_end(setting.job(setting.small, seed)), setting.ratio
     runs = {
         "SB on": (setting.small, RATE),
@@ -190,7 +195,8 @@ def after_the_small_batch(setting: Setting, seed: int) -> Jobs:
 
 
 def after_the_large_batch(setting: Setting, seed: int) -> Jobs:
-    """From the large batch's end: on with it, at a higher rate, and with the small batch; and the small batch for as long in all."""
+    """From the large batch's end: on with it, at a higher rate, and with the small batch; and the small batch for as
+    long in all."""
     large = kept_to_the_end(setting.job(setting.large, seed))
     runs = {
         "LB on": (setting.large, RATE),
@@ -205,8 +211,8 @@ def after_the_large_batch(setting: Setting, seed: int) -> Jobs:
 
 
 def growing(setting: Setting, seed: int) -> Jobs:
-    """The pair; a batch that grows from the small to the large size over the first half of the epochs and stays there; and the small batch
-    at a rate that falls over all epochs by the root of the ratio."""
+    """The pair; a batch that grows from the small to the large size over the first half of the epochs and stays there;
+    and the small batch at a rate that falls over all epochs by the root of the ratio."""
     return setting.pair(seed) | {
         "growing": setting.job(
             setting.small, seed, growth=setting.ratio ** (2 / setting.epochs), grow_to=setting.large

@@ -1,4 +1,5 @@
-"""Results: every value of every seed with its provenance. Those that cost too much to repeat are recorded in `results/`."""
+"""Results: every value of every seed with its provenance. Those that cost too much to repeat are recorded in
+`results/`."""
 
 import contextlib
 import dataclasses
@@ -35,11 +36,13 @@ class Result:
     recipes
         Net -> label, e.g. "SB" and "LB" -> the recipe's fields.
     values
-        Net -> column -> one value per seed, a number or a list along a curve. Columns are named by `flatlab.study.columns`.
+        Net -> column -> one value per seed, a number or a list along a curve. Columns are named by
+        `flatlab.study.columns`.
     provenance
         Versions, commit, device, wall time, date.
     options
-        All else that was set: the settings (batch sizes, epochs, seeds, rows measured) and the arguments of the measurement.
+        All else that was set: the settings (batch sizes, epochs, seeds, rows measured) and the arguments of the
+        measurement.
     """
 
     experiment: str
@@ -99,7 +102,8 @@ def recorded(experiment: str, tier: Tier) -> Result:
 
 
 def largest(experiment: str) -> list[Result]:
-    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has, "small-C2" if no C2."""
+    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has,
+    "small-C2" if no C2."""
     found = []
     seen: set[str] = set()
     for tier in reversed(TIERS):

@@ -1,7 +1,7 @@
 """Four features and a million rows: is a batch of a thousand better than all of them? Linear regression and a network.
 
-The question's source asks about few features, so the number of features is separated from how unevenly they are scaled: four or 64
-features, of equal variance or of variances that fall by a hundred.
+The question's source asks about few features, so the number of features is separated from how unevenly they are scaled:
+four or 64 features, of equal variance or of variances that fall by a hundred.
 """
 
 import time
@@ -49,8 +49,8 @@ KINDS = {
 
 
 def made(kind: Kind, rows: int, seed: int) -> tuple[Rows, Callable[[Tensor], Tensor]]:
-    """Rows with noise of variance 1, and the true function. The variances fall evenly, in the logarithm, from 1; of the rows a tenth, 100,000
-    at most, are for validation beside those asked for."""
+    """Rows with noise of variance 1, and the true function. The variances fall evenly, in the logarithm, from 1; of the
+    rows a tenth, 100,000 at most, are for validation beside those asked for."""
     generator, held = torch.Generator().manual_seed(seed), min(rows // 10, 100_000)
     scales = torch.logspace(0, -0.5 * np.log10(kind.condition), kind.features)
     x = torch.randn(rows + held, kind.features, generator=generator) * scales
@@ -72,7 +72,8 @@ def made(kind: Kind, rows: int, seed: int) -> tuple[Rows, Callable[[Tensor], Ten
 
 
 class Curve(NamedTuple):
-    """A descent: seconds and excess loss after each update that was looked at, and the loss on the validation rows at the end."""
+    """A descent: seconds and excess loss after each update that was looked at, and the loss on the validation rows at
+    the end."""
 
     updates: np.ndarray
     seconds: np.ndarray
@@ -81,8 +82,8 @@ class Curve(NamedTuple):
 
 
 def descend(rows: Rows, truth: Callable, kind: Kind, batch: int, rate: float, passes: int, seed: int) -> Curve:
-    """Some passes of descent: plain for the linear model, Adam for the network. The excess loss is the mean squared distance from the true
-    function on the validation rows."""
+    """Some passes of descent: plain for the linear model, Adam for the network. The excess loss is the mean squared
+    distance from the true function on the validation rows."""
     torch.manual_seed(seed)
     model = (
         nn.Sequential(nn.Linear(kind.features, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
@@ -117,8 +118,8 @@ def descend(rows: Rows, truth: Callable, kind: Kind, batch: int, rate: float, pa
 
 
 def regression(case: Case, passes: int) -> Measured:
-    """Batches of a thousand against all rows: the excess loss on the way, at equal updates and at equal seconds; the rate of each is the
-    best of a grid on the validation rows."""
+    """Batches of a thousand against all rows: the excess loss on the way, at equal updates and at equal seconds; the
+    rate of each is the best of a grid on the validation rows."""
     setting = case.setting
     kind = KINDS[setting.net]
     with torch.random.fork_rng(devices=[]):

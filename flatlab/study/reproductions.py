@@ -1,4 +1,5 @@
-"""The paper's tables and figures. Each column is named as in `flatlab.study.paper`, so that ours stands beside the paper's own."""
+"""The paper's tables and figures. Each column is named as in `flatlab.study.paper`, so that ours stands beside the
+paper's own."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -96,7 +97,8 @@ def batches(setting: Setting, seed: int) -> Jobs:
 
 
 def fig4(case: Case) -> Measured:
-    """Batch size against test accuracy and sharpness; the threshold by the rule of `threshold`, and how much the break explains."""
+    """Batch size against test accuracy and sharpness; the threshold by the rule of `threshold`, and how much the break
+    explains."""
     found, accuracy = [int(label) for label in case.runs], list(map(settled, case.runs.values()))
     sharp = {columns.phi_series(eps): [phi(case, run.x, eps) for run in case.runs.values()] for eps in paper.EPSILONS}
     return {
@@ -109,17 +111,20 @@ def fig4(case: Case) -> Measured:
 
 
 def threshold(sizes: Sequence[float], accuracy: Sequence[float]) -> float:
-    """The batch size beyond which accuracy drops: the break of the best fit of a level and then a line in log(batch size).
+    """The batch size beyond which accuracy drops: the break of the best fit of a level and then a line in log(batch
+    size).
 
-    Least squares over all breaks between the second and the last but one size. The paper reads its thresholds, 500 and 15,000, from its
-    figure by eye; on its own digitised curves this rule finds 223 and 8,407, and no rule that we tried finds both of the paper's.
+    Least squares over all breaks between the second and the last but one size. The paper reads its thresholds, 500 and
+    15,000, from its figure by eye; on its own digitised curves this rule finds 223 and 8,407, and no rule that we tried
+    finds both of the paper's.
     """
     logs = np.log(sizes)
     return sizes[min(range(1, len(logs) - 1), key=lambda place: _misfit(accuracy, np.maximum(0, logs - logs[place])))]
 
 
 def evidence_of_a_threshold(sizes: Sequence[float], accuracy: Sequence[float]) -> float:
-    """By how much a level and then a line fits better than one line: the difference of the log-likelihoods, with normal errors.
+    """By how much a level and then a line fits better than one line: the difference of the log-likelihoods, with normal
+    errors.
 
     The break is chosen among the sizes, so a curve without one has an expected gain of about one half.
     """
@@ -209,8 +214,8 @@ def table6(case: Case) -> Measured:
 
 
 def conservative(setting: Setting, seed: int) -> Jobs:
-    """The small batch as it is; the large one by conservative steps, plainly, and plainly with three times the epochs: a conservative
-    step is three steps of Adam, which the paper does not control for."""
+    """The small batch as it is; the large one by conservative steps, plainly, and plainly with three times the epochs:
+    a conservative step is three steps of Adam, which the paper does not control for."""
     return setting.pair(seed) | {
         "LB": setting.job(setting.large, seed, update="conservative"),
         "LB plain": setting.job(setting.large, seed),

@@ -116,7 +116,8 @@ def spread(column: str) -> Effect:
 
 
 def closes_half(label: str) -> Effect:
-    """A run's test accuracy less the mean of SB's and LB's: above zero where it gives back more than half of the gap."""
+    """A run's test accuracy less the mean of SB's and LB's: above zero where it gives back more than half of the
+    gap."""
     return lambda c: c[test(label)] - (c[test("SB")] + c[test("LB")]) / 2
 
 
@@ -141,7 +142,8 @@ def inside(values: np.ndarray) -> np.ndarray:
 
 
 def to_goal(column: str, in_all: str) -> Effect:
-    """What each batch size takes to the sweep's accuracy; where it was never reached, the whole run's, which is less than it takes."""
+    """What each batch size takes to the sweep's accuracy; where it was never reached, the whole run's, which is less
+    than it takes."""
     return lambda c: np.where(np.isnan(c[column]), np.broadcast_to(_rows(c[in_all]), c[column].shape), c[column])
 
 
@@ -155,7 +157,8 @@ epochs_to_goal = to_goal(EPOCHS, EPOCHS_IN_ALL)
 
 
 def epochs_of_the_ends(c: Columns) -> np.ndarray:
-    """Decimal logarithm of the epochs to the sweep's accuracy at the largest batch over those at the least that reached it."""
+    """Decimal logarithm of the epochs to the sweep's accuracy at the largest batch over those at the least that reached
+    it."""
     first = [int(np.argmin(np.isnan(row))) for row in c[EPOCHS]]
     epochs = epochs_to_goal(c)
     return np.log10([row[-1] / row[k] for row, k in zip(epochs, first)])

@@ -1,7 +1,9 @@
-"""The splits that an experiment stands on: training rows, test rows, and validation rows on which rates and doses are chosen.
+"""The splits that an experiment stands on: training rows, test rows, and validation rows on which rates and doses are
+chosen.
 
-MNIST-1D is generated, so the study gives it 10,000 fresh test rows and 10,000 validation rows of its own; the thousand test rows that it
-comes with have a standard error of 1.6 points. Any other validation split is made of training rows that the experiment leaves out.
+MNIST-1D is generated, so the study gives it 10,000 fresh test rows and 10,000 validation rows of its own; the thousand
+test rows that it comes with have a standard error of 1.6 points. Any other validation split is made of training rows
+that the experiment leaves out.
 """
 
 import functools
@@ -20,7 +22,8 @@ FRESH_SEED = 43  # the data set itself is made with 42
 
 @functools.lru_cache(maxsize=4)
 def loaded(name: str) -> Data:
-    """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of it."""
+    """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of
+    it."""
     rows, part, whole = name.partition(" rows of ")
     if part:
         data = loaded(whole)

@@ -8,8 +8,8 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 def augmented(inputs: Tensor) -> Tensor:
-    """Each image reflected at random, turned by up to 10 degrees and moved by up to 0.2 of its size, where the border is repeated; each
-    signal moved round by up to 0.2 of its length and stretched in height by up to a tenth.
+    """Each image reflected at random, turned by up to 10 degrees and moved by up to 0.2 of its size, where the border
+    is repeated; each signal moved round by up to 0.2 of its length and stretched in height by up to a tenth.
 
     Random numbers are torch's global ones. Source: Keskar et al. 2017, appendix E.1, for images.
     """
@@ -18,7 +18,8 @@ def augmented(inputs: Tensor) -> Tensor:
     if inputs.dim() == 2:
         return _moved_signals(inputs)
     raise ValueError(
-        "augmentation is for images (channels x height x width) and signals (of one dimension), but each input has shape "
+        "augmentation is for images (channels x height x width) and signals (of one dimension), but each input has "
+        "shape "
         f"{tuple(inputs.shape[1:])}."
     )
 

@@ -1,8 +1,9 @@
-"""A training step captured as a CUDA graph: small steps are bound by the time to launch them, and a replay launches all at once.
+"""A training step captured as a CUDA graph: small steps are bound by the time to launch them, and a replay launches all
+at once.
 
-A graph repeats what the device did, and nothing that Python does in a network's forward. A capture in which the host waits for the
-device fails and spoils the device's generator. Therefore a step is rehearsed first, and compared with its replay afterwards; a
-network that a graph cannot hold is trained without one.
+A graph repeats what the device did, and nothing that Python does in a network's forward. A capture in which the host
+waits for the device fails and spoils the device's generator. Therefore a step is rehearsed first, and compared with its
+replay afterwards; a network that a graph cannot hold is trained without one.
 """
 
 import pickle
@@ -23,9 +24,11 @@ HOST_GENERATORS: tuple[tuple[Callable, Callable], ...] = (
 
 
 def captured(trainer, rows: int) -> Callable[[Tensor], None]:
-    """trainer.step for batches of `rows` rows: the replay of a graph, or, with a warning, the step itself if no graph can hold it.
+    """trainer.step for batches of `rows` rows: the replay of a graph, or, with a warning, the step itself if no graph
+    can hold it.
 
-    The steps that this takes leave no trace: points, optimizer, buffers, generators and the modules' own counters are put back.
+    The steps that this takes leave no trace: points, optimizer, buffers, generators and the modules' own counters are
+    put back.
     """
     before = _Snapshot(trainer)
     replay, reason = None, _rehearsed(trainer, rows, before)
@@ -84,8 +87,8 @@ def _recorded(trainer, rows, before):
 def _compared(trainer, rows, replay, before):
     """Take two steps by replay and two as they are, from the same state; the reason why they are not the same, or None.
 
-    A GPU does not add in one order, and in a deep network two steps make much of that. What counts is therefore how far the
-    replay is from the steps in units of how far the steps, taken again, are from themselves.
+    A GPU does not add in one order, and in a deep network two steps make much of that. What counts is therefore how far
+    the replay is from the steps in units of how far the steps, taken again, are from themselves.
     """
     replayed, stepped, again = (
         _gradient_after_two(trainer, rows, step, before) for step in (replay, trainer.step, trainer.step)

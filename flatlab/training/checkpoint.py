@@ -1,6 +1,7 @@
 """The files of one run in a store: a finished run is read, a half-finished one resumed.
 
-Of a run under way each epoch is kept in memory, and written when `Store.every` seconds have passed and when anything stops the run.
+Of a run under way each epoch is kept in memory, and written when `Store.every` seconds have passed and when anything
+stops the run.
 """
 
 import dataclasses
@@ -81,7 +82,8 @@ class Checkpoint:
         return run
 
     def keep_epoch(self, run: Run, epoch: int) -> None:
-        """Note the point after an epoch if it is wanted, and what the next epoch needs, which is written if that is due."""
+        """Note the point after an epoch if it is wanted, and what the next epoch needs, which is written if that is
+        due."""
         if epoch in self.kept:
             run.points[epoch] = self.trainer.point.detach().clone()
         if self.store is None or self.trainer.rank != 0 or epoch == run.recipe.epochs:
@@ -105,8 +107,8 @@ class Checkpoint:
         return self._whole(run, x=x, buffers=buffers)
 
     def _read(self, run: Run, *, partial: bool) -> tuple[dict[str, Tensor], Run, dict] | None:
-        """(tensors, run, facts) of a file. None if there is none, or if it went past an epoch that is wanted without keeping its
-        point: the run is then trained again, and keeps what that file kept as well."""
+        """(tensors, run, facts) of a file. None if there is none, or if it went past an epoch that is wanted without
+        keeping its point: the run is then trained again, and keeps what that file kept as well."""
         if self.store is None:
             return None
         found = self.store.get(self.key, partial, run.x0.device)
@@ -116,7 +118,8 @@ class Checkpoint:
         tensors, saved = found
         if not _same_network(self.probe, tensors.pop("probe", None)):
             warnings.warn(
-                f"{self.store.path(self.key, partial)} is of a network that computes something else from x0: it is trained again.",
+                f"{self.store.path(self.key, partial)} is of a network that computes something else from x0: it is "
+                "trained again.",
                 stacklevel=2,
             )
             return None
@@ -135,7 +138,8 @@ class Checkpoint:
         distributed.all_reduce(ends, distributed.ReduceOp.MAX)
         if ends.sum() != 0:
             raise OSError(
-                f"the workers do not find the same runs in {self.store.root}: choose a directory that all machines share."
+                f"the workers do not find the same runs in {self.store.root}: choose a directory that all machines "
+                "share."
             )
 
     def _write_last(self) -> None:

@@ -33,8 +33,9 @@ class Recipe:
     weight_decay : float
         The weight w of a penalty w/2 ||x||^2, in the form in which the optimizer adds it; rprop has none.
     update : str
-        How a batch becomes a step: plain, sam, conservative, adversarial, stability, ghost, noisy_gradient, noisy_iterate,
-        noisy_inputs, noisy_labels, sampled_noise, asam, gradient_penalty, lars or lamb (see `flatlab.training.updates`).
+        How a batch becomes a step: plain, sam, conservative, adversarial, stability, ghost, noisy_gradient,
+        noisy_iterate, noisy_inputs, noisy_labels, sampled_noise, asam, gradient_penalty, lars or lamb (see
+        `flatlab.training.updates`).
     strength : float, optional
         The one number of an update other than plain and lamb; left out, the update's own default.
     growth : float
@@ -98,18 +99,21 @@ class Recipe:
             )
         if self.strength is not None and (self.update not in STRENGTHS or not self.strength > 0):
             raise ValueError(
-                f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain and lamb have none."
+                f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain and lamb "
+                "have none."
             )
         if self.growth < 1 or self.decay < 0 or self.warm_up < 0 or self.l1 < 0:
             raise ValueError(
-                f"growth is {self.growth}, decay {self.decay}, warm_up {self.warm_up} and l1 {self.l1}: growth is 1 or more, "
+                f"growth is {self.growth}, decay {self.decay}, warm_up {self.warm_up} and l1 {self.l1}: growth is 1 "
+                "or more, "
                 "the others 0 or more."
             )
         if self.momentum < 0 or self.weight_decay < 0:
             raise ValueError(f"momentum is {self.momentum} and weight_decay {self.weight_decay}: both are 0 or more.")
         if self.grow_to is not None and (self.growth == 1 or not self.grow_to > 0):
             raise ValueError(
-                f"grow_to is {self.grow_to} and growth is {self.growth}: grow_to is for a growth above 1, and above 0 itself."
+                f"grow_to is {self.grow_to} and growth is {self.growth}: grow_to is for a growth above 1, and above "
+                "0 itself."
             )
         if self.weight_decay and self.optimizer == "rprop":
             raise ValueError("rprop looks at signs only and has no weight_decay: leave it at 0.")

@@ -21,8 +21,8 @@ class Run:
     x0, x : Tensor
         The first and the last point, each of shape (n,).
     history : dict of str to list
-        Lists with one entry per epoch: epoch, train_loss, train_accuracy (averages over the epoch's own steps, dropout on, as in
-        Fig. 2), test_loss, test_accuracy, distance (||x - x0||), seconds, updates (both since the start).
+        Lists with one entry per epoch: epoch, train_loss, train_accuracy (averages over the epoch's own steps, dropout
+        on, as in Fig. 2), test_loss, test_accuracy, distance (||x - x0||), seconds, updates (both since the start).
     recipe : Recipe
         How it was trained.
     seed : int

@@ -1,9 +1,9 @@
 """Finished and half-finished runs on disk, so that nothing is computed twice and nothing is lost when a machine is.
 
-A run is one safetensors file: its vectors as tensors, everything else as JSON in the file's header, and a checksum of both. The
-file's name is the hash of what the run is made of (net, data, recipe, seed, starting point and the code that trains), so a changed
-ingredient is another file. Files are written whole under another name, flushed, and moved into place: a reader sees all of a file or
-none of it, and many processes may use one store at once.
+A run is one safetensors file: its vectors as tensors, everything else as JSON in the file's header, and a checksum of
+both. The file's name is the hash of what the run is made of (net, data, recipe, seed, starting point and the code that
+trains), so a changed ingredient is another file. Files are written whole under another name, flushed, and moved into
+place: a reader sees all of a file or none of it, and many processes may use one store at once.
 """
 
 import contextlib
@@ -29,12 +29,13 @@ GONE = "see that its disk or Drive is still there, and call again"
 class Store:
     """A directory of runs.
 
-    root    default: $FLATLAB_STORE, else `runs` in the platform's cache directory. On Colab, a folder of a mounted Drive.
-    every   seconds that must pass before a half-finished run is written again: a mounted Drive keeps every file that it ever had.
+    root    default: $FLATLAB_STORE, else `runs` in the platform's cache directory. On Colab, a folder of a mounted
+    Drive. every   seconds that must pass before a half-finished run is written again: a mounted Drive keeps every file
+    that it ever had.
             An interrupted run is written at once; one that is killed goes back to what was last written
 
-    Raises OSError, in one sentence, when a file cannot be written (disk full, read-only) or read (Drive gone). A damaged file counts
-    as none, with a warning, so that what it held is computed again.
+    Raises OSError, in one sentence, when a file cannot be written (disk full, read-only) or read (Drive gone). A
+    damaged file counts as none, with a warning, so that what it held is computed again.
     """
 
     def __init__(self, root=None, every=10.0):
@@ -78,9 +79,9 @@ class Store:
             yield path.stem, path.suffix == ".partial", facts
 
     def prune(self, stale=False):
-        """Remove what no run needs: files that are damaged, leftovers of writers that were killed, and the half-finished state of
-        runs that have finished; with `stale` also what other code has made than that of now. What another process is writing
-        stays. Returns the paths removed."""
+        """Remove what no run needs: files that are damaged, leftovers of writers that were killed, and the
+        half-finished state of runs that have finished; with `stale` also what other code has made than that of now.
+        What another process is writing stays. Returns the paths removed."""
         useless = []
         for path, changed, facts in self._files():
             finished = path.with_suffix(".safetensors")

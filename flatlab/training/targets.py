@@ -9,24 +9,29 @@ IGNORED = -100  # a target that torch's cross-entropy leaves out
 
 
 def as_trained(split: Split, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The inputs and targets of a split in the types that training takes: numbers in the parameters' type, classes in int64."""
+    """The inputs and targets of a split in the types that training takes: numbers in the parameters' type, classes in
+    int64."""
     inputs = split.x.to(dtype) if split.x.is_floating_point() else split.x
     return inputs, split.y.to(dtype if split.y.is_floating_point() else torch.int64)
 
 
 def check_targets(outputs: object, targets: Tensor, rows: int) -> None:
-    """Refuse targets that cross-entropy cannot compare with outputs for `rows` rows, or that would not be trained on."""
+    """Refuse targets that cross-entropy cannot compare with outputs for `rows` rows, or that would not be trained
+    on."""
     taken = f"{targets.dtype} of shape {(rows, *targets.shape[1:])}"
     if not torch.is_tensor(outputs) or not outputs.is_floating_point() or outputs.dim() < 2:
         raise ValueError(
-            "training minimises the cross-entropy of a network's outputs, a tensor of rows x classes, and this network's are "
-            f"{tuple(outputs.shape) if torch.is_tensor(outputs) else 'a ' + type(outputs).__name__}: return such a tensor alone."
+            "training minimises the cross-entropy of a network's outputs, a tensor of rows x classes, and this "
+            "network's are "
+            f"{tuple(outputs.shape) if torch.is_tensor(outputs) else 'a ' + type(outputs).__name__}: return such a "
+            "tensor alone."
         )
     shape, classes = tuple(outputs.shape), outputs.shape[1]
     fitting = shape if targets.is_floating_point() else (shape[0], *shape[2:])
     if (rows, *targets.shape[1:]) != fitting or classes < 2:
         raise ValueError(
-            f"training minimises cross-entropy, and outputs of shape {shape} do not fit targets in {taken}: give two outputs or "
+            f"training minimises cross-entropy, and outputs of shape {shape} do not fit targets in {taken}: give two "
+            "outputs or "
             "more, one for each class, and as targets the numbers of the classes, or a probability for each."
         )
     if not targets.is_floating_point():

@@ -1,8 +1,8 @@
 """Training: from a network, data and a recipe to two points, x0 where it started and x where it ended.
 
-All parameters are views of one flat tensor: x costs nothing to read, and one fused optimizer call steps it. The data lie on the
-device and a batch is a row of a permutation. The random numbers of an epoch depend on the seed and the epoch alone, so a run that
-was killed resumes from its last whole epoch as if nothing had happened.
+All parameters are views of one flat tensor: x costs nothing to read, and one fused optimizer call steps it. The data
+lie on the device and a batch is a row of a permutation. The random numbers of an epoch depend on the seed and the epoch
+alone, so a run that was killed resumes from its last whole epoch as if nothing had happened.
 """
 
 import contextlib
@@ -75,9 +75,9 @@ def train(
     keep : iterable of int
         Epochs whose points are kept in `Run.points`; 0 is the start.
     store : Store or path, optional
-        A run that it holds is read, a half-finished one resumed with a note, and the run kept. When it is interrupted, or stopped by
-        an error, at most the epoch under way is lost; when the process is killed, at most `Store.every` seconds more. Without a
-        store nothing is kept.
+        A run that it holds is read, a half-finished one resumed with a note, and the run kept. When it is interrupted,
+        or stopped by an error, at most the epoch under way is lost; when the process is killed, at most `Store.every`
+        seconds more. Without a store nothing is kept.
     progress : bool
         Show a progress bar.
     **changes
@@ -99,8 +99,9 @@ def train(
     -----
         x_{k+1} = x_k - step(1/|B_k| sum_{i in B_k} grad f_i(x_k))
 
-    Under torchrun (or any initialised torch.distributed group) each worker takes its share of every batch and the gradients are
-    summed: the same x as one process, except that BatchNorm's statistics are each worker's own (ghost batches). Rank 0 writes.
+    Under torchrun (or any initialised torch.distributed group) each worker takes its share of every batch and the
+    gradients are summed: the same x as one process, except that BatchNorm's statistics are each worker's own (ghost
+    batches). Rank 0 writes.
 
     Source: Keskar et al. 2017, equation (2) and section 2.2. Explained in the chapter
     [The puzzle](https://flatlab.github.io/flatlab/book/puzzle.html).
@@ -166,13 +167,15 @@ def _check(trainer, keep):
     rows = recipe.rows(count)
     if rows == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in trainer.model.modules()):
         raise ValueError(
-            "batch_size is 1, and BatchNorm has nothing to normalise in a single row: take 2 or more, or a net without it."
+            "batch_size is 1, and BatchNorm has nothing to normalise in a single row: take 2 or more, or a net "
+            "without it."
         )
     if trainer.workers > 1 and (
         recipe.update in ("ghost", "sampled_noise") or min(batch_sizes(count, rows)) < 2 * trainer.workers
     ):
         raise ValueError(
-            f"each of {trainer.workers} workers needs two rows of every batch, and its share is a ghost batch already: take "
+            f"each of {trainer.workers} workers needs two rows of every batch, and its share is a ghost batch "
+            "already: take "
             "a larger batch that leaves no short last one, and another update than 'ghost' and 'sampled_noise'."
         )
     if not all(isinstance(epoch, numbers.Integral) and 0 <= epoch <= recipe.epochs for epoch in keep):
@@ -232,8 +235,8 @@ def _show(bar, run):
 
 @contextlib.contextmanager
 def _own_settings(device, recipe):
-    """Whatever the caller has set changes no number within; the settings, and the generators of the host and the device, are
-    afterwards as they were before."""
+    """Whatever the caller has set changes no number within; the settings, and the generators of the host and the
+    device, are afterwards as they were before."""
     generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with own_arithmetic(device, tf32=recipe.precision != "float32"), torch.enable_grad(), generators:
         yield

@@ -32,8 +32,8 @@ class Trainer:
     Parameters
     ----------
     model : nn.Module
-        The network, on the data's device, which is changed as it is trained. Parts of it that are in evaluation mode stay so; a
-        network that is so as a whole is put into training mode.
+        The network, on the data's device, which is changed as it is trained. Parts of it that are in evaluation mode
+        stay so; a network that is so as a whole is put into training mode.
     data : Data
         The training split is trained on, the test split is only measured.
     recipe : Recipe
@@ -63,7 +63,8 @@ class Trainer:
         types = {str(p.dtype) for p in trainable}
         if types not in ({"torch.float32"}, {"torch.float64"}):
             raise ValueError(
-                f"the network has parameters of type {', '.join(sorted(types))}: train it in one type, float32 or float64, as "
+                f"the network has parameters of type {', '.join(sorted(types))}: train it in one type, float32 or "
+                "float64, as "
                 "net.float(); precision='bf16' makes its products coarser."
             )
         if not any(module.training for module in model.modules()):
@@ -96,8 +97,9 @@ class Trainer:
     def gradient(
         self, inputs: Tensor, targets: Tensor, penalty: Callable[[Tensor], Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Set `grad` to the gradient of the batch's mean loss, plus penalty(outputs) and l1 ||x||_1; return the loss and the
-        number of correct answers. With several workers the batch is this worker's share, and the gradient that of all shares."""
+        """Set `grad` to the gradient of the batch's mean loss, plus penalty(outputs) and l1 ||x||_1; return the loss
+        and the number of correct answers. With several workers the batch is this worker's share, and the gradient that
+        of all shares."""
         self.grad.zero_()
         with torch.autocast(self.point.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             outputs = self.outputs(inputs)
@@ -112,8 +114,8 @@ class Trainer:
         return loss.detach(), right_answers(outputs.detach(), targets)
 
     def prepare(self) -> None:
-        """Do what only the first epoch would, so that it is no part of any time: see that outputs and targets fit, make the loss on
-        the test split, and on a GPU let its libraries start and capture a step.
+        """Do what only the first epoch would, so that it is no part of any time: see that outputs and targets fit, make
+        the loss on the test split, and on a GPU let its libraries start and capture a step.
 
         Raises ValueError when the outputs are not scores of the targets' classes.
         """
@@ -137,8 +139,8 @@ class Trainer:
         self.correct += correct
 
     def epoch(self, rows: int, lr: float, seed: int) -> tuple[float, float | None]:
-        """Pass over the training set once, in the random order of a seed; return its mean loss and accuracy in percent, which is
-        None where the targets are not classes."""
+        """Pass over the training set once, in the random order of a seed; return its mean loss and accuracy in percent,
+        which is None where the targets are not classes."""
         set_seed(seed, self.point.device)
         count = len(self.targets)
         order = torch.randperm(count, device=self.point.device)
@@ -151,7 +153,8 @@ class Trainer:
             self.captured.get(len(batch), self.step)(batch)
         if [p.data_ptr() for p in _trainable(self.model)] != self.places:
             raise ValueError(
-                "the network's forward gives a parameter new memory (param.data = ..., or a new Parameter), so that it is not "
+                "the network's forward gives a parameter new memory (param.data = ..., or a new Parameter), so that "
+                "it is not "
                 "trained: let it change parameters in place, under torch.no_grad()."
             )
         if self.workers > 1:
@@ -160,7 +163,8 @@ class Trainer:
         return self.loss.item() / count, 100 * self.correct.item() / self.answers if self.answers else None
 
     def _check_outputs(self):
-        """Refuse outputs and targets that cross-entropy cannot compare; on a GPU a wrong target would end the process."""
+        """Refuse outputs and targets that cross-entropy cannot compare; on a GPU a wrong target would end the
+        process."""
         modes = {module: module.training for module in self.model.modules()}
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         rows = self.recipe.rows(len(self.targets))
@@ -194,7 +198,8 @@ class Trainer:
 
     @functools.cached_property
     def _measured(self):
-        """The loss on the test split of a copy of the network: made once, since that takes longer than a small epoch."""
+        """The loss on the test split of a copy of the network: made once, since that takes longer than a small
+        epoch."""
         averages = any(getattr(m, "running_mean", None) is not None for m in self.model.modules())
         test = Split(*as_trained(self.data.test, self.point.dtype))
         return Objective(self.model, test, batch_norm="frozen" if averages else "batch")
@@ -224,7 +229,8 @@ def _leave() -> None:
 
 
 def set_seed(seed: int, device: torch.device) -> None:
-    """Seed torch's global generators of the host and of one device. `torch.manual_seed` would seed those of all devices."""
+    """Seed torch's global generators of the host and of one device. `torch.manual_seed` would seed those of all
+    devices."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.set_rng_state(torch.Generator(device).manual_seed(seed).get_state(), device)
@@ -246,7 +252,8 @@ def load_point(model: nn.Module, x: Tensor | None, buffers: dict[str, Tensor]) -
 
 
 def batch_sizes(count: int, rows: int) -> list[int]:
-    """The sizes of the batches of one epoch. A single last row joins the batch before it: BatchNorm could not normalise it."""
+    """The sizes of the batches of one epoch. A single last row joins the batch before it: BatchNorm could not normalise
+    it."""
     sizes = [rows] * (count // rows) + [count % rows] * (count % rows > 0)
     if len(sizes) > 1 and sizes[-1] == 1 and rows > 1:
         sizes[-2:] = [rows + 1]

@@ -1,8 +1,9 @@
 """How one batch becomes one step.
 
-An update is a function of a `Trainer` and a batch. It leaves the trainer's point x where the step ends, and returns the batch's
-loss and number of correct answers as tensors on the device, so that nothing waits for the device within an epoch. Most have one
-number of their own, the recipe's `strength`; STRENGTHS holds what it is where the recipe says nothing.
+An update is a function of a `Trainer` and a batch. It leaves the trainer's point x where the step ends, and returns the
+batch's loss and number of correct answers as tensors on the device, so that nothing waits for the device within an
+epoch. Most have one number of their own, the recipe's `strength`; STRENGTHS holds what it is where the recipe says
+nothing.
 """
 
 from typing import Literal
@@ -19,7 +20,8 @@ def plain(trainer, inputs, targets):
 
 
 def sam(trainer, inputs, targets):
-    """The step along g_B(x + rho g_B(x) / ||g_B(x)||), strength = rho. Foret et al. 2021, equation (2) and algorithm 1."""
+    """The step along g_B(x + rho g_B(x) / ||g_B(x)||), strength = rho. Foret et al. 2021, equation (2) and algorithm
+    1."""
     gradient = trainer.grad
     loss, correct = trainer.gradient(inputs, targets)
     climb = gradient * (trainer.strength / gradient.norm().clamp_min(1e-12))
@@ -31,7 +33,8 @@ def sam(trainer, inputs, targets):
 
 
 def conservative(trainer, inputs, targets):
-    """Three steps towards argmin_x f_B(x) + lambda/2 ||x - x_k||^2, strength = lambda. Keskar et al. 2017, appendix E.2.
+    """Three steps towards argmin_x f_B(x) + lambda/2 ||x - x_k||^2, strength = lambda. Keskar et al. 2017, appendix
+    E.2.
 
     The paper does not say whether the optimizer's state is kept from one batch to the next: here it is.
     """
@@ -46,7 +49,8 @@ def conservative(trainer, inputs, targets):
 def adversarial(trainer, inputs, targets):
     """The mean of the gradients on the batch and on inputs moved by radius * sign(grad_inputs loss), strength = radius.
 
-    Goodfellow et al. 2015, equation for the fast gradient sign; Keskar et al. 2017, appendix E.3, which gives no radius.
+    Goodfellow et al. 2015, equation for the fast gradient sign; Keskar et al. 2017, appendix E.3, which gives no
+    radius.
     """
     loss, correct = trainer.gradient(inputs, targets)
     gradient = trainer.grad.clone()
@@ -76,7 +80,8 @@ def stability(trainer, inputs, targets):
 
 
 def ghost(trainer, inputs, targets):
-    """The same step, with BatchNorm's statistics taken over parts of `strength` rows. Hoffer et al. 2017, algorithm 1."""
+    """The same step, with BatchNorm's statistics taken over parts of `strength` rows. Hoffer et al. 2017, algorithm
+    1."""
     parts = -(-len(targets) // int(trainer.strength))
     total, losses, hits = torch.zeros_like(trainer.point), 0, 0
     for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts)):
@@ -123,7 +128,8 @@ def noisy_labels(trainer, inputs, targets):
 
 
 def sampled_noise(trainer, inputs, targets):
-    """The step along g_B + (g_1 - g_2) / sqrt(2), with the gradients on two disjoint random parts of `strength` rows each.
+    """The step along g_B + (g_1 - g_2) / sqrt(2), with the gradients on two disjoint random parts of `strength` rows
+    each.
 
     The noise added has the covariance of the gradient on a batch of `strength` rows.
     """
@@ -140,7 +146,8 @@ def sampled_noise(trainer, inputs, targets):
 
 
 def asam(trainer, inputs, targets):
-    """The step along g_B(x + rho T^2 g_B(x) / ||T g_B(x)||) with T = |x| + 0.01, strength = rho. Kwon et al. 2021, equation (11)."""
+    """The step along g_B(x + rho T^2 g_B(x) / ||T g_B(x)||) with T = |x| + 0.01, strength = rho. Kwon et al. 2021,
+    equation (11)."""
     loss, correct = trainer.gradient(inputs, targets)
     scale = trainer.point.detach().abs() + 0.01
     climb = scale * trainer.grad
@@ -153,7 +160,8 @@ def asam(trainer, inputs, targets):
 
 
 def gradient_penalty(trainer, inputs, targets):
-    """The gradient of f_B + strength/2 ||g_B||^2, where H g is taken as a finite difference. Geiping et al. 2022, section 4.
+    """The gradient of f_B + strength/2 ||g_B||^2, where H g is taken as a finite difference. Geiping et al. 2022,
+    section 4.
 
     ||g|| (g(x + r g / ||g||) - g(x)) / r with r = 0.01 stands for H g, as in their code.
     """
@@ -170,7 +178,8 @@ def gradient_penalty(trainer, inputs, targets):
 
 
 def lars(trainer, inputs, targets):
-    """Each weight matrix's gradient becomes strength ||w|| g / ||g|| before the optimizer's step. You et al. 2017, algorithm 1.
+    """Each weight matrix's gradient becomes strength ||w|| g / ||g|| before the optimizer's step. You et al. 2017,
+    algorithm 1.
 
     Biases and the scales of BatchNorm keep theirs. The optimizer adds weight decay afterwards.
     """
@@ -183,7 +192,8 @@ def lars(trainer, inputs, targets):
 
 
 def lamb(trainer, inputs, targets):
-    """The optimizer's step, for each weight matrix stretched to the length lr ||w||. You et al. 2020, algorithm 2, with Adam.
+    """The optimizer's step, for each weight matrix stretched to the length lr ||w||. You et al. 2020, algorithm 2, with
+    Adam.
 
     Biases and the scales of BatchNorm take the optimizer's step as it is.
     """

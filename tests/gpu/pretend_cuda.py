@@ -1,25 +1,29 @@
-"""A pretend CUDA device for a torch that was built without CUDA: `device="cuda"` works, the numbers are the CPU's, the rules are CUDA's.
+"""A pretend CUDA device for a torch that was built without CUDA: `device="cuda"` works, the numbers are the CPU's, the
+rules are CUDA's.
 
     import pretend_cuda
     pretend_cuda.install()                  # once, before the code under test makes a tensor; never beside a real GPU
     x = torch.zeros(3, device="cuda")       # x.is_cuda, x.device.type == "cuda"; autograd, torch.func, optimizers work
 
 What it enforces, as CUDA does:
-  - two devices in one operation are an error, but for CPU numbers (0-dim) in pointwise operations and CPU indices in an index;
+  - two devices in one operation are an error, but for CPU numbers (0-dim) in pointwise operations and CPU indices in an
+    index;
   - a generator must be of the tensor's device, and the CPU's and the device's global generators are two streams;
   - a CUDA tensor has no .numpy();
-  - while a graph is captured: no copy between host and device, no .item(), .tolist(), bool(), torch.equal, nonzero, boolean masks,
-    synchronize() or linear algebra that checks its result; no random numbers from a generator of one's own. Nothing is executed while
-    capturing. A replay runs the recorded operations again, on the same memory, with the same numbers from the host (a learning rate is
-    baked in), and draws new random numbers.
+  - while a graph is captured: no copy between host and device, no .item(), .tolist(), bool(), torch.equal, nonzero,
+    boolean masks, synchronize() or linear algebra that checks its result; no random numbers from a generator of one's
+    own. Nothing is executed while capturing. A replay runs the recorded operations again, on the same memory, with the
+    same numbers from the host (a learning rate is baked in), and draws new random numbers.
 It counts what would wait for the device or copy (`pretend_cuda.events`), so that a test can say how often a loop may.
 
-How: a CUDA tensor is made by DLPack from memory of the host, so it has the CUDA dispatch key, a storage, views and autograd of its
-own. No kernel has that key in a CPU build: one fallback, in Python, runs the CPU's on the same memory. The autograd engine wants a
-device guard: it gets the one that torch has for backends written in Python, which says that it is CUDA's.
+How: a CUDA tensor is made by DLPack from memory of the host, so it has the CUDA dispatch key, a storage, views and
+autograd of its own. No kernel has that key in a CPU build: one fallback, in Python, runs the CPU's on the same memory.
+The autograd engine wants a device guard: it gets the one that torch has for backends written in Python, which says that
+it is CUDA's.
 
-Not pretended: speed, the order of streams, other numerics (TF32, sums in no fixed order, Philox), cuDNN's own layers and workspaces,
-sparse tensors, several devices. Written for torch 2.13 on Linux; what it touches of torch's inside is in `install`.
+Not pretended: speed, the order of streams, other numerics (TF32, sums in no fixed order, Philox), cuDNN's own layers
+and workspaces, sparse tensors, several devices. Written for torch 2.13 on Linux; what it touches of torch's inside is
+in `install`.
 """
 
 import collections
@@ -171,7 +175,8 @@ def memory_now():
 
 
 def track_memory(on=True):
-    """Count the bytes of CUDA tensors from now on, in `memory`; without what libraries take for themselves, such as cuDNN's workspace."""
+    """Count the bytes of CUDA tensors from now on, in `memory`; without what libraries take for themselves, such as
+    cuDNN's workspace."""
     global _tracked
     _tracked = [] if on else None
     memory.update(now=0, peak=0)
@@ -272,7 +277,8 @@ def _check_devices(op, name, tensors):
     pointwise = torch.Tag.pointwise in op.tags or name in CPU_NUMBER
     if any(t.dim() for t in host) or not pointwise:
         raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! (pretend: {name})"
+            "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! "
+            f"(pretend: {name})"
         )
 
 
@@ -364,7 +370,8 @@ def _copy(self, source, non_blocking=False):
         what = f"a copy of {tuple(source.shape)} from {source.device} to {self.device}"
         if _capturing:
             raise NotCopied(
-                f"Cannot copy between CPU and CUDA tensors during CUDA graph capture unless the CPU tensor is pinned. (pretend: {what})"
+                "Cannot copy between CPU and CUDA tensors during CUDA graph capture unless the CPU tensor is "
+                f"pinned. (pretend: {what})"
             )
         _waits("to device" if self.is_cuda else "to host", what)
     elif _capturing:
@@ -391,7 +398,8 @@ def _by_cpu_kernel(op):
     return kernel
 
 
-# Recurrent cells: CUDA's are fused and no CPU build has them. Their gates, for the backward pass, are kept in the workspace.
+# Recurrent cells: CUDA's are fused and no CPU build has them. Their gates, for the backward pass, are kept in the
+# workspace.
 
 
 def _lstm_cell(inputs, hidden, c, input_bias=None, hidden_bias=None):
@@ -440,7 +448,8 @@ def _unknown(cuda):
 
 
 def _as_it_is(t):
-    """Another tensor on the same memory, which keeps its sizes when an operation such as unsqueeze_ changes those of t."""
+    """Another tensor on the same memory, which keeps its sizes when an operation such as unsqueeze_ changes those of
+    t."""
     return _view(t, t.size(), t.stride(), t.storage_offset()) if t.is_cuda else t
 
 
@@ -493,7 +502,8 @@ class graph:
     """torch.cuda.graph: what runs within is recorded and not executed.
 
     A capture that the host waited in leaves the device's global generator in the state of capturing, as torch 2.11 does
-    (CUDAGraph::capture_end raises before it puts the generator's state back): no random numbers on the device until the process ends.
+    (CUDAGraph::capture_end raises before it puts the generator's state back): no random numbers on the device until the
+    process ends.
     """
 
     def __init__(self, cuda_graph, pool=None, stream=None, capture_error_mode="global", **_):
@@ -581,7 +591,8 @@ def _true(_):
 
 
 def _say_built():
-    """Let isBuilt, isAvailable and hasPrimaryContext of at::CUDAHooksInterface be true, which they are not in a CPU build."""
+    """Let isBuilt, isAvailable and hasPrimaryContext of at::CUDAHooksInterface be true, which they are not in a CPU
+    build."""
     table = (ctypes.c_void_p * 7).in_dll(_library("libtorch_cpu.so"), "_ZTVN2at18CUDAHooksInterfaceE")
     page = ctypes.addressof(table) & -4096  # two words before the functions, of which two are destructors
     if ctypes.CDLL(None).mprotect(ctypes.c_void_p(page), ctypes.c_size_t(8192), 3):
@@ -697,7 +708,8 @@ def _clone_storage(self):
 
 
 def _with_checked_generator(function):
-    """A random function that refuses a device's generator for a tensor on the host; the other way round the fallback does."""
+    """A random function that refuses a device's generator for a tensor on the host; the other way round the fallback
+    does."""
 
     def checked(*args, generator=None, **kwargs):
         if generator is None:

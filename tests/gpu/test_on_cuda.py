@@ -1,7 +1,7 @@
 """flatlab on a CUDA device. Where torch has none, on the pretended one, whose numbers are the CPU's to the last bit.
 
-On a real GPU a captured step is compared with the eager one of the same device, because its random numbers are not the CPU's;
-a measurement is compared with the CPU's within what another order of adding changes.
+On a real GPU a captured step is compared with the eager one of the same device, because its random numbers are not the
+CPU's; a measurement is compared with the CPU's within what another order of adding changes.
 """
 
 import dataclasses
@@ -58,7 +58,8 @@ def on_both(net="mlp", shape=(40,), **options):
 
 
 def assert_same(one, other):
-    """Equal bits on the pretended device. A GPU adds in no fixed order: there, equal within 1 % of the way from the start."""
+    """Equal bits on the pretended device. A GPU adds in no fixed order: there, equal within 1 % of the way from the
+    start."""
     if REAL:
         assert (one.x - other.x).norm() < 0.01 * (one.x - one.x0).norm()
         return

@@ -1,7 +1,8 @@
-"""Every claim as data: words, source, and the rule that decides (`flatlab.study.rules`); one file for each file of experiments.
+"""Every claim as data: words, source, and the rule that decides (`flatlab.study.rules`); one file for each file of
+experiments.
 
-A rule is committed before the runs that it judges, except that F1's results at the colab tier were there when the ledger was begun; a rule
-that was written after a result says so.
+A rule is committed before the runs that it judges, except that F1's results at the colab tier were there when the
+ledger was begun; a rule that was written after a result says so.
 """
 
 from flatlab.study.claims import (

@@ -40,7 +40,8 @@ CLAIMS = (
     ),
     Claim(
         name="sharpness follows the rate",
-        words="“sharpness does not correlate well with generalization but rather with some training parameters like the learning rate”",
+        words="“sharpness does not correlate well with generalization but rather with some training parameters like "
+        "the learning rate”",
         source=ANDRIUSHCHENKO,
         experiment="measures",
         measure="size of phi's tau with the rate less its tau with the test error",

@@ -85,7 +85,8 @@ CLAIMS = (
         words="the step size is limited by curvature",
         source="question and answer on batch size",
         experiment="stable-step",
-        measure="log10 of the growth per step along v_1 at 1.1 times 2 / lambda_max, and of the shrinking at 0.9, the lesser",
+        measure="log10 of the growth per step along v_1 at 1.1 times 2 / lambda_max, and of the shrinking at 0.9, "
+        "the lesser",
         effect=lambda c: np.minimum(np.log10(c[GROWTH][:, 2]), -np.log10(c[GROWTH][:, 1])),
         above=0,
     ),

@@ -125,7 +125,8 @@ CLAIMS = (
         words="a larger batch needs more epochs to the same accuracy",
         source="study notes on optimisation",
         experiment="lenet-sweep",
-        measure="log10 of the epochs to the goal at the largest batch, or all of them, over those at the least that reaches it",
+        measure="log10 of the epochs to the goal at the largest batch, or all of them, over those at the least that "
+        "reaches it",
         effect=epochs_of_the_ends,
         above=0,
     ),
@@ -172,7 +173,8 @@ CLAIMS = (
         words="more data, larger batches",
         source="study notes on optimisation",
         experiment="data-growth",
-        measure="log10 of the best of five batch sizes with all data over that with a sixteenth, on the validation split",
+        measure="log10 of the best of five batch sizes with all data over that with a sixteenth, on the validation "
+        "split",
         effect=factor(at("best", "1/1"), at("best", "1/16")),
         above=0,
     ),

@@ -73,7 +73,8 @@ CLAIMS = (
         words="the whole training set is not the true gradient either, but one large batch",
         source=QUESTION,
         experiment="part-of-the-data",
-        measure="log10 of the squared distance of the training gradient from that on fresh rows over what a batch of its size would have, at the start",
+        measure="log10 of the squared distance of the training gradient from that on fresh rows over what a batch of "
+        "its size would have, at the start",
         effect=lambda c: np.log10(c[at("error fresh", "start")]),
         above=-0.2,
         below=0.2,

@@ -3,7 +3,8 @@
 MISTAKES    (exercise, what is replaced in the reference, by what, words of the hint)
 RIGHT       (exercise, a whole answer that is as right as the reference)
 
-Each mistake gets its own hint from the check and no marks from the hidden tests; each right answer gets a tick and full marks.
+Each mistake gets its own hint from the check and no marks from the hidden tests; each right answer gets a tick and full
+marks.
 """
 
 MISTAKES = [
