@@ -154,11 +154,11 @@ class Experiment:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-THREE, FIVE, TEN = tuple(range(3)), tuple(range(5)), tuple(range(10))
+TWO, FIVE, TEN = tuple(range(2)), tuple(range(5)), tuple(range(10))
 
 # What experiments that ask for runs of their own run at. Smoke shows that things run and roughly where they go; five
 # seeds decide, ten see a point. The large batch is the paper's tenth, or half of the data where the label says so.
-SMOKE = Setting("mlp", "1000 rows of mnist1d", 32, 500, 30, THREE)
+SMOKE = Setting("mlp", "1000 rows of mnist1d", 32, 500, 20, TWO)
 MLP = Setting("mlp", "mnist1d", 32, paper.LARGE_FRACTION, 100, TEN)
 HALF = replace(MLP, large=0.5, label="mlp, half")
 F1 = Setting("F1", "mnist", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, FIVE, measured=10_000)

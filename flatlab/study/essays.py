@@ -285,12 +285,12 @@ def pair(setting: Setting, seed: int) -> Jobs:
 
 
 LENET: dict[str, tuple[Setting, ...]] = {
-    "smoke": (replace(PLAIN_SMOKE, small=2, epochs=15, seeds=(0, 1)),),
+    "smoke": (replace(PLAIN_SMOKE, small=2, epochs=15),),
     "reduced": (replace(PLAIN, small=2, epochs=30),),
     "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
     "paper": (Setting("lenet", "mnist", 1, 60_000, 200, FIVE),),
 }
-THOUSAND = {"smoke": (replace(SMOKE, seeds=(0, 1)),), "reduced": (replace(SMOKE, seeds=TEN),)}
+THOUSAND = {"smoke": (SMOKE,), "reduced": (replace(SMOKE, epochs=30, seeds=TEN),)}
 ONLINE = {tier: tuple(replace(setting, net="plain-mlp") for setting in chosen) for tier, chosen in THOUSAND.items()}
 
 EXPERIMENTS = {
