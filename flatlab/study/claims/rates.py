@@ -3,11 +3,13 @@
 import numpy as np
 
 from flatlab.study.columns import EVIDENCE, of, phi, phi_series, series, test
+from flatlab.study.rates import FACTORS
 from flatlab.study.rules import PAPER, Claim, closes_half, difference, drop, factor, fall, growth, inside, spread
 
 HOFFER, GOYAL, SHALLUE = "Hoffer et al. 2017", "Goyal et al. 2017", "Shallue et al. 2019"
 SMITH, JASTRZEBSKI = "Smith et al. 2018", "Jastrzebski et al. 2017"
 SHEN = "Shen 2018"
+AT_16 = FACTORS.index(16)  # the place of 16 times the rate in the grid
 
 CLAIMS = (
     # the learning rate
@@ -97,6 +99,27 @@ CLAIMS = (
         measure="log10 of phi(1e-3) of LB at a quarter of the rate over 32 times the rate",
         effect=fall(phi_series(1e-3, "LB")),
         above=0,
+    ),
+    Claim(
+        name="flatter than the small batch",
+        words="a large batch can end flatter than the small one",
+        source="the control of the paper",
+        experiment="learning-rate",
+        measure="log10 of phi(1e-3) of LB at 16 times the rate over SB at the paper's",
+        effect=lambda c: np.log10(c[phi_series(1e-3, "LB")][:, AT_16] / c[phi("SB")]),
+        below=0,
+        remark="written after a trial of three seeds",
+    ),
+    Claim(
+        name="flatter than the small batch, and worse",
+        words="and generalise worse all the same",
+        source="the control of the paper",
+        experiment="learning-rate",
+        measure="test accuracy of SB at the paper's rate less LB at 16 times the rate",
+        effect=lambda c: c[test("SB")] - c[series("LB", "test")][:, AT_16],
+        unit="points",
+        above=0,
+        remark="written after a trial of three seeds",
     ),
     Claim(
         name="an interior best rate",
