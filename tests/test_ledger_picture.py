@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_slides import browser, opened  # noqa: F401 (fixtures)
 
-from flatlab.plots.ledger import SIGN, Grid, in_words, place
-from flatlab.study.ledger import LEAST_SEEDS, Judgement, ledger
+from flatlab.plots.ledger import SIGN, Grid, in_words, place, told
+from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger
 from flatlab.study.rules import Claim
 
 FOUND = ledger()
@@ -157,3 +157,21 @@ def test_a_claim_opens_to_its_words_its_rule_and_its_numbers(opened):  # noqa: F
     words = details.inner_text()
     assert first.words in words and first.rule in words
     assert all(in_words(first, one) in words for one in judgements)
+
+
+@pytest.mark.parametrize("entry", FOUND, ids=lambda entry: entry.claim.name)
+def test_a_chapter_tells_a_claim_with_its_verdict_and_every_judgement(entry):
+    words = told(entry)
+    assert f"**{entry.word}**" in words and words.lower().startswith(f"*{entry.claim.name.lower()}*")
+    for one in entry.judgements:
+        assert f"{one.effect:.3g} (" in words or one.seeds < 2 and f"{one.effect:.3g} on {one.net}" in words
+        assert f"{one.tier} tier, {one.seeds} seed" in words
+
+
+def test_a_chapter_tells_which_networks_disagree():
+    up, down = judgement(1, 0.5, 1.5, "holds", seeds=5), judgement(-1, -1.5, -0.5, "fails", "F1", seeds=5)
+    assert told(Entry(claim(above=0), (up, down))) == (
+        "*A claim*: **mixed**. M, above 0: 1 (0.5 to 1.5) on mlp, MNIST-1D, smoke tier, 5 seeds, holds; "
+        "-1 (-1.5 to -0.5) on F1, MNIST-1D, smoke tier, 5 seeds, fails."
+    )
+    assert told(Entry(claim(above=0), ())) == "*A claim*: **not run**."

@@ -20,7 +20,7 @@ from flatlab.plots.picture import folded
 from flatlab.plots.style import LARGE, SMALL
 from flatlab.plots.tables import named
 from flatlab.study import paper
-from flatlab.study.ledger import Judgement
+from flatlab.study.ledger import Entry, Judgement
 from flatlab.study.rules import Claim
 
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
@@ -122,12 +122,33 @@ def place(claim: Claim, judgement: Judgement) -> float:
 
 def in_words(claim: Claim, judgement: Judgement) -> str:
     """A judgement as a sentence without its claim."""
-    width = "" if not math.isfinite(judgement.low) else f" ({judgement.low:.3g} to {judgement.high:.3g})"
-    amount = f"{judgement.effect:.3g}{width}"
-    seeds = f"{judgement.seeds} seed{'s' * (judgement.seeds > 1)}"
     return (
-        f"{judgement.word} on {judgement.net}, {named(judgement.data)}: {amount}, to be {claim.bound}; "
-        f"{judgement.tier} tier, {seeds}{_known(judgement)}"
+        f"{judgement.word} on {judgement.net}, {named(judgement.data)}: {_amount(judgement)}, to be {claim.bound}; "
+        f"{judgement.tier} tier, {_seeds(judgement)}{_known(judgement)}"
+    )
+
+
+def _amount(judgement: Judgement) -> str:
+    """The effect and its interval, which one seed has not."""
+    width = "" if not math.isfinite(judgement.low) else f" ({judgement.low:.3g} to {judgement.high:.3g})"
+    return f"{judgement.effect:.3g}{width}"
+
+
+def _seeds(judgement: Judgement) -> str:
+    return f"{judgement.seeds} seed{'s' * (judgement.seeds > 1)}"
+
+
+def told(entry: Entry) -> str:
+    """A claim, its verdict and what was measured, in Markdown, as a chapter prints it."""
+    claim, judgements = entry
+    measured = "; ".join(
+        f"{_amount(one)} on {one.net}, {named(one.data)}, {one.tier} tier, {_seeds(one)}"
+        + (f", {one.word}" if entry.word == "mixed" else "")
+        for one in judgements
+    )
+    name = claim.name[0].upper() + claim.name[1:]
+    return f"*{name}*: **{entry.word}**." + (
+        f" {claim.rule[0].upper()}{claim.rule[1:]}: {measured}." if measured else ""
     )
 
 
