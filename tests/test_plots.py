@@ -19,12 +19,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
+from test_evidence_figures import way_result
 from test_figures import synthetic
 
 from flatlab.measure.paths import Path
 from flatlab.plots import between_two_minima, flat_and_sharp, headline, measuring_sharpness, picture, puzzle, style
 from flatlab.plots import results as figures
 from flatlab.plots.drawings import DRAWINGS
+from flatlab.plots.waterfall import waterfall
 from flatlab.study import columns
 
 GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
@@ -120,6 +122,8 @@ FIGURES = {
     "beside": lambda: figures.draw(synthetic("fig4")),
     "levels": lambda: figures.draw(synthetic("part-of-the-data")),
     "longest title": lambda: figures.draw(synthetic("fig2", "small-C2", "1000 rows of cifar10")),
+    "waterfall": lambda: waterfall(way_result()),
+    "a part of the waterfall": lambda: waterfall(way_result("rate-and-statistics", without=("regime", "updates"))),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),
