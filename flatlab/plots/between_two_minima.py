@@ -1,6 +1,7 @@
 """The figures of the chapter Between two minima."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ from flatlab.plots.style import (
     styled,
 )
 from flatlab.study import paper
+from flatlab.study.recorded import Tier
 
 KINDS = (("loss", "loss, nats"), ("accuracy", "accuracy, %"))
 PARTS = (("train", "training", "-"), ("test", "test", "--"))
@@ -32,10 +34,10 @@ PARTS = (("train", "training", "-"), ("test", "test", "--"))
 @styled
 def paths(
     found: Mapping[str, Sequence[Path]],
-    figure_name: str,
+    figure_name: Literal["fig3", "fig7"],
     data: str,
     networks: Sequence[str] = ("F1", "C1"),
-    tier: str | None = None,
+    tier: Tier | None = None,
 ) -> Picture:
     """Figures 3 and 7: loss and accuracy along a path, every seed thin and their mean; the paper's networks in grey
     panels.
@@ -44,13 +46,13 @@ def paths(
     ----------
     found : mapping
         {"train" or "test": a `Path` for each seed}.
-    figure_name : str
+    figure_name : {"fig3", "fig7"}
         "fig3" or "fig7".
     data : str
         The data set's name.
     networks : sequence of str
         Of the paper.
-    tier : str, optional
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
         At which it was recorded.
 
     Returns

@@ -106,12 +106,13 @@ def write(result: Result, stem: str | Path) -> str:
 
 def _title(net: str | None, data: str | None, theirs: str | None) -> str:
     """Two lines: whose curves are coloured, and whose are grey."""
-    ours = f"{net} on {named(data)}" if net else ""
+    on = named(data or "")
+    ours = f"{net} on {on}" if net else ""
     if not theirs:
         return ours
     published_on = paper.NETWORKS[theirs].data
     if net == theirs:
-        return f"{ours}\ngrey: the paper's" + (f", on {published_on}" if published_on != named(data) else "")
+        return f"{ours}\ngrey: the paper's" + (f", on {published_on}" if published_on != on else "")
     return f"{ours}\ngrey: the paper's {theirs} on {published_on}".strip()
 
 
@@ -151,13 +152,14 @@ def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: st
     """Draw the paper's curves of a panel; returns their values."""
     drawn = []
     for place, *_ in drawing.marks:
-        if at := published(experiment, net, place):
-            axes.axvline(at, color=PAPER, linewidth=1, linestyle="-.")
+        if isinstance(place, str) and (at := published(experiment, net, place)):
+            axes.axvline(float(at), color=PAPER, linewidth=1, linestyle="-.")
     for curve in panel.curves:
         if experiment in ("fig4", "fig6"):  # one series of points a curve
-            x, y = paper.curve(experiment, net, curve.column).values()
+            x, y = paper.curve(experiment, net, curve.column).values()  # type: ignore[arg-type]
         else:
-            found = paper.curve(experiment, net)
+            assert drawing.x
+            found = paper.curve(experiment, net)  # type: ignore[arg-type]
             x, y = found[drawing.x], found[curve.column]
         axes.plot(x, y, curve.style, color=PAPER, linewidth=1.2, zorder=1)
         drawn.append(y)

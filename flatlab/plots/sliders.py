@@ -24,6 +24,7 @@ from flatlab.plots.style import (
     stamp,
     styled,
 )
+from flatlab.study.recorded import Tier
 
 
 @styled
@@ -135,7 +136,7 @@ def box_size(
 
 
 @styled
-def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: str | None = None) -> Slides:
+def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: Tier | None = None) -> Slides:
     """Loss and accuracy along the line between two minima, one point of it at a time.
 
     Parameters
@@ -146,7 +147,7 @@ def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: s
         The data set's name.
     start : int
         The first position.
-    tier : str, optional
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
         At which it was recorded.
 
     Returns

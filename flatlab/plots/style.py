@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
 from flatlab.plots.tables import named
+from flatlab.study.recorded import Tier
 
 SMALL = "#0072B2"  # small batch: Okabe and Ito's blue
 LARGE = "#D55E00"  # large batch: their vermilion
@@ -107,7 +108,7 @@ def spread(table: ArrayLike, log: bool = False) -> tuple[np.ndarray, np.ndarray,
     return (np.exp(low), np.exp(mean), np.exp(high)) if log else (low, mean, high)
 
 
-def stamp(data: str, seeds: int, tier: str | None = None) -> str:
+def stamp(data: str, seeds: int, tier: Tier | None = None) -> str:
     """Tier, data and number of seeds of a figure, in words.
 
     Parameters
@@ -116,12 +117,12 @@ def stamp(data: str, seeds: int, tier: str | None = None) -> str:
         A data set's name, or any words.
     seeds : int
         0 for a figure in which nothing is random.
-    tier : str, optional
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
         $FLATLAB_TIER's unless it is given.
     """
-    tier = tier or os.environ.get("FLATLAB_TIER", "smoke")
+    at = tier or os.environ.get("FLATLAB_TIER", "smoke")
     scatter = {0: "nothing random", 1: "1 seed, no interval"}.get(seeds, f"{seeds} seeds, 95 % intervals")
-    return f"{tier} tier · {named(data)} · {scatter}"
+    return f"{at} tier · {named(data)} · {scatter}"
 
 
 def colours(batches: Iterable[float]) -> dict[float, str]:

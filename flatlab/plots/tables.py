@@ -1,9 +1,11 @@
 """A `Result` as a table, the paper's own numbers beside ours cell by cell."""
 
 import math
+from collections.abc import Sequence
 
 from flatlab.measure.estimate import interval
 from flatlab.study import paper
+from flatlab.study.recorded import Result
 
 NOTE = (
     "Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five "
@@ -27,13 +29,13 @@ NAMES = {
 }
 
 
-def named(data):
+def named(data: str) -> str:
     """A data set's name as one writes it, also in "1000 rows of cifar10"."""
     rows, part, whole = data.partition(" rows of ")
     return f"{rows}{part}{named(whole)}" if part else NAMES.get(data, data)
 
 
-def published(experiment, net, column):
+def published(experiment: str, net: str, column: str) -> paper.Value | int | str | None:
     """What the paper has for a column of an experiment: a `paper.Value`, a batch size, words, or None."""
     if (experiment, column) == ("distances", "ratio"):
         return "{} to {}, six networks".format(*paper.DISTANCE_RATIO)
@@ -42,7 +44,7 @@ def published(experiment, net, column):
     return printed(experiment).get(paper.original(net), {}).get(column)
 
 
-def printed(experiment):
+def printed(experiment: str) -> dict[str, dict[str, paper.Value]]:
     """The paper's table of that name, net -> column -> `paper.Value`; {} where it has none."""
     return {
         "table2": paper.TABLE2,
@@ -53,7 +55,7 @@ def printed(experiment):
     }.get(experiment, {})
 
 
-def table(experiment, results, whole=False):
+def table(experiment: str, results: Sequence[Result], whole: bool = False) -> str:
     """Results of an experiment in Markdown: of what holds one number a seed; "" where there is none.
 
     As in the paper where it has the table: a row for each network, and below it the paper's and the difference. Else a
@@ -100,7 +102,7 @@ def _unbroken(cell):
     return cell.replace(" ", "\u00a0").replace("e-", "e\u2011") if len(cell) < 20 else cell
 
 
-def plus_minus(values):
+def plus_minus(values: Sequence[float]) -> str:
     """Mean and 95 % interval of a column in words; the number alone for one seed. Two digits of the interval are given,
     or three where the mean would have fewer."""
     mean, half = interval(values)

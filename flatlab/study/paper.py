@@ -13,10 +13,14 @@ The curves were read off the vector graphics of the PDF. The reading error is ab
 """
 
 import math
+from collections.abc import Collection
 from importlib import resources
-from typing import NamedTuple
+from importlib.resources.abc import Traversable
+from typing import Literal, NamedTuple
 
 import numpy as np
+
+Figure = Literal["fig2", "fig3", "fig4", "fig5", "fig6", "fig7"]
 
 SMALL_BATCH = 256
 LARGE_FRACTION = 0.10  # of the training set
@@ -34,31 +38,50 @@ class Value(NamedTuple):
     mean: float
     std: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.mean:.2f} ± {self.std:.2f}"
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.mean
 
 
 class Network(NamedTuple):
-    """A row of Table 1."""
+    """A row of Table 1.
+
+    Attributes
+    ----------
+    kind, data
+        As the paper names them.
+    parameters
+        How many the released code builds; the paper prints no counts.
+    """
 
     kind: str
     data: str
-    parameters: int  # as the released code builds it; the paper prints no counts
+    parameters: int
 
 
 class DataSet(NamedTuple):
-    """A row of Table 5: numbers of rows, shape of one, classes; .large_batch is a tenth of the training set."""
+    """A row of Table 5.
+
+    Attributes
+    ----------
+    train, test
+        Numbers of rows.
+    features
+        The shape of one.
+    classes
+        How many there are.
+    """
 
     train: int
     test: int
-    features: tuple
+    features: tuple[int, ...]
     classes: int
 
     @property
-    def large_batch(self):
+    def large_batch(self) -> int:
+        """A tenth of the training set."""
         return round(LARGE_FRACTION * self.train)
 
 
@@ -81,12 +104,13 @@ DATA_SETS = {
 }
 
 
-def _table(columns, rows):
-    columns, table = columns.split(", "), {}
+def _table(columns: str, rows: str) -> dict[str, dict[str, Value]]:
+    """Network -> column -> `Value`, from the table as it is printed."""
+    table = {}
     for row in rows.strip().splitlines():
         net, *numbers = row.replace("±", " ").split()
         pairs = zip(map(float, numbers[::2]), map(float, numbers[1::2]))
-        table[net] = {column: Value(*pair) for column, pair in zip(columns, pairs, strict=True)}
+        table[net] = {column: Value(*pair) for column, pair in zip(columns.split(", "), pairs, strict=True)}
     return table
 
 
@@ -156,31 +180,57 @@ TABLE7 = _table(
 )
 
 
-def original(net):
+def original(net: str) -> str:
     """The network of the paper that a net stands for: "C2" for "small-C2"; itself for any other."""
     return net.removeprefix("small-")
 
 
-def gap(net):
-    """Table 2's generalization gap as the paper means it: test accuracy of SB minus LB's, in percent."""
+def gap(net: str) -> float:
+    """Table 2's generalization gap as the paper means it: test accuracy of SB minus LB's, in percent.
+
+    Raises
+    ------
+    ValueError
+        For a network that is not the paper's.
+    """
     row = TABLE2[_one_of(net, TABLE2, "the paper's networks are")]
     return row["test SB"].mean - row["test LB"].mean
 
 
-def curve(figure, net, series=None):
-    """A figure's digitised curves: a dictionary of equally long float64 arrays.
+def curve(figure: Figure, net: str, series: str | None = None) -> dict[str, np.ndarray]:
+    """A figure's digitised curves.
 
-    fig2  epoch, SB_train, SB_test, LB_train, LB_test        accuracies; in training, running averages
-    fig3  alpha, loss_train, loss_test, acc_train, acc_test  the line alpha x_l + (1 - alpha) x_s
-    fig4  batch_size, value                                  series: test_acc, sharp_1e-3 or sharp_5e-4
-    fig5  sb_epoch, SB_acc, PB_acc, sharp_1e-3, sharp_5e-4   PB: large batch, started from that epoch of SB
-    fig6  cross_entropy, sharpness                           series: SB_1e-3, LB_1e-3, SB_5e-4 or LB_5e-4
-    fig7  as fig3                                            the arc sin(alpha pi/2) x_l + cos(alpha pi/2) x_s
+    Parameters
+    ----------
+    figure
+        Which one.
+    net
+        A network that the figure shows.
+    series
+        In fig4 and fig6 the points of one curve; the others have none.
 
-    Fig. 5's legend says 5E-3 where 5E-4 is meant, and so it is read here. The points of Fig. 6 are not in the
-    order of training. Fig. 3's pairs are hardly those of Table 2: C4's large batch is the more accurate one
-    there (64.31 against 63.73), and C2's lies far above its row.
-    Raises ValueError for a figure, network or series that is not there.
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Equally long float64 arrays::
+
+            fig2  epoch, SB_train, SB_test, LB_train, LB_test        accuracies; in training, running averages
+            fig3  alpha, loss_train, loss_test, acc_train, acc_test  the line alpha x_l + (1 - alpha) x_s
+            fig4  batch_size, value                                  series: test_acc, sharp_1e-3 or sharp_5e-4
+            fig5  sb_epoch, SB_acc, PB_acc, sharp_1e-3, sharp_5e-4   PB: large batch, started from that epoch of SB
+            fig6  cross_entropy, sharpness                           series: SB_1e-3, LB_1e-3, SB_5e-4 or LB_5e-4
+            fig7  as fig3                                            the arc sin(alpha pi/2) x_l + cos(alpha pi/2) x_s
+
+    Raises
+    ------
+    ValueError
+        For a figure, network or series that is not there.
+
+    Notes
+    -----
+    Fig. 5's legend says 5E-3 where 5E-4 is meant, and so it is read here. The points of Fig. 6 are not in the order of
+    training. Fig. 3's pairs are hardly those of Table 2: C4's large batch is the more accurate one there (64.31 against
+    63.73), and C2's lies far above its row.
     """
     folder = resources.files("flatlab.study") / "paper_figures"
     # A file is called figure_net.csv or figure_net_series.csv.
@@ -192,21 +242,21 @@ def curve(figure, net, series=None):
         return _columns(folder / f"fig6_{net}_{_one_of(series, known, 'the series of fig6 are')}.csv")
     columns = _columns(folder / f"{figure}_{net}.csv")
     if figure == "fig4":
-        names = columns.pop("series")
-        chosen = names == _one_of(series, set(names), "the series of fig4 are")
+        told = columns.pop("series")
+        chosen = told == _one_of(series, set(told), "the series of fig4 are")
         return {name: values[chosen] for name, values in columns.items()}
     if series is not None:
         raise ValueError(f"{figure} has one series of columns, so leave series={series!r} out")
     return columns
 
 
-def _one_of(name, known, introduction):
-    if name not in known:
+def _one_of(name: str | None, known: Collection[str], introduction: str) -> str:
+    if name is None or name not in known:
         raise ValueError(f"{introduction} {', '.join(sorted(known))}, not {name!r}")
     return name
 
 
-def _columns(file):
+def _columns(file: Traversable) -> dict[str, np.ndarray]:
     header, *rows = (line.split(",") for line in file.read_text(encoding="utf-8").split())
     return {
         name: np.array(column, dtype=None if name == "series" else float) for name, column in zip(header, zip(*rows))
