@@ -9,6 +9,7 @@ import re
 import statistics
 import sys
 import typing
+from collections.abc import Sequence
 
 import torch
 
@@ -24,7 +25,7 @@ DESCRIPTION = "Why do large batches generalise worse? Train, measure sharpness, 
 STORE = "Directory of runs; left out, $FLATLAB_STORE or the platform's cache."
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
@@ -46,7 +47,7 @@ def main(arguments=None):
     return 0
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     root = argparse.ArgumentParser("flatlab", description=DESCRIPTION)
     root.add_argument("--version", action="version", version=flatlab.__version__)

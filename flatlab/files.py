@@ -5,12 +5,14 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 ABANDONED = 3600  # seconds without a byte, after which a temporary file has no writer any more
 
 
-def cache_directory():
+def cache_directory() -> Path:
     """Where flatlab keeps data and runs: $FLATLAB_DATA, else the platform's cache directory."""
     if os.environ.get("FLATLAB_DATA"):
         return Path(os.environ["FLATLAB_DATA"]).expanduser()
@@ -22,7 +24,7 @@ def cache_directory():
 
 
 @contextlib.contextmanager
-def whole(path):
+def whole(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A binary file to write to. It takes the place of `path` when the block ends, and is removed when the block
     fails."""
     path = Path(path)
@@ -40,7 +42,7 @@ def whole(path):
 
 
 @contextlib.contextmanager
-def in_one_sentence(path, what, advice):
+def in_one_sentence(path: str | os.PathLike, what: str, advice: str) -> Iterator[None]:
     """An OSError within becomes one that says which path could not be `what` (written, read), why, and what to do."""
     try:
         yield
@@ -48,7 +50,7 @@ def in_one_sentence(path, what, advice):
         raise OSError(f"{path} could not be {what} ({error.strerror or error}): {advice}.") from error
 
 
-def write_whole(path, content):
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
     """Write bytes to a path so that it holds all of them or is left as it was.
 
     Raises OSError with one sentence when it cannot.
@@ -58,7 +60,7 @@ def write_whole(path, content):
         file.write(content)
 
 
-def abandoned(directory):
+def abandoned(directory: str | os.PathLike) -> list[Path]:
     """The temporary files in a directory to which nobody has written for an hour: their writers were killed."""
     found = []
     for path in Path(directory).glob("*.tmp"):

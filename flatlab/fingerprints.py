@@ -14,6 +14,7 @@ import os
 import sys
 import types
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,7 @@ class _Seen(NamedTuple):
     names: frozenset
 
 
-def fingerprint(*things, without=()):
+def fingerprint(*things: Any, without: Iterable[torch.Tensor] = ()) -> tuple[str, bool]:
     """(hash, whole): all that decides what some objects compute, and whether all of it could be told.
 
     A network is known by every attribute of its layers: parameters, buffers, hooks, modes and what a user has put
@@ -72,7 +73,8 @@ def fingerprint(*things, without=()):
 
     without     tensors of which the type and shape alone count
     """
-    content, waiting, seen, whole = hashlib.sha256(), collections.deque(things), {}, True
+    seen: dict[Any, tuple[int, Any]] = {}
+    content, waiting, whole = hashlib.sha256(), collections.deque(things), True
     bare = {id(tensor) for tensor in without}
     while waiting:
         thing = waiting.popleft()
@@ -248,7 +250,7 @@ def _lies_installed(module, top):
 
 
 @torch.no_grad()
-def probe(model, inputs, rows=16):
+def probe(model: nn.Module, inputs: torch.Tensor, rows: int = 16) -> torch.Tensor | None:
     """What a network computes on some rows in evaluation mode, on the CPU; None if it cannot tell so, or not twice the
     same.
 
@@ -265,8 +267,8 @@ def probe(model, inputs, rows=16):
     return seen[0] if torch.equal(seen[0], seen[1]) else None
 
 
-def digest(tensor):
+def digest(tensor: torch.Tensor) -> str:
     """The hash of a tensor's type, shape and bits."""
     content = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-    content.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    content.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return content.hexdigest()[:24]

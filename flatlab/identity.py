@@ -16,12 +16,13 @@ import os
 import secrets
 import time
 import warnings
+from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
 LOADED = time.time()
 
 
-def content_key(identity):
+def content_key(identity: Any) -> str:
     """The first 24 hex digits of the SHA-256 of an identity (anything JSON can hold)."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -38,7 +39,7 @@ class Source:
     without: tuple = ()
 
     @functools.cached_property
-    def hash(self):
+    def hash(self) -> str:
         """16 hex digits, the same for the same code whatever its comments, docstrings, layout and line ends."""
         passed, waiting, found = {__name__, *map(_name, self.without)}, list(map(_name, self.modules)), {}
         with _no_collection():
@@ -50,12 +51,12 @@ class Source:
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """The same as JSON can hold it: `is_current` tells from it whether the code is still what it was."""
         return {"modules": [*map(_name, self.modules)], "without": [*map(_name, self.without)], "hash": self.hash}
 
 
-def is_current(facts):
+def is_current(facts: Any) -> bool:
     """Whether the code that made a stored thing, given as `Source.facts`, is the code of now."""
     try:
         modules, without = (
@@ -67,9 +68,9 @@ def is_current(facts):
         return False
 
 
-def code_hash(tree):
+def code_hash(tree: ast.AST) -> str:
     """The hash of a syntax tree without docstrings."""
-    said = []
+    said: list[str] = []
     _say_tree(tree, said.append)
     return hashlib.sha256(" ".join(said).encode("utf8", "surrogatepass")).hexdigest()[:24]
 

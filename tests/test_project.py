@@ -1,6 +1,7 @@
 """The project's own rules: light imports, honest pins, one address, clean notebooks, no half set-up."""
 
 import ast
+import functools
 import json
 import os
 import re
@@ -67,10 +68,15 @@ def room(module):
     return parts[1] if parts[1] in ROOMS else "cli" if parts[1] in ("cli", "__main__") else "ground"
 
 
+@functools.cache
+def syntax(module):
+    return ast.parse(MODULES[module].read_text())
+
+
 def imports(module, types=True):
     """The modules of the package that a module imports, at its top or inside a function; `types`: or only to name a
     type."""
-    tree = ast.parse(MODULES[module].read_text())
+    tree = syntax(module)
     named = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
     skipped = set() if types else {inner for node in named for inner in ast.walk(node)}
     for node in ast.walk(tree):
@@ -102,6 +108,69 @@ def test_no_module_imports_itself_by_way_of_others():
 
 def test_the_store_names_no_module_above_it():
     assert {room(name) for name in imports("flatlab.training.store")} <= {"ground"}
+
+
+def public(module):
+    """(name, node) of every public function, class and method of a module, dunder methods among them."""
+
+    def of(body):
+        return [node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+
+    for node in of(syntax(module).body):
+        if not node.name.startswith("_"):
+            yield node.name, node
+            for inner in of(node.body) if isinstance(node, ast.ClassDef) else ():
+                if not inner.name.startswith("_") or inner.name.startswith("__"):
+                    yield f"{node.name}.{inner.name}", inner
+
+
+def parameters(function, method):
+    """The arguments that a function takes, without `self` or `cls`."""
+    of = function.args
+    bound = method and "staticmethod" not in map(ast.unparse, function.decorator_list)
+    rest = [each for each in (of.vararg, of.kwarg) if each]
+    return [*of.posonlyargs, *of.args][bound:] + of.kwonlyargs + rest
+
+
+def test_every_public_name_says_what_it_is_what_it_takes_and_what_it_returns():
+    silent = []
+    for module in MODULES:
+        for name, node in public(module):
+            if not ast.get_docstring(node) and not name.endswith("__"):
+                silent.append(f"{module}: {name} has no docstring")
+            if isinstance(node, ast.FunctionDef):
+                untyped = [each.arg for each in parameters(node, "." in name) if not each.annotation]
+                untyped += ["what it returns"] * (not node.returns)
+                silent += [f"{module}: {name} gives no type for {each}" for each in untyped]
+    assert not silent, "\n".join(silent)
+
+
+def test_a_choice_is_a_choice_of_words_wherever_it_is_taken():
+    """A parameter that is a `Literal` in one place is one everywhere, so that a type checker knows its words."""
+    choices = {
+        target.id
+        for module in MODULES
+        for node in syntax(module).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal[")
+        for target in node.targets
+    } | {"Literal"}
+
+    def words(annotation):
+        return {re.sub(r"\[.*", "", part) for part in ast.unparse(annotation).split(" | ")}
+
+    taken = [
+        (f"{module}: {name}", each.arg, words(each.annotation))
+        for module in MODULES
+        for name, node in public(module)
+        if isinstance(node, ast.FunctionDef)
+        for each in parameters(node, "." in name)
+        if each.annotation
+    ]
+    names = {name for _, name, types in taken if types & choices}
+    assert {"method", "which", "tier", "batch_norm"} <= names
+    names -= {"name", "net"}  # which also name what a user has, or what a recorded file says
+    plain = [f"{place} takes {name} as any text" for place, name, types in taken if name in names and "str" in types]
+    assert not plain, "\n".join(plain)
 
 
 def test_a_misspelt_argument_is_found_by_a_users_type_checker(tmp_path):

@@ -157,6 +157,7 @@ class Lanczos:
 
     @property
     def products(self) -> int:
+        """How many products have been taken."""
         return len(self.diagonal)
 
     def step(self) -> None:

@@ -115,9 +115,11 @@ def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
     )
 
 
-def along_descent(label: str, loss: str, rates: tuple[str, ...]) -> Panel:
+def along_descent(label: str, descent: str, rates: tuple[str, ...]) -> Panel:
     """lambda_max in units of the edge, for some rates."""
-    return Panel(label, tuple(Curve(of(loss, rate), f"rate {rate}", style=style) for rate, style in zip(rates, "-:")))
+    return Panel(
+        label, tuple(Curve(of(descent, rate), f"rate {rate}", style=style) for rate, style in zip(rates, "-:"))
+    )
 
 
 EDGE = "$\\lambda_{max}$ over the edge"

@@ -1,11 +1,14 @@
 """The Hessian at both minima, and what bounds a step: spectra against a null, the stable step, the edge of
 stability."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, one_hot
 
 from flatlab.data import Split
+from flatlab.hessian import Hessian
 from flatlab.measure.spectrum import density, eigenvalues, trace
 from flatlab.nets import build
 from flatlab.objective import Objective
@@ -23,8 +26,11 @@ from flatlab.study.design import (
     Setting,
     replace,
 )
+from flatlab.study.recorded import Tier
 from flatlab.study.reproductions import pair
 from flatlab.training.trainer import load_point
+
+Loss = Literal["squared", "cross entropy"]
 
 
 def no_jobs(setting: Setting, seed: int) -> Jobs:
@@ -117,7 +123,7 @@ class Descent:
     """Gradient descent on a net and a split, by batches of some rows; loss "squared" is half the squared distance from
     the one-hot target."""
 
-    def __init__(self, case: Case, rows: int, loss: str):
+    def __init__(self, case: Case, rows: int, loss: Loss) -> None:
         data, squared = case.data.train.subset(min(rows, len(case.data.train))), loss == "squared"
         targets = one_hot(data.y, case.data.classes).to(data.x.dtype) if squared else data.y
         net = build(case.setting.net, case.data, seed=case.seed)
@@ -153,7 +159,7 @@ def _half_squares(outputs: Tensor, targets: Tensor) -> Tensor:
     return mse_loss(outputs, targets, reduction="sum") / (2 * len(targets))
 
 
-def edge(case: Case, rows: int, steps: int, rates: dict[str, tuple[float, ...]], points: int) -> Measured:
+def edge(case: Case, rows: int, steps: int, rates: dict[Loss, tuple[float, ...]], points: int) -> Measured:
     """lambda_max rate / 2 along full-batch descent, for each loss and rate: at the edge it is 1."""
     found: Measured = {columns.STEP: [steps * (k + 1) // points for k in range(points)]}
     for loss, grid in rates.items():
@@ -184,7 +190,7 @@ class Preconditioned:
 
     method = "preconditioned"
 
-    def __init__(self, hessian, diagonal: Tensor):
+    def __init__(self, hessian: Hessian, diagonal: Tensor) -> None:
         self.hessian, self.scale = hessian, diagonal.rsqrt()
         self.size, self.x, self.shape = hessian.size, hessian.x, (hessian.size, hessian.size)
         self.dtype, self.device = hessian.x.dtype, hessian.x.device
@@ -217,8 +223,11 @@ def adam_edge(case: Case, rows: int, steps: int, rates: tuple[float, ...], point
     return found
 
 
-RATES = {"squared": (0.05, 0.1), "cross entropy": (0.05, 0.1)}
-EDGE = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN_SMOKE, seeds=FIVE, data="mnist1d"),)}
+RATES: dict[Loss, tuple[float, ...]] = {"squared": (0.05, 0.1), "cross entropy": (0.05, 0.1)}
+EDGE: dict[Tier, tuple[Setting, ...]] = {
+    "smoke": (PLAIN_SMOKE,),
+    "reduced": (replace(PLAIN_SMOKE, seeds=FIVE, data="mnist1d"),),
+}
 EXPERIMENTS = {
     "spectrum": Experiment(
         "few large against many small eigenvalues",

@@ -94,6 +94,7 @@ class Case:
 
     @property
     def data(self) -> Data:
+        """The setting's data set."""
         return splits.loaded(self.setting.data)
 
     @cached_property

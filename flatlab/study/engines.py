@@ -144,7 +144,7 @@ def _script_if_guarded():
         sys.modules["__main__"] = script
 
 
-def end_with_parent():
+def end_with_parent() -> None:
     """Let a worker end when the process that started it is killed; it would train on, and then wait for ever with all
     that it has loaded."""
 
@@ -155,7 +155,7 @@ def end_with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def carry_out_alone(job, store):
+def carry_out_alone(job: Job, store: Store) -> None:
     """A job in a process of its own, on one thread: others run beside it. The run stays in the store."""
     torch.set_num_threads(1)
     carry_out(job, store)

@@ -7,8 +7,11 @@ torch and the device.
 import copy
 import dataclasses
 import inspect
+from collections.abc import Callable
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from flatlab import objective
 from flatlab.fingerprints import digest, fingerprint
@@ -22,14 +25,38 @@ from flatlab.training.train import KEEPING, provenance
 SHARPNESS = Source((objective, measuring), without=KEEPING)
 
 
-def remembered(store, name, made_from, source, measure, device="cpu"):
-    """(tensors, values) of a measurement, which `measure()` gives: read from a store, or measured and kept there.
+Parts = tuple[dict[str, Tensor], dict[str, Any]]  # a measurement's tensors, and the rest of it as JSON can hold it
 
-    name        what is measured
-    made_from   what decides it beside the code, the version of torch and the device (anything JSON can hold)
-    source      the `Source` of what measures
 
-    Raises what `measure` raises, and OSError as the store does.
+def remembered(
+    store: Store,
+    name: str,
+    made_from: Any,
+    source: Source,
+    measure: Callable[[], Parts],
+    device: str | torch.device = "cpu",
+) -> Parts:
+    """(tensors, values) of a measurement: read from a store, or measured and kept there.
+
+    Parameters
+    ----------
+    store
+        Where it is looked for, and kept.
+    name
+        What is measured.
+    made_from
+        What decides it beside the code, the version of torch and the device (anything JSON can hold).
+    source
+        What measures.
+    measure
+        Called where the store has nothing. What it raises is raised.
+    device
+        Where the tensors go.
+
+    Raises
+    ------
+    OSError
+        As the store does.
     """
     here = {part: provenance(device)[part] for part in ("torch", "device")}
     key = content_key({"measured": name, "from": made_from, "source": source.hash, **here})
@@ -41,16 +68,26 @@ def remembered(store, name, made_from, source, measure, device="cpu"):
     return tensors, values
 
 
-def kept_sharpness(store=None):
+def kept_sharpness(store: Store | None = None) -> Callable[..., Sharpness]:
     """`flatlab.sharpness` with a memory: a function of the same arguments and with the same result.
 
-    store   a `Store`; default: the standard one
+    It raises what `sharpness` raises, and OSError as the store does.
 
+    Parameters
+    ----------
+    store
+        Where results are kept; None: the standard one.
+
+    Returns
+    -------
+    callable
+        Takes what `sharpness` takes.
+
+    Notes
+    -----
     Where not all that decides a measurement can be told, because the rows come from a loader, f is no `Objective` or an
-    object in the network or the loss cannot be looked into, it is measured anew and nothing is kept.
-
-    Raises what `sharpness` raises, and OSError as the store does. Explained in the chapter
-    [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
+    object in the network or the loss cannot be looked into, it is measured anew and nothing is kept. Explained in the
+    chapter [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
     """
     store = Store() if store is None else store
 

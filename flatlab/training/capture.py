@@ -10,10 +10,14 @@ import pickle
 import random
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from flatlab.training.trainer import Trainer
 
 # The generators of the host: how to read one's state, and how to set it.
 HOST_GENERATORS: tuple[tuple[Callable, Callable], ...] = (
@@ -23,7 +27,7 @@ HOST_GENERATORS: tuple[tuple[Callable, Callable], ...] = (
 )
 
 
-def captured(trainer, rows: int) -> Callable[[Tensor], None]:
+def captured(trainer: "Trainer", rows: int) -> Callable[[Tensor], None]:
     """trainer.step for batches of `rows` rows: the replay of a graph, or, with a warning, the step itself if no graph
     can hold it.
 

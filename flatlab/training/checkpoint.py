@@ -9,6 +9,8 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 import torch
 from torch import Tensor, distributed
@@ -44,7 +46,7 @@ class Checkpoint:
         source: Source,
         trainer: Trainer,
         epochs: tuple[int, ...],
-    ):
+    ) -> None:
         self.store = store if store is None or isinstance(store, Store) else Store(store)
         self.key = "" if store is None else content_key(identity())
         self.source = {} if store is None else source.facts
@@ -53,10 +55,12 @@ class Checkpoint:
         self.last: tuple | None = None  # the last whole epoch, if it is not written yet
         self.written = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Whatever stops the run, its last whole epoch is written before."""
         if self.last:
             try:

@@ -82,7 +82,7 @@ class Recipe:
     sync_batch_norm: bool = False
     precision: Precision = "float32"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, known in (("optimizer", OPTIMIZERS), ("update", UPDATES), ("precision", PRECISIONS)):
             door.choice(name, getattr(self, name), known)
         for field in fields(self):

@@ -12,10 +12,14 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from flatlab.files import abandoned, cache_directory, in_one_sentence, write_whole
 from flatlab.fingerprints import digest
@@ -27,35 +31,44 @@ GONE = "see that its disk or Drive is still there, and call again"
 
 
 class Store:
-    """A directory of runs.
+    """A directory of runs. A damaged file counts as none, with a warning, so that what it held is computed again.
 
-    root    default: $FLATLAB_STORE, else `runs` in the platform's cache directory. On Colab, a folder of a mounted
-    Drive. every   seconds that must pass before a half-finished run is written again: a mounted Drive keeps every file
-    that it ever had.
-            An interrupted run is written at once; one that is killed goes back to what was last written
+    Parameters
+    ----------
+    root
+        The directory; None: $FLATLAB_STORE, else `runs` in the platform's cache directory. On Colab, a folder of a
+        mounted Drive.
+    every
+        Seconds that must pass before a half-finished run is written again, because a mounted Drive keeps every file
+        that it ever had. An interrupted run is written at once; one that is killed goes back to what was last written.
 
-    Raises OSError, in one sentence, when a file cannot be written (disk full, read-only) or read (Drive gone). A
-    damaged file counts as none, with a warning, so that what it held is computed again.
+    Raises
+    ------
+    OSError
+        In one sentence, when a file cannot be written (disk full, read-only) or read (Drive gone).
     """
 
-    def __init__(self, root=None, every=10.0):
+    def __init__(self, root: str | os.PathLike | None = None, every: float = 10.0) -> None:
         self.root = Path(root or os.environ.get("FLATLAB_STORE") or cache_directory() / "runs").expanduser()
         self.every = every
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 
-    def path(self, key, partial=False):
+    def path(self, key: str, partial: bool = False) -> Path:
+        """The file of a run, or of its half-finished state."""
         return self.root / f"{key}.{'partial' if partial else 'safetensors'}"
 
-    def put(self, key, tensors, facts, partial=False):
+    def put(self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any], partial: bool = False) -> None:
         """Write tensors and facts (anything JSON can hold) as one file, whole or not at all."""
         tensors, text = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, json.dumps(facts)
         sums = {"tensors": _sum_of_tensors(tensors)}
         sums["checksum"] = _sum(text, sums["tensors"])
         write_whole(self.path(key, partial), save(tensors, {"flatlab": text, **sums}))
 
-    def get(self, key, partial=False, device="cpu"):
+    def get(
+        self, key: str, partial: bool = False, device: str | torch.device = "cpu"
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """(tensors, facts) of a run, or None when the store does not hold it whole."""
         path = self.path(key, partial)
         try:
@@ -70,15 +83,16 @@ class Store:
             warnings.warn(f"{path} is damaged ({reason}): what it held is computed again.", stacklevel=2)
         return None
 
-    def remove(self, key, partial=False):
+    def remove(self, key: str, partial: bool = False) -> None:
+        """Remove the file of a run, or of its half-finished state, if it is there."""
         _remove(self.path(key, partial))
 
-    def runs(self):
+    def runs(self) -> Iterator[tuple[str, bool, dict[str, Any] | None]]:
         """(key, partial, facts) of every file, the newest first; facts is None for a file that is not a whole run."""
         for path, _, facts in self._files():
             yield path.stem, path.suffix == ".partial", facts
 
-    def prune(self, stale=False):
+    def prune(self, stale: bool = False) -> list[Path]:
         """Remove what no run needs: files that are damaged, leftovers of writers that were killed, and the
         half-finished state of runs that have finished; with `stale` also what other code has made than that of now.
         What another process is writing stays. Returns the paths removed."""
@@ -114,7 +128,7 @@ class Store:
                 yield path, changed, facts
 
 
-def is_stale(facts):
+def is_stale(facts: dict[str, Any]) -> bool:
     """Whether other code than that of now has made what a file holds, so that nothing asks for it any more."""
     return not is_current(facts.get("source"))
 

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -242,7 +242,7 @@ def _own_settings(device, recipe):
         yield
 
 
-def provenance(device):
+def provenance(device: str | torch.device) -> dict[str, str]:
     """Where a result comes from: versions, the device's name and the processor's."""
     device = torch.device(device)
     return {
@@ -255,7 +255,7 @@ def provenance(device):
 
 
 @functools.cache
-def processor():
+def processor() -> str:
     """The processor's name, as Linux or else Python has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -283,7 +283,7 @@ def _identity(net, model, data, recipe, seed, x0, workers):
     }
 
 
-def progress_bar(total, unit, label, show, done=0):
+def progress_bar(total: int, unit: str, label: str, show: bool, done: int = 0) -> Any:
     """A progress bar with an estimate of the time left."""
     from tqdm.auto import tqdm  # here: it looks for a notebook, which takes time at import
 

@@ -56,7 +56,7 @@ class Trainer:
         When no parameter has requires_grad, or they are not all float32 or all float64.
     """
 
-    def __init__(self, model: nn.Module, data: Data, recipe: Recipe):
+    def __init__(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
         trainable = _trainable(model)
         if not trainable:
             raise ValueError("the network has no parameter with requires_grad: there is nothing to train.")
@@ -72,7 +72,8 @@ class Trainer:
         self.model, self.data, self.recipe = model, data, recipe
         self.inputs, self.targets = as_trained(data.train, trainable[0].dtype)
         self.take_step = UPDATES[recipe.update]
-        self.strength = STRENGTHS.get(recipe.update) if recipe.strength is None else recipe.strength
+        strength = STRENGTHS.get(recipe.update) if recipe.strength is None else recipe.strength
+        self.strength: float = strength  # type: ignore[assignment]  # an update that reads it has one
         together = distributed.is_initialized()
         self.rank, self.workers = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
         self.point = nn.Parameter(torch.cat([p.detach().flatten() for p in trainable]))

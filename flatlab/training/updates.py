@@ -6,20 +6,24 @@ epoch. Most have one number of their own, the recipe's `strength`; STRENGTHS hol
 nothing.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
+if TYPE_CHECKING:
+    from flatlab.training.trainer import Trainer
 
-def plain(trainer, inputs, targets):
+
+def plain(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """x <- the optimizer's step along g_B(x) = grad 1/|B| sum_{i in B} loss_i(x). Keskar et al. 2017, equation (2)."""
     loss, correct = trainer.gradient(inputs, targets)
     trainer.optimizer.step()
     return loss, correct
 
 
-def sam(trainer, inputs, targets):
+def sam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The step along g_B(x + rho g_B(x) / ||g_B(x)||), strength = rho. Foret et al. 2021, equation (2) and algorithm
     1."""
     gradient = trainer.grad
@@ -32,7 +36,7 @@ def sam(trainer, inputs, targets):
     return loss, correct
 
 
-def conservative(trainer, inputs, targets):
+def conservative(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Three steps towards argmin_x f_B(x) + lambda/2 ||x - x_k||^2, strength = lambda. Keskar et al. 2017, appendix
     E.2.
 
@@ -46,7 +50,7 @@ def conservative(trainer, inputs, targets):
     return answers[0]
 
 
-def adversarial(trainer, inputs, targets):
+def adversarial(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of the gradients on the batch and on inputs moved by radius * sign(grad_inputs loss), strength = radius.
 
     Goodfellow et al. 2015, equation for the fast gradient sign; Keskar et al. 2017, appendix E.3, which gives no
@@ -62,7 +66,7 @@ def adversarial(trainer, inputs, targets):
     return loss, correct
 
 
-def stability(trainer, inputs, targets):
+def stability(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The gradient of f_B + KL(outputs || outputs of inputs + noise), strength = standard deviation of the noise.
 
     Zheng et al. 2016, equation (3) with weight 1; Keskar et al. 2017, appendix E.3.
@@ -79,11 +83,13 @@ def stability(trainer, inputs, targets):
     return loss, correct
 
 
-def ghost(trainer, inputs, targets):
+def ghost(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The same step, with BatchNorm's statistics taken over parts of `strength` rows. Hoffer et al. 2017, algorithm
     1."""
     parts = -(-len(targets) // int(trainer.strength))
-    total, losses, hits = torch.zeros_like(trainer.point), 0, 0
+    losses: Any = 0
+    hits: Any = 0
+    total = torch.zeros_like(trainer.point)
     for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts)):
         loss, correct = trainer.gradient(x, y)
         total.add_(trainer.grad, alpha=len(y) / len(targets))
@@ -93,7 +99,7 @@ def ghost(trainer, inputs, targets):
     return losses, hits
 
 
-def noisy_gradient(trainer, inputs, targets):
+def noisy_gradient(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The step along g_B + strength ||g_B|| xi, with xi of independent normal entries and expected square length 1."""
     loss, correct = trainer.gradient(inputs, targets)
     gradient = trainer.grad
@@ -102,7 +108,7 @@ def noisy_gradient(trainer, inputs, targets):
     return loss, correct
 
 
-def noisy_iterate(trainer, inputs, targets):
+def noisy_iterate(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The step along g_B(x + strength ||x|| xi), xi as for `noisy_gradient`: the loss averaged over a ball around x."""
     noise = torch.randn_like(trainer.point) * (
         trainer.strength * trainer.point.detach().norm() / len(trainer.point) ** 0.5
@@ -114,12 +120,12 @@ def noisy_iterate(trainer, inputs, targets):
     return loss, correct
 
 
-def noisy_inputs(trainer, inputs, targets):
+def noisy_inputs(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The plain step on inputs + strength times standard normal noise."""
     return plain(trainer, inputs + trainer.strength * torch.randn_like(inputs), targets)
 
 
-def noisy_labels(trainer, inputs, targets):
+def noisy_labels(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The plain step where a share `strength` of the targets is another row's."""
     swapped = torch.rand(len(targets), device=targets.device) < trainer.strength
     return plain(
@@ -127,7 +133,7 @@ def noisy_labels(trainer, inputs, targets):
     )
 
 
-def sampled_noise(trainer, inputs, targets):
+def sampled_noise(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The step along g_B + (g_1 - g_2) / sqrt(2), with the gradients on two disjoint random parts of `strength` rows
     each.
 
@@ -145,7 +151,7 @@ def sampled_noise(trainer, inputs, targets):
     return loss, correct
 
 
-def asam(trainer, inputs, targets):
+def asam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The step along g_B(x + rho T^2 g_B(x) / ||T g_B(x)||) with T = |x| + 0.01, strength = rho. Kwon et al. 2021,
     equation (11)."""
     loss, correct = trainer.gradient(inputs, targets)
@@ -159,7 +165,7 @@ def asam(trainer, inputs, targets):
     return loss, correct
 
 
-def gradient_penalty(trainer, inputs, targets):
+def gradient_penalty(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The gradient of f_B + strength/2 ||g_B||^2, where H g is taken as a finite difference. Geiping et al. 2022,
     section 4.
 
@@ -177,7 +183,7 @@ def gradient_penalty(trainer, inputs, targets):
     return loss, correct
 
 
-def lars(trainer, inputs, targets):
+def lars(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Each weight matrix's gradient becomes strength ||w|| g / ||g|| before the optimizer's step. You et al. 2017,
     algorithm 1.
 
@@ -191,7 +197,7 @@ def lars(trainer, inputs, targets):
     return loss, correct
 
 
-def lamb(trainer, inputs, targets):
+def lamb(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The optimizer's step, for each weight matrix stretched to the length lr ||w||. You et al. 2020, algorithm 2, with
     Adam.
 

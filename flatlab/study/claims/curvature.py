@@ -3,12 +3,13 @@
 import numpy as np
 
 from flatlab.study.columns import GROWTH, of
+from flatlab.study.curvature import Loss
 from flatlab.study.rules import AFTERWARDS, PAPER, Claim, factor, late
 
 COHEN = "Cohen et al. 2021"
 
 
-def at_the_edge(loss: str, rate: str) -> Claim:
+def at_the_edge(loss: Loss, rate: str) -> Claim:
     """lambda_max settles at 2 / rate."""
     return Claim(
         name=f"the edge of stability, {loss}, rate {rate}",
