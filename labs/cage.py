@@ -89,8 +89,11 @@ def installation():
 def command(kind, home, program):
     """The command that runs a program of this Python in a cage of a kind, with `home` as its home."""
     import flatlab
+    from flatlab.study.recorded import IS_CLONE, results_directory
 
     package = {str(Path(flatlab.__file__).parent): "/package/flatlab", str(LABS / "inside.py"): "/package/inside.py"}
+    if IS_CLONE:  # else the results lie beside this Python's packages
+        package[str(results_directory())] = "/package/results"
     python = [sys.executable, *program]
     if kind == "none":
         paths = os.pathsep.join([str(Path(flatlab.__file__).parent.parent), str(LABS)])
@@ -175,7 +178,7 @@ class Cage:
         def function(*args, **kwargs):
             passed = Passed()
             message = {"call": name, "args": passed.encode(list(args)), "kwargs": passed.encode(kwargs)}
-            answer = self._guarded(message, lambda answer: answer, passed.objects)
+            answer = self._guarded(message, lambda answer: answer, passed)
             for number, value in answer.get("changed", {}).items():
                 _overwrite(args[int(number)], decode(value))
             return decode_values(answer["value"])
@@ -187,9 +190,9 @@ class Cage:
         """The student's variable of this name, as a copy."""
         return self._guarded({"get": name}, lambda answer: decode_values(answer["value"]))
 
-    def _guarded(self, message, use, objects=()):
+    def _guarded(self, message, use, passed=None):
         try:
-            answer = self._exchange({**message, "seconds": self.seconds}, objects)
+            answer = self._exchange({**message, "seconds": self.seconds}, passed)
         except Died:
             self._end()
             self._start()
@@ -219,7 +222,7 @@ class Cage:
                 f"the cage ({self.kind}) did not start: {why} {said.decode(errors='replace')[-500:]}"
             ) from None
         for source in self.lived:
-            self._exchange({"run": source, "seconds": self.seconds}, ())
+            self._exchange({"run": source, "seconds": self.seconds})
 
     def _end(self):
         if self.process and self.process.poll() is None:
@@ -230,7 +233,7 @@ class Cage:
                 pipe.close()
         self.process = None
 
-    def _exchange(self, message, objects):
+    def _exchange(self, message, passed=None):
         """Send a message, answer what is asked meanwhile, and return the answer."""
         until = time.monotonic() + self.seconds + GRACE
         self._send(message)
@@ -238,7 +241,7 @@ class Cage:
             answer = self._receive(until)
             if "ask" not in answer:
                 return answer
-            self._send(_answered(answer, objects))
+            self._send(_answered(answer, passed or Passed()))
 
     def _send(self, message):
         try:
@@ -271,7 +274,8 @@ class Cage:
 
 
 class Passed:
-    """The objects that one call passes to a student's function: they stay here, and answer by number."""
+    """The objects that one call passes to a student's function, and those that they answer with: they stay here, and
+    answer by number."""
 
     def __init__(self):
         self.objects = []
@@ -292,17 +296,22 @@ class Passed:
             return known
         methods = [name for name, _ in inspect.getmembers(type(value), callable) if not name.startswith("_")]
         self.objects.append((value, {*methods, *(["__call__"] if callable(value) else [])}))
-        return {"remote": len(self.objects) - 1, "methods": sorted(self.objects[-1][1])}
+        properties = [name for name, _ in inspect.getmembers(type(value), lambda member: isinstance(member, property))]
+        return {
+            "remote": len(self.objects) - 1,
+            "methods": sorted(self.objects[-1][1]),
+            "properties": encode({name: getattr(value, name) for name in properties if not name.startswith("_")}),
+        }
 
 
-def _answered(question, objects):
+def _answered(question, passed):
     """The answer to what a student's function asks of an object of the marker's."""
     try:
-        thing, methods = objects[question["ask"]]
+        thing, methods = passed.objects[question["ask"]]
         if question["method"] not in methods:
             raise AttributeError(question["method"])
         args, kwargs = decode_values(question["args"]), decode_values(question["kwargs"])
-        return {"value": encode(getattr(thing, question["method"])(*args, **kwargs))}
+        return {"value": passed.encode(getattr(thing, question["method"])(*args, **kwargs))}
     except Exception as error:  # noqa: BLE001 - the question may be nonsense
         return {"error": f"{type(error).__name__}: {error}"[:500]}
 

@@ -21,12 +21,14 @@ MOST_TEXT = 20_000  # characters that are kept of what one cell prints
 
 
 class Remote:
-    """Stands for an object of the marker's: each method asks it and returns its value."""
+    """Stands for an object of the marker's: each method asks it and returns a value, or another such object."""
 
-    def __init__(self, wire, number, methods):
-        self._wire, self._number, self._methods = wire, number, methods
+    def __init__(self, wire, number, methods, properties):
+        self._wire, self._number, self._methods, self._properties = wire, number, methods, properties
 
     def __getattr__(self, name):
+        if name in self._properties:
+            return self._properties[name]
         if name.startswith("_") or name not in self._methods:
             raise AttributeError(f"it has no attribute {name!r}")
         return lambda *args, **kwargs: self._wire.ask(self._number, name, args, kwargs)
@@ -61,7 +63,9 @@ def decode(thing, wire=None):
     """The value that `encode`, here or in cage.py, made this from."""
     if not isinstance(thing, dict):
         return thing
-    ((kind, content),) = [(name, thing[name]) for name in thing if name not in ("shape", "data", "methods")]
+    ((kind, content),) = [
+        (name, thing[name]) for name in thing if name not in ("shape", "data", "methods", "properties")
+    ]
     if kind == "float":
         return float(content)
     if kind == "tensor":
@@ -84,7 +88,7 @@ def decode(thing, wire=None):
         train, test = (flatlab.Split(*part) for part in parts)
         return flatlab.Data(name, classes, train, test)
     if kind == "remote":
-        return Remote(wire, content, thing["methods"])
+        return Remote(wire, content, thing["methods"], decode(thing["properties"]))
     raise ValueError(f"no value: {kind}")
 
 

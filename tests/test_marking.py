@@ -38,6 +38,8 @@ from test_labs import (
     wrong_answer,
 )
 
+import flatlab
+
 CAGED = cages.kind_of_cage() != "none"
 needs_cage = pytest.mark.skipif(
     not CAGED and os.environ.get("CI") != "true", reason="no bubblewrap, podman or docker here"
@@ -457,6 +459,35 @@ def test_what_comes_out_of_the_cage_are_values(cage):
     cage.run("def peep(g):\n    return g.secret")
     with pytest.raises(cages.Failed, match="AttributeError"):
         cage.function("peep")(Sum())
+
+
+def test_an_object_that_a_method_returns_stays_outside_too_and_shows_its_properties(cage):
+    class Part:
+        secret = 7
+
+        def __init__(self, numbers):
+            self.numbers = numbers
+
+        @property
+        def rows(self):
+            return len(self.numbers)
+
+        def subset(self, chosen):
+            return Part([self.numbers[k] for k in chosen])
+
+        def total(self):
+            return sum(self.numbers)
+
+    cage.run("def f(part):\n    few = part.subset([0, 2])\n    return part.rows, few.rows, few.total()")
+    assert cage.function("f")(Part([1, 10, 100])) == (3, 2, 101)
+    cage.run("def peep(part):\n    return part.subset([0]).secret")
+    with pytest.raises(cages.Failed, match="AttributeError"):
+        cage.function("peep")(Part([1]))
+
+
+def test_the_recorded_results_can_be_read_in_the_cage(cage):
+    cage.run("def seeds():\n    return list(flatlab.recorded('fig2', 'paper').seeds)\nimport flatlab")
+    assert cage.function("seeds")() == list(flatlab.recorded("fig2", "paper").seeds)
 
 
 def test_a_process_that_ended_is_followed_by_one_that_knows_the_cells_before(cage):
