@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import flatlab
-from flatlab.measure.spectrum import Lanczos
+from flatlab.measure.lanczos import Lanczos
+from flatlab.measure.operators import Symmetric
 from tests.test_hessian import data, dense, tanh_net
 
 
@@ -131,7 +132,7 @@ def test_no_eigenvalue_is_found_twice_in_200_products():
     assert found.products == 200 and not found.converged
     assert found.values[0].item() == pytest.approx(7, rel=1e-5) and found.values[1].item() == pytest.approx(4, rel=1e-5)
     assert (found.values[2:] < 1 + 1e-5).all()
-    lanczos = Lanczos(Diagonal(values), 0)
+    lanczos = Lanczos(Symmetric(Diagonal(values), "test"), torch.Generator().manual_seed(0))
     for _ in range(200):
         lanczos.step()
     q = lanczos.basis[:200].double()
@@ -177,6 +178,129 @@ def test_eigenvalues_that_cannot_be_are_refused(arguments, sentence):
 def test_a_hessian_that_is_not_finite_is_refused():
     with pytest.raises(FloatingPointError, match="not finite"):
         flatlab.eigenvalues(Diagonal(torch.full((9,), math.nan)))
+
+
+# repeated eigenvalues
+
+
+def symmetric(values, seed=0):
+    """A dense matrix with these eigenvalues, in no basis in particular."""
+    generator = torch.Generator().manual_seed(seed)
+    basis = torch.linalg.qr(torch.randn(len(values), len(values), dtype=values.dtype, generator=generator))[0]
+    return basis * values @ basis.T
+
+
+def test_softmax_regression_at_zero_weights_has_its_eigenvalues_as_often_as_they_are():
+    """H = (1/C) (I - 1 1^T / C) kron X^T X / N: each eigenvalue of X^T X / N is there C - 1 times over C."""
+    x, _ = data(rows=300, features=8)
+    y = torch.arange(300) % 5
+    net = nn.Linear(8, 5, bias=False).double()
+    nn.init.zeros_(net.weight)
+    f = flatlab.Objective(net, (x, y))
+    values = torch.linalg.eigvalsh(x.T @ x / 300).flip(0) / 5
+    for k in (2, 3, 4, 6, 10):
+        found = flatlab.eigenvalues(f.hessian(), k)
+        assert found.converged
+        torch.testing.assert_close(found.values, values.repeat_interleave(4)[:k], rtol=1e-5, atol=0)
+        assert (found.vectors.T @ found.vectors - torch.eye(k, dtype=torch.float64)).abs().max() < 1e-6
+        product = f.hessian() @ found.vectors - found.vectors * found.values
+        torch.testing.assert_close(product.norm(dim=0), found.residuals, rtol=1e-3, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    times=st.lists(st.integers(1, 4), min_size=2, max_size=5),
+    k=st.integers(2, 6),
+    which=st.sampled_from(["largest", "smallest"]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 1000),
+)
+def test_repeated_eigenvalues_are_found_as_often_as_they_are_or_the_search_has_not_converged(
+    times, k, which, dtype, seed
+):
+    """Above a bulk in [0, 1] and below it, with their multiplicities; tol is 1e-3 and float32 has seven digits."""
+    apart = torch.cat([torch.full((count,), 2.0 + place) for place, count in enumerate(times)])
+    values = torch.cat([torch.linspace(0, 1, 60), apart, -apart]).double()
+    found = flatlab.eigenvalues(symmetric(values, seed).to(dtype), k, which=which, seed=seed)
+    expected = values.sort(descending=which == "largest").values[:k]
+    if found.converged:
+        torch.testing.assert_close(found.values, expected, rtol=2e-3, atol=1e-6)
+    assert found.converged or found.products == 200
+
+
+def test_where_the_products_do_not_suffice_for_a_second_start_the_search_has_not_converged():
+    values = torch.cat([torch.linspace(0, 1, 200), torch.tensor([5.0, 5.0, 4.0])]).double()
+    alone = flatlab.eigenvalues(symmetric(values), max_products=200)
+    assert alone.converged and float(alone) == pytest.approx(5, rel=1e-6)  # one is one, however often it is there
+    first = next(
+        p
+        for p in range(2, 200)
+        if float(flatlab.eigenvalues(symmetric(values), 2, max_products=p).residuals.max()) < 4e-3
+    )
+    short, enough = (flatlab.eigenvalues(symmetric(values), 2, max_products=count) for count in (first, 200))
+    assert not short.converged and short.values[1] == pytest.approx(4, rel=1e-4)
+    assert enough.converged
+    torch.testing.assert_close(enough.values, torch.tensor([5.0, 5.0], dtype=torch.float64), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("sign, which", [(1, "largest"), (-1, "smallest"), (-1, "largest"), (1, "smallest")])
+@pytest.mark.parametrize("times", [(2,), (3,), (2, 3), (1, 3, 1, 2)])
+def test_eigenvalues_that_are_there_two_or_three_times(sign, which, times):
+    """Of a diagonal operator and of a dense matrix; a value is there as often as it is counted, and no more often."""
+    apart = torch.cat([torch.full((count,), 3.0 + place) for place, count in enumerate(times)])
+    values = sign * torch.cat([torch.linspace(0.1, 1, 50), apart]).double()
+    expected = values.sort(descending=which == "largest").values
+    for operator in (Diagonal(values), symmetric(values)):
+        for k in (2, 3, len(apart), len(apart) + 1):
+            found = flatlab.eigenvalues(operator, k, which=which)
+            assert found.converged
+            torch.testing.assert_close(found.values, expected[:k], rtol=1e-5, atol=0)
+
+
+def test_all_eigenvalues_of_an_operator_and_those_of_one_that_has_a_single_value():
+    values = torch.tensor([2.0, 2.0, 2.0, 5.0, 0.0, -1.0, -1.0], dtype=torch.float64)
+    for k in range(1, 8):
+        for which in ("largest", "smallest"):
+            found = flatlab.eigenvalues(symmetric(values), k, which=which)
+            expected = values.sort(descending=which == "largest").values[:k]
+            assert found.converged and found.products <= 10
+            torch.testing.assert_close(found.values, expected, atol=1e-12, rtol=0)
+    for scale in (1.0, -3.0):
+        for k in (1, 2, 3, 20):
+            found = flatlab.eigenvalues(Diagonal(torch.full((20,), scale)), k)
+            assert found.converged and found.products == k
+            torch.testing.assert_close(found.values, torch.full((k,), scale).double(), rtol=1e-6, atol=0)
+
+
+def test_few_further_products_tell_that_nothing_was_missed():
+    """With values well apart: fewer than the search itself took, and none where one eigenvalue is asked for."""
+    values = torch.cat([torch.linspace(0, 1, 300), torch.tensor([9.0, 7.0, 5.0, 4.0])]).double()
+    several, one = (flatlab.eigenvalues(Rotated(values), k) for k in (4, 1))
+    assert several.converged and several.products < 32 and one.products < 12
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_operator_of_size_one(seed):
+    """The last bias of a binary net: its second derivative is the mean of p (1 - p)."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    x, y = data()
+    f = flatlab.Objective(net, (x, (y > 0).double()[:, None]), loss=nn.functional.binary_cross_entropy_with_logits)
+    p = net(x).sigmoid()
+    expected = (p * (1 - p)).mean().item()
+    block = f.hessian(names=["2.bias"])
+    for found in (flatlab.eigenvalues(block, seed=seed), flatlab.trace(block, seed=seed)):
+        assert float(found) == pytest.approx(expected, rel=1e-10)
+    spread = flatlab.density(block, seed=seed)
+    assert spread.nodes.unique() == pytest.approx(expected, rel=1e-10)
+    pair = f.hessian(names=["2.bias", "0.bias"])
+    assert flatlab.eigenvalues(pair, 5, seed=seed).converged
+
+
+@pytest.mark.parametrize("measure", [flatlab.eigenvalues, flatlab.trace, flatlab.density])
+def test_products_that_are_not_finite_are_refused_by_every_measurement(measure):
+    with pytest.raises(FloatingPointError, match="product is not finite"):
+        measure(Diagonal(torch.cat([spectrum(30), torch.tensor([math.inf])])))
 
 
 # operators of others

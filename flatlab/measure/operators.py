@@ -35,6 +35,13 @@ class Symmetric:
         self.device = torch.device("cpu" if self.numpy else like.device)
 
     def __matmul__(self, v: torch.Tensor) -> torch.Tensor:
+        """A v. Raises FloatingPointError where it is not finite."""
         if self.numpy:
-            return torch.from_numpy(np.array(self.operator @ v.numpy()).reshape(-1)).to(v)
-        return (self.operator @ v).detach()
+            product = torch.from_numpy(np.array(self.operator @ v.numpy()).reshape(-1)).to(v)
+        else:
+            product = (self.operator @ v).detach()
+        if not product.isfinite().all():
+            raise FloatingPointError(
+                "the operator's product is not finite: measure where the loss and its derivatives are."
+            )
+        return product

@@ -13,11 +13,13 @@ import torch
 from flatlab.measure import door
 from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.estimate import Estimate
+from flatlab.measure.lanczos import Lanczos
 from flatlab.measure.operators import Symmetric
 from flatlab.measure.protocols import Operator
 
 End = Literal["largest", "smallest"]
 ENDS: tuple[End, ...] = get_args(End)
+DOUBT = 1e-3  # the probability that a repeated eigenvalue is missed
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Eigen:
     method : str
         How the operator makes its products.
     converged : bool
-        Whether every residual is within tol of its value's size.
+        Whether every residual is within tol of its value's size, and no repeated value is missing.
     """
 
     values: torch.Tensor
@@ -115,9 +117,11 @@ def eigenvalues(
 
         A Q = Q T + r e^T,    T s = theta s,    residual |A Q s - theta Q s| = |r| |s_last|
 
-    Q is fully reorthogonalised, so no eigenvalue is found twice. The search goes on until every residual is at most
-    tol |theta|, or the products are used up; for a value apart from the others the error of theta is about the square
-    of that, relative.
+    Q is fully reorthogonalised, so no eigenvalue is found twice that is one once. The search goes on until every
+    residual is at most tol |theta|, or the products are used up; for a value apart from the others the error of theta
+    is about the square of that, relative. From one start a repeated eigenvalue is found once. So where several values
+    are asked for and found, it starts again at random, orthogonal to what was found, until it is all but certain
+    (0.999) that none of them is there once more above the last.
 
     Source: Golub & Van Loan, Matrix Computations, section 10.1. Explained in the appendix
     [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
@@ -126,86 +130,85 @@ def eigenvalues(
     door.choice("which", which, ENDS)
     door.count("k", k, 1, a.size, "as an operator of that size has eigenvalues")
     door.count("max_products", max_products, k, what=f"because finding {k} eigenvalues takes as many products")
-    lanczos = Lanczos(a, seed, a.gradient() if a.gradient else None)
-    while True:
+    sign = 1 if which == "largest" else -1
+    generator = torch.Generator(a.device).manual_seed(door.seed(seed))
+    lanczos, met = Lanczos(a, generator, a.gradient() if a.gradient else None), False
+    while not met and not lanczos.exhausted and lanczos.products < max_products:
         lanczos.step()
         theta, s = lanczos.ritz()
-        order = theta.argsort(descending=which == "largest")[:k]
-        residuals = lanczos.length * s[-1, order].abs()
-        met = len(order) == k and bool((residuals <= tol * theta[order].abs()).all())
-        exhausted = lanczos.products == a.size
-        if met or exhausted or lanczos.products >= max_products:
-            return Eigen(
-                theta[order], lanczos.vectors(s[:, order]), residuals, lanczos.products, a.method, met or exhausted
-            )
+        order = (sign * theta).argsort(descending=True)[:k]
+        met = len(order) == k and bool((lanczos.length * s[-1, order].abs() <= tol * theta[order].abs()).all())
+    found, products, sure = _outermost(lanczos, k, sign), lanczos.products, lanczos.exhausted
+    while met and not sure:
+        again = Lanczos(a, generator, against=found.vectors)
+        more, sure = _search_again(again, found, sign, tol, max_products - products)
+        products += again.products
+        found = found.joined(more, sign) if more else found
+        met = found.met(tol) and products < max_products
+    values, residuals = found.values.to(a.device), found.residuals.to(a.device)
+    return Eigen(values, found.vectors, residuals, products, a.method, sure)
 
 
-class Lanczos:
-    """The Lanczos recurrence with full reorthogonalisation, from a random start; a `hint` of its length is added to
-    it."""
+@dataclass(frozen=True)
+class _Pairs:
+    """Ritz pairs, outermost first, with the images A v of their vectors."""
 
-    def __init__(self, operator: Symmetric, seed: int, hint: torch.Tensor | None = None) -> None:
-        self.operator, self.length = operator, 0.0
-        self.diagonal: list[float] = []
-        self.off: list[float] = []
-        self.generator = torch.Generator(operator.device).manual_seed(seed)
-        self.basis = torch.empty(0, operator.size, dtype=operator.dtype, device=operator.device)
-        start = self._random()
-        if hint is not None and 0 < hint.norm() < math.inf:
-            start = start + start.norm() * (hint / hint.norm())
-        self._append(start)
+    values: torch.Tensor
+    residuals: torch.Tensor
+    vectors: torch.Tensor
+    images: torch.Tensor
 
-    @property
-    def products(self) -> int:
-        """How many products have been taken."""
-        return len(self.diagonal)
+    def met(self, tol: float) -> bool:
+        return bool((self.residuals <= tol * self.values.abs()).all())
 
-    def step(self) -> None:
-        """One product: an entry of T, and the next basis vector. .length becomes |r|."""
-        q = self.basis[self.products]
-        w = self.operator @ q
-        self.diagonal.append((q @ w).double().item())
-        w = self._orthogonal(w)
-        self.length = w.norm().double().item()
-        if not math.isfinite(self.length):
-            raise FloatingPointError(
-                "the operator's product is not finite: measure where the loss and its derivatives are."
-            )
-        if self.length <= 100 * torch.finfo(w.dtype).eps * max(map(abs, self.diagonal + self.off)):
-            self.length = 0.0  # an invariant subspace: go on in a new direction
-            w = self._orthogonal(self._random())
-        self.off.append(self.length)
-        if self.products < self.operator.size:
-            self._append(w)
+    def joined(self, more: "_Pairs", sign: int) -> "_Pairs":
+        """The outermost of both, as many as here."""
+        both = [torch.cat(parts, -1) for parts in zip(vars(self).values(), vars(more).values())]
+        order = (sign * both[0]).argsort(descending=True)[: len(self.values)]
+        return _Pairs(*(part[..., order.to(part.device)] for part in both))
 
-    def ritz(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Eigenvalues (ascending) and eigenvectors of T, in float64."""
-        t = torch.diag(torch.tensor(self.diagonal, dtype=torch.float64))
-        beside = torch.tensor(self.off[: self.products - 1], dtype=torch.float64)
-        return torch.linalg.eigh(t + torch.diag(beside, 1) + torch.diag(beside, -1))
 
-    def vectors(self, s: torch.Tensor) -> torch.Tensor:
-        """Ritz vectors, one a column."""
-        return self.basis[: self.products].T @ s.to(self.basis)
+def _outermost(lanczos: Lanczos, count: int, sign: int) -> _Pairs:
+    theta, s = lanczos.ritz()
+    order = (sign * theta).argsort(descending=True)[:count]
+    theta, s = theta[order], s[:, order]
+    return _Pairs(theta, lanczos.length * s[-1].abs(), lanczos.vectors(s), lanczos.images(s, theta))
 
-    def _orthogonal(self, w: torch.Tensor) -> torch.Tensor:
-        basis = self.basis[: self.products]
-        for _ in range(2):  # twice is enough (Kahan)
-            w = torch.addmv(w, basis.T, basis @ w, alpha=-1)
-        return w
 
-    def _random(self) -> torch.Tensor:
-        return torch.randn(
-            self.operator.size, generator=self.generator, device=self.basis.device, dtype=self.basis.dtype
-        )
+def _search_again(lanczos: Lanczos, found: _Pairs, sign: int, tol: float, most: int) -> tuple[_Pairs | None, bool]:
+    """Search the space orthogonal to the pairs found for others above the last of them: (those, whether there is none).
 
-    def _append(self, w: torch.Tensor) -> None:
-        count = self.products
-        if count == len(self.basis):  # room for as many vectors again
-            room = self.basis.new_empty(max(16, 2 * count), self.operator.size)
-            room[:count] = self.basis
-            self.basis = room
-        torch.div(w, w.norm(), out=self.basis[count])
+    Another pair of the nearest value above the last would have a share of a random start. Its square is below delta
+    with a probability of about sqrt(2/pi n delta), and the recurrence bounds it.
+    """
+    values = sign * found.values
+    rounding = 1000 * torch.finfo(lanczos.basis.dtype).eps * values.abs().max().item()
+    bound = values[-1].item() + max(tol * abs(values[-1].item()), rounding)
+    if not (values > bound).any():
+        return None, True
+    nearest = sign * values[values > bound].min().item()
+    while lanczos.products < most and not lanczos.exhausted:
+        lanczos.step()
+        theta, s = lanczos.ritz()
+        above = sign * theta > bound
+        if above.any():
+            if bool((lanczos.length * s[-1, above].abs() <= tol * theta[above].abs()).all()):
+                more = _coupled(_outermost(lanczos, int(above.sum()), sign), found)
+                if more.met(tol) or lanczos.exhausted:
+                    return more, False
+        elif 2 / math.pi * lanczos.size * lanczos.share(nearest) <= DOUBT**2:
+            return None, True
+    count = int((sign * lanczos.ritz()[0] > bound).sum())
+    if count:
+        return _coupled(_outermost(lanczos, count, sign), found), False
+    return None, lanczos.exhausted
+
+
+def _coupled(more: _Pairs, found: _Pairs) -> _Pairs:
+    """Pairs from the space orthogonal to those found, with what A moves from them into the space of those."""
+    along = found.images.T @ more.vectors  # V^T A v, by the symmetry of A
+    residuals = (more.residuals.square() + along.double().square().sum(0).to(more.residuals)).sqrt()
+    return _Pairs(more.values, residuals, more.vectors, more.images + found.vectors @ along)
 
 
 @in_own_arithmetic
@@ -259,12 +262,12 @@ def density(
     a = Symmetric(operator, "density")
     for name, count in (("steps", steps), ("probes", probes), ("points", points)):
         door.count(name, count)
-    steps = min(steps, a.size)
+    seed, steps = door.seed(seed), min(steps, a.size)
     quadratures = [_quadrature(a, steps, seed + probe) for probe in range(probes)]
     nodes, weights = (torch.stack(parts) for parts in zip(*quadratures))
     low, high = nodes.min().item(), nodes.max().item()
     sigma = sigma or max(high - low, abs(high)) / 100 or 1.0
-    grid = torch.linspace(low - 5 * sigma, high + 5 * sigma, points, dtype=torch.float64)
+    grid = torch.linspace(low - 5 * sigma, high + 5 * sigma, points, dtype=torch.float64, device="cpu")
     kernel = torch.exp(-0.5 * ((grid - nodes[..., None]) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
     each = (weights[..., None] * kernel).sum(1)  # (probes, points)
     stderr = each.std(0) / math.sqrt(probes) if probes > 1 else torch.full_like(grid, math.nan)
@@ -273,7 +276,7 @@ def density(
 
 def _quadrature(operator: Symmetric, steps: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Nodes and weights of one probe's Gauss quadrature."""
-    lanczos = Lanczos(operator, seed)
+    lanczos = Lanczos(operator, torch.Generator(operator.device).manual_seed(seed))
     while lanczos.products < steps:
         lanczos.step()
     theta, s = lanczos.ritz()
@@ -324,7 +327,7 @@ def trace(
         raise ValueError(
             f"max_products is {max_products}: a sketch of {sketch} takes {2 * sketch}, and two samples two more."
         )
-    generator = torch.Generator(a.device).manual_seed(seed)
+    generator = torch.Generator(a.device).manual_seed(door.seed(seed))
     sketch = min(sketch, a.size)
     basis = torch.linalg.qr(torch.stack([a @ _signs(a, generator) for _ in range(sketch)], 1))[0]
     exact = sum((q @ (a @ q)).double().item() for q in basis.T)
