@@ -16,11 +16,8 @@ HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = sorted(str(page.relative_to(HTML)) for folder in ("book", "labs") for page in (HTML / folder).glob("**/*.html"))
 VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 
-# What a page asks of the network, and does without: the script that draws a live widget.
+# An address on another machine, which no page may ask for anything.
 OUTSIDE = re.compile(r"^https?://(?!(127\.0\.0\.1|localhost)[:/])")
-
-# Jupyter Book loads sphinx-thebe wanted or not, which writes its settings twice: nothing is lost.
-HARMLESS = "Identifier 'THEBE_JS_URL' has already been declared"
 
 pytestmark = pytest.mark.skipif(
     not (HTML / ".complete").exists() and os.environ.get("CI") != "true",
@@ -121,11 +118,11 @@ def tab(request, browser, address):
         wrong = []
 
         def note(message):
-            where = message.location.get("url", "")
-            if message.type == "error" and not OUTSIDE.match(where):
-                wrong.append(f"{message.text} {where}")
+            if message.type == "error":
+                wrong.append(f"{message.text} {message.location.get('url', '')}")
 
-        page.on("pageerror", lambda error: wrong.append(str(error)) if str(error) != HARMLESS else None)
+        page.on("request", lambda asked: wrong.append(f"asks for {asked.url}") if OUTSIDE.match(asked.url) else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", note)
         page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
         page.goto(f"{address}/{path}", wait_until="load")
@@ -171,3 +168,27 @@ def test_a_chapter_opens_in_colab_from_the_configured_repository(root):
             assert wanted in links, f"{path} has no Colab button, or one that leads to {links}"
         for link in links:
             assert (root / link.partition("/blob/main/")[2]).is_file(), f"{path}: {link} leads nowhere"
+
+
+def test_the_site_has_an_address_with_a_title_a_page_for_what_is_missing_and_a_map():
+    root_page = (HTML / "index.html").read_text()
+    assert "<title>flatlab: why do large batches generalise worse?</title>" in root_page
+    assert 'url=book/index.html"' in root_page
+    assert (HTML / "404.html").is_file()
+    assert "<loc>https://flatlab.github.io/flatlab/book/puzzle.html</loc>" in (HTML / "sitemap.xml").read_text()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_shared_link_has_a_title_a_description_and_a_picture(path):
+    text = (HTML / path).read_text()
+    for name in ("title", "description", "image"):
+        assert f'<meta property="og:{name}"' in text
+    assert "scripts/fontawesome.js" not in text, "1.4 MB for icons that the font draws as well"
+
+
+def test_the_keyboard_is_seen_in_the_header(tab):
+    page, _ = tab("book/index.html")
+    button = page.locator(".bd-header-article button:visible, .bd-header-article a:visible").first
+    page.keyboard.press("Tab")
+    button.focus()
+    assert button.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"

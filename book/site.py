@@ -1,0 +1,59 @@
+"""What the finished site needs that no extension gives: pages without scripts that do nothing, and an address that has
+a name.
+
+Jupyter Book loads sphinx-thebe whether it is wanted or not, which declares its settings twice: an error on the console
+of every page. The theme draws its icons with a font, and loads FontAwesome's script of 1.4 MB as well, which draws the
+same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title.
+"""
+
+import re
+from pathlib import Path
+
+FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
+
+ROOT_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<meta name="description" content="{description}">
+<meta property="og:title" content="{title}">
+<meta property="og:description" content="{description}">
+<meta http-equiv="refresh" content="0; url={page}">
+<link rel="canonical" href="{page}">
+</head>
+<body><p><a href="{page}">{title}</a></p></body>
+</html>
+"""
+DESCRIPTION = "An executable book: large batches, sharp minima and the learning rate, asked by experiment."
+
+
+def without_thebe(app, page, template, context, doctree):
+    """Leave out scripts and styles of thebe, which is switched off."""
+
+    def told(script):
+        return f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', {}).get('body', '')}".lower()
+
+    for kind in ("script_files", "css_files"):
+        context[kind] = [file for file in context.get(kind, []) if "thebe" not in told(file)]
+
+
+def finish(app, error):
+    """Take FontAwesome's script out of every page, and give the root page a title."""
+    if error or app.builder.format != "html":
+        return
+    site = Path(app.outdir)
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf8")
+        lighter = FONT_AWESOME.sub("", text)
+        if lighter != text:
+            page.write_text(lighter, encoding="utf8")
+    title = "flatlab: why do large batches generalise worse?"
+    page = f"{app.config.root_doc}.html"
+    (site / "index.html").write_text(ROOT_PAGE.format(title=title, description=DESCRIPTION, page=page), encoding="utf8")
+
+
+def setup(app):
+    app.connect("html-page-context", without_thebe, priority=900)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
