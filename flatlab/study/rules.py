@@ -1,8 +1,9 @@
 """What a claim is: words, their source, an experiment, a measured effect and the bound that decides."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class Columns(dict):
         return np.array(super().__getitem__(name), float)
 
 
-Effect = Callable[[Columns], Sequence[float]]
+Effect = Callable[[Columns], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,13 @@ class Claim:
     def _amount(self, number: float) -> str:
         unit = self.unit.removesuffix("s") if abs(number) == 1 else self.unit
         return f"{number:g} {unit}".rstrip()
+
+
+def by_rule(**rule: Any) -> Callable[[str, str, str, str], Claim]:
+    """Claims of one rule: a function of name, words, source and experiment. `rule` are the other fields of a claim."""
+    return lambda name, words, source, experiment: Claim(
+        name=name, words=words, source=source, experiment=experiment, **rule
+    )
 
 
 def difference(first: str, second: str) -> Effect:

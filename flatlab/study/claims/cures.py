@@ -1,79 +1,37 @@
 """What is said of every cure, judged at the dose that the validation split chooses."""
 
 from flatlab.study.columns import phi, phi_series, series, test
-from flatlab.study.rules import PAPER, Claim, closes_half, difference, drop, factor, fall, spread
+from flatlab.study.rules import PAPER, Claim, by_rule, closes_half, difference, drop, factor, fall, spread
 
 THREAD = "the paper's review thread"
 
-
-def helps(name: str, words: str, source: str, experiment: str) -> Claim:
-    """The cure raises the large batch's accuracy."""
-    return Claim(
-        name=name,
-        words=words,
-        source=source,
-        experiment=experiment,
-        measure="test accuracy of LB with the cure less LB",
-        effect=difference(test("cure"), test("LB")),
-        unit="points",
-        above=0,
-    )
-
-
-def does_not_help(name: str, words: str, source: str, experiment: str) -> Claim:
-    """The cure raises the large batch's accuracy by less than a point."""
-    return Claim(
-        name=name,
-        words=words,
-        source=source,
-        experiment=experiment,
-        measure="test accuracy of LB with the cure less LB",
-        effect=difference(test("cure"), test("LB")),
-        unit="points",
-        below=1,
-    )
-
-
-def beyond_its_gradients(name: str, words: str, source: str, experiment: str) -> Claim:
-    """The cure is worth more than the plain large batch for as many gradients."""
-    return Claim(
-        name=name,
-        words=words,
-        source=source,
-        experiment=experiment,
-        measure="test accuracy of LB with the cure less LB for as many gradients",
-        effect=difference(test("cure"), test("LB long")),
-        unit="points",
-        above=0,
-    )
-
-
-def flattens(name: str, words: str, source: str, experiment: str) -> Claim:
-    """The cure lowers the sharpness."""
-    return Claim(
-        name=name,
-        words=words,
-        source=source,
-        experiment=experiment,
-        measure="log10 of phi(1e-3) of LB over LB with the cure",
-        effect=factor(phi("LB"), phi("cure")),
-        above=0,
-    )
-
-
-def closes_the_gap(name: str, words: str, source: str, experiment: str) -> Claim:
-    """With the cure the large batch is as accurate as the small one."""
-    return Claim(
-        name=name,
-        words=words,
-        source=source,
-        experiment=experiment,
-        measure="test accuracy of LB with the cure less SB",
-        effect=difference(test("cure"), test("SB")),
-        unit="points",
-        above=-1,
-    )
-
+helps = by_rule(
+    measure="test accuracy of LB with the cure less LB",
+    effect=difference(test("cure"), test("LB")),
+    unit="points",
+    above=0,
+)
+does_not_help = by_rule(
+    measure="test accuracy of LB with the cure less LB",
+    effect=difference(test("cure"), test("LB")),
+    unit="points",
+    below=1,
+)
+beyond_its_gradients = by_rule(
+    measure="test accuracy of LB with the cure less LB for as many gradients",
+    effect=difference(test("cure"), test("LB long")),
+    unit="points",
+    above=0,
+)
+flattens = by_rule(
+    measure="log10 of phi(1e-3) of LB over LB with the cure", effect=factor(phi("LB"), phi("cure")), above=0
+)
+closes_the_gap = by_rule(
+    measure="test accuracy of LB with the cure less SB",
+    effect=difference(test("cure"), test("SB")),
+    unit="points",
+    above=-1,
+)
 
 FORET, KWON, GEIPING = "Foret et al. 2021", "Kwon et al. 2021", "Geiping et al. 2022"
 IZMAILOV, NADO = "Izmailov et al. 2018", "Nado et al. 2021"
