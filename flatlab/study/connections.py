@@ -1,20 +1,21 @@
 """What lies between two minima: a curve instead of the line, units that are matched first, the flip by weight decay,
 normalised planes."""
 
+from typing import Literal, cast
+
 import torch
 from torch import Tensor, nn
 
 from flatlab.measure.paths import connect, directions, line, plane
 from flatlab.measure.spectrum import eigenvalues
-from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.study.columns import of
 from flatlab.study.columns import phi as phi_column
 from flatlab.study.curvature import small
-from flatlab.study.design import PLAIN_ONLY, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting
+from flatlab.study.design import PLAIN_ONLY, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
 from flatlab.study.reproductions import pair, phi
-from flatlab.training.trainer import load_point
 
+WAYS: tuple[tuple[str, Literal["filter"] | None, float], ...] = (("plain", None, 3.0), ("filter", "filter", 0.3))
 BETWEEN = tuple(k / 12 for k in range(13))
 
 
@@ -23,15 +24,16 @@ def curve(case: Case, steps: int) -> Measured:
     on a learned curve."""
     ends = case.runs["SB"].x, case.runs["LB"].x
     on_line, on_curve = line(case.f, *ends, alphas=BETWEEN), connect(case.f, *ends, steps=steps, seed=case.seed)
-    tested = line(case.test, *ends, alphas=BETWEEN).accuracy
+    tested = cast(tuple[float, ...], line(case.test, *ends, alphas=BETWEEN).accuracy)
     middle = on_curve.middle
+    assert middle is not None
     bend = [(1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * middle + t**2 * ends[1] for t in BETWEEN]
-    accuracy = [case.test.accuracy(x) for x in bend]
+    bent = [accuracy(case.test, x) for x in bend]
     return {
         "line barrier": on_line.barrier(),
         "curve barrier": on_curve.barrier(),
         "line drop": min(tested[0], tested[-1]) - min(tested),
-        "curve drop": min(accuracy[0], accuracy[-1]) - min(accuracy),
+        "curve drop": min(bent[0], bent[-1]) - min(bent),
     }
 
 
@@ -56,10 +58,9 @@ def flip(case: Case, samples: int) -> Measured:
         along = line(case.f, points["SB"], points["LB"])
         found[of("line", f"LB less SB{words}")] = _mean(along.loss[17:21]) - _mean(along.loss[4:8])
         for label, x in points.items():
-            model = build(case.setting.net, case.data)
-            load_point(model, x, {})
+            model = case.network(x)
             base = case.f.value(x)
-            for name, normalise, radius in (("plain", None, 3.0), ("filter", "filter", 0.3)):
+            for name, normalise, radius in WAYS:
                 drawn = torch.cat([directions(model, 1, normalise=normalise, seed=seed) for seed in range(samples)])
                 lengths = drawn / drawn.norm(dim=1, keepdim=True) if normalise is None else drawn
                 found[of(f"{label}{words}", f"{name} rise")] = _mean(
@@ -77,8 +78,7 @@ def planes(case: Case) -> Measured:
     """The largest rise on a filter-normalised plane around each end."""
     found: Measured = {}
     for label, run in case.runs.items():
-        model = build(case.setting.net, case.data)
-        load_point(model, run.x, {})
+        model = case.network(run.x)
         grid = tuple(k / 10 for k in range(-5, 6, 1))
         surface = plane(case.f, run.x, directions(model, 2, seed=case.seed), grid)
         found |= {"alpha": list(grid), of(label, "rise"): surface.rise(), of(label, "slice"): list(surface.loss[5])}
@@ -113,10 +113,8 @@ def permuted(case: Case, one: Tensor, other: Tensor) -> Tensor:
     """
     from scipy.optimize import linear_sum_assignment  # here: flatlab itself needs no scipy
 
-    models = [build(case.setting.net, case.data) for _ in range(2)]
-    for model, x in zip(models, (one, other)):
-        load_point(model, x, {})
-    linear = [[m for m in model if isinstance(m, nn.Linear)] for model in models]
+    models = [case.network(x) for x in (one, other)]
+    linear = [[m for m in model.modules() if isinstance(m, nn.Linear)] for model in models]
     for depth in range(len(linear[0]) - 1):
         activations = [_activations(model, depth, case.data.train.x) for model in models]
         first, second = (nn.functional.normalize(a - a.mean(0), dim=0) for a in activations)
@@ -132,6 +130,7 @@ def permuted(case: Case, one: Tensor, other: Tensor) -> Tensor:
 @torch.no_grad()
 def _activations(model: nn.Module, depth: int, inputs: Tensor) -> Tensor:
     """What the hidden layer of that depth puts out."""
+    assert isinstance(model, nn.Sequential)
     for layer in model:
         inputs = layer(inputs)
         if isinstance(layer, nn.ReLU):
@@ -148,9 +147,8 @@ def rescaled(case: Case, factor: float) -> Measured:
     """Sharpness and largest eigenvalue before and after the first layer's weights are divided by a factor and the
     second's multiplied: with ReLU and without BatchNorm no output changes."""
     x = case.runs["SB"].x
-    model = build(case.setting.net, case.data)
-    load_point(model, x, {})
-    first, second = [m for m in model if isinstance(m, nn.Linear)][:2]
+    model = case.network(x)
+    first, second = [m for m in model.modules() if isinstance(m, nn.Linear)][:2]
     with torch.no_grad():
         first.weight.div_(factor)
         first.bias.div_(factor)

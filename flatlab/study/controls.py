@@ -1,17 +1,19 @@
 """Controls of the measurement itself, and of the time that a large batch is meant to save."""
 
+from typing import Any
+
 from flatlab.measure.sharpness import sharpness
 from flatlab.objective import Objective
 from flatlab.study import columns
 from flatlab.study.columns import at, of
-from flatlab.study.design import CONTROL, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting
+from flatlab.study.design import CONTROL, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
 from flatlab.study.gradient_noise import frozen
 from flatlab.study.parallel import seconds_per_update
 from flatlab.study.reproductions import pair
 from flatlab.training.train import Recipe
 
 POLICIES = ("batch", "frozen", "batches of 256")
-SEARCHES = {
+SEARCHES: dict[str, dict[str, Any]] = {
     "lbfgs 10": {},
     "lbfgs 20": {"steps": 20},
     "apgd 20": {"method": "apgd", "steps": 20},
@@ -22,7 +24,7 @@ SEARCHES = {
 def batch_norm(case: Case) -> Measured:
     """phi(1e-3) of both points under three BatchNorm policies; "frozen" holds the statistics pooled over the training
     set at the point. With one chunk "recompute" is the same function as "batch"."""
-    found = {}
+    found: Measured = {}
     for label, run in case.runs.items():
         functions = (
             case.objective(),
@@ -58,12 +60,12 @@ def performance(case: Case, workers: int) -> Measured:
     parallel efficiency of an update's seconds T, measured by torchrun on P workers; the paper takes f_l(P) = 1.
     """
     setting = case.setting
-    accuracy = {label: [case.whole.accuracy(x) for x in run.points.values()] for label, run in case.runs.items()}
-    goal = 0.99 * min(map(max, accuracy.values()))
+    reached = {label: [accuracy(case.whole, x) for x in run.points.values()] for label, run in case.runs.items()}
+    goal = 0.99 * min(map(max, reached.values()))
     found: Measured = {columns.GOAL: goal}
     for label, batch in (("SB", setting.small), ("LB", setting.large)):
         run, rows = case.runs[label], Recipe(batch_size=batch).rows(setting.rows)
-        epoch = next(e for e, value in zip(run.points, accuracy[label]) if value >= goal)
+        epoch = next(e for e, value in zip(run.points, reached[label]) if value >= goal)
         alone, together = (seconds_per_update(setting.net, setting.data, rows, count) for count in (1, workers))
         found |= {
             at("rows", label): rows,

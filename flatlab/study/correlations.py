@@ -8,6 +8,7 @@ fit 99 % of its training rows is left out, since an untrained net is flat and ba
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,17 @@ from flatlab.measure.sharpness import adaptive_sharpness, average_sharpness, sha
 from flatlab.measure.spectrum import eigenvalues, trace
 from flatlab.objective import Objective
 from flatlab.study.columns import of
-from flatlab.study.design import FIVE, SMOKE, Case, Experiment, Jobs, Measured, Setting, replace
+from flatlab.study.design import FIVE, SMOKE, Case, Experiment, Jobs, Measured, Setting, accuracy, replace
 from flatlab.study.jobs import Job
 from flatlab.study.rates import RATE
 from flatlab.training.train import Recipe, Run
 
-AXES = {"batch": (32, 125, 500), "rate": (0.5, 2, 8), "decay": (0.0, 1e-3), "width": ("mlp", "small-mlp")}
+AXES: dict[str, tuple[Any, ...]] = {
+    "batch": (32, 125, 500),
+    "rate": (0.5, 2, 8),
+    "decay": (0.0, 1e-3),
+    "width": ("mlp", "small-mlp"),
+}
 FITTED = 99.0  # percent of the training rows
 
 
@@ -68,7 +74,7 @@ def pac_bayes(f: Objective, x: torch.Tensor, distance: float, samples: int) -> f
     generator, bounds = torch.Generator(x.device).manual_seed(0), []
     for sigma in (0.005, 0.01, 0.02, 0.05, 0.1):
         noise = (torch.randn(len(x), generator=generator, device=x.device) for _ in range(max(2, samples // 5)))
-        error = np.mean([1 - f.accuracy(x + sigma * xi) / 100 for xi in noise])
+        error = np.mean([1 - accuracy(f, x + sigma * xi) / 100 for xi in noise])
         divergence = distance**2 / (2 * sigma**2)
         bounds.append(error + math.sqrt((divergence + math.log(2 * math.sqrt(f.rows) / 0.05)) / (2 * f.rows)))
     return float(min(bounds))
@@ -82,8 +88,8 @@ def ordering(case: Case, samples: int) -> Measured:
     nets: list[tuple[tuple, float, dict[str, float]]] = []
     for values, run in zip(itertools.product(*AXES.values()), case.runs.values()):
         f = objectives[values[-1]]
-        if f.accuracy(run.x) >= FITTED:
-            nets.append((values, 100 - tested[values[-1]].accuracy(run.x), measures(f, run, samples)))
+        if accuracy(f, run.x) >= FITTED:
+            nets.append((values, 100 - accuracy(tested[values[-1]], run.x), measures(f, run, samples)))
     found: Measured = {"nets": len(nets)}
     errors = [error for _, error, _ in nets]
     for name in nets[0][2] if nets else ():

@@ -10,7 +10,6 @@ from torch.nn.functional import mse_loss, one_hot
 from flatlab.data import Split
 from flatlab.hessian import Hessian
 from flatlab.measure.spectrum import density, eigenvalues, trace
-from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.study import columns
 from flatlab.study.columns import of
@@ -24,11 +23,10 @@ from flatlab.study.design import (
     Jobs,
     Measured,
     Setting,
+    Settings,
     replace,
 )
-from flatlab.study.recorded import Tier
 from flatlab.study.reproductions import pair
-from flatlab.training.trainer import load_point
 
 Loss = Literal["squared", "cross entropy"]
 
@@ -93,9 +91,7 @@ def stable_step(case: Case, shares: tuple[float, ...], steps: int) -> Measured:
     precision lets the kick be so small that the difference obeys the linear law. lambda_max is measured again at the
     end.
     """
-    model = build(case.setting.net, case.data)
-    load_point(model, case.runs["SB"].x, {})
-    f = Objective(model.double(), case.data.train)
+    f = Objective(case.network(case.runs["SB"].x).double(), case.data.train)
     top = eigenvalues(f.hessian(f.x), tol=1e-4)
     direction, curvature = top.vectors[:, 0], float(top)
     found: Measured = {
@@ -126,7 +122,7 @@ class Descent:
     def __init__(self, case: Case, rows: int, loss: Loss) -> None:
         data, squared = case.data.train.subset(min(rows, len(case.data.train))), loss == "squared"
         targets = one_hot(data.y, case.data.classes).to(data.x.dtype) if squared else data.y
-        net = build(case.setting.net, case.data, seed=case.seed)
+        net = case.network(seed=case.seed)
         self.f = Objective(net, Split(data.x, targets), loss=_half_squares if squared else nn.functional.cross_entropy)
         self.x, self.generator = self.f.x, torch.Generator().manual_seed(case.seed)
 
@@ -224,10 +220,7 @@ def adam_edge(case: Case, rows: int, steps: int, rates: tuple[float, ...], point
 
 
 RATES: dict[Loss, tuple[float, ...]] = {"squared": (0.05, 0.1), "cross entropy": (0.05, 0.1)}
-EDGE: dict[Tier, tuple[Setting, ...]] = {
-    "smoke": (PLAIN_SMOKE,),
-    "reduced": (replace(PLAIN_SMOKE, seeds=FIVE, data="mnist1d"),),
-}
+EDGE: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN_SMOKE, seeds=FIVE, data="mnist1d"),)}
 EXPERIMENTS = {
     "spectrum": Experiment(
         "few large against many small eigenvalues",

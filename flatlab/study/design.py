@@ -7,13 +7,16 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from flatlab.data import Data
+from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.study import paper, splits
 from flatlab.study.jobs import Job
 from flatlab.study.recorded import TIERS, Tier
 from flatlab.training.train import Recipe, Run
+from flatlab.training.trainer import load_point
 
 Jobs = dict[str, Job]  # by the names that the experiment's columns have
 Measured = dict[str, Any]  # column -> a number, or a list along a curve
@@ -84,6 +87,9 @@ class Setting:
         return {label: self.job(batch, seed, **changes) for label, batch in (("SB", self.small), ("LB", self.large))}
 
 
+Settings = dict[Tier, tuple[Setting, ...]]  # what an experiment runs at, tier by tier
+
+
 @dataclass(frozen=True)
 class Case:
     """What an experiment measures at once: the finished runs of one setting and seed, by the names of their jobs."""
@@ -119,6 +125,13 @@ class Case:
         """The loss over the test split."""
         return self.objective("test")
 
+    def network(self, x: torch.Tensor | None = None, **options: Any) -> nn.Module:
+        """The setting's network, at a point where one is given; options are `build`'s."""
+        model = build(self.setting.net, self.data, **options)  # type: ignore[arg-type]
+        if x is not None:
+            load_point(model, x, {})
+        return model
+
     def objective(self, part: Literal["train", "test"] = "train", **options: Any) -> Objective:
         """f over the training or the test split; options are the `Objective`'s."""
         return Objective(self.setting.net, getattr(self.data, part), **options)  # type: ignore[arg-type]
@@ -128,6 +141,13 @@ def settled(run: Run, epochs: int = 5) -> float:
     """Test accuracy in percent, the mean over the last epochs: from one epoch to the next that of a small batch jitters
     by a point."""
     return statistics.fmean(run.history["test_accuracy"][-epochs:])
+
+
+def accuracy(f: Objective, x: torch.Tensor) -> float:
+    """The accuracy of f at x in percent; every net of an experiment tells classes apart."""
+    percent = f.accuracy(x)
+    assert percent is not None
+    return percent
 
 
 @dataclass(frozen=True)
@@ -149,7 +169,7 @@ class Experiment:
     """
 
     about: str
-    settings: dict[Tier, tuple[Setting, ...]]
+    settings: Settings
     jobs: Callable[[Setting, int], Jobs]
     measure: Callable[..., Measured]
     options: dict[str, Any] = field(default_factory=dict)
@@ -170,19 +190,14 @@ FULL_F1 = replace(F1, epochs=100, measured=None)
 PLAIN_SMOKE = replace(SMOKE, net="plain-mlp")
 PLAIN = replace(MLP, net="plain-mlp")
 
-CONTROL: dict[Tier, tuple[Setting, ...]] = {
-    "smoke": (SMOKE,),
-    "reduced": (MLP,),
-    "colab": (F1,),
-    "paper": (FULL_F1, C1),
-}
-CURE: dict[Tier, tuple[Setting, ...]] = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,)}
-SMALL_ONLY: dict[Tier, tuple[Setting, ...]] = {"smoke": (SMOKE,), "reduced": (MLP,)}
-PLAIN_ONLY: dict[Tier, tuple[Setting, ...]] = {"smoke": (PLAIN_SMOKE,), "reduced": (PLAIN,)}
-EITHER: dict[Tier, tuple[Setting, ...]] = {"smoke": (SMOKE, PLAIN_SMOKE), "reduced": (MLP, PLAIN)}
+CONTROL: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,), "paper": (FULL_F1, C1)}
+CURE: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,)}
+SMALL_ONLY: Settings = {"smoke": (SMOKE,), "reduced": (MLP,)}
+PLAIN_ONLY: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (PLAIN,)}
+EITHER: Settings = {"smoke": (SMOKE, PLAIN_SMOKE), "reduced": (MLP, PLAIN)}
 
 # The paper's own protocol at four sizes. F2 runs on spoken digits: TIMIT is licensed.
-BASE: dict[Tier, tuple[Setting, ...]] = {
+BASE: Settings = {
     "smoke": (SMOKE,),
     # What a processor can do of the networks whose own size is out of its reach; F1's is within it. C2 and C4
     # themselves would take more than a week per seed, and with their dropout a part of the data is not learnt.
@@ -216,11 +231,11 @@ BASE: dict[Tier, tuple[Setting, ...]] = {
 }
 
 
-def also(settings: dict[Tier, tuple[Setting, ...]], **more: tuple[Setting, ...]) -> dict[Tier, tuple[Setting, ...]]:
+def also(settings: Settings, **more: tuple[Setting, ...]) -> Settings:
     """Settings with more of them at some tiers: also(CONTROL, reduced=(HALF,))."""
     return {tier: settings.get(tier, ()) + more.get(tier, ()) for tier in TIERS if tier in settings or tier in more}
 
 
-def changed(settings: dict[Tier, tuple[Setting, ...]], **changes: Any) -> dict[Tier, tuple[Setting, ...]]:
+def changed(settings: Settings, **changes: Any) -> Settings:
     """Settings with some fields changed at every tier."""
     return {tier: tuple(replace(setting, **changes) for setting in chosen) for tier, chosen in settings.items()}

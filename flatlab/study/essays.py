@@ -25,6 +25,8 @@ from flatlab.study.design import (
     Jobs,
     Measured,
     Setting,
+    Settings,
+    changed,
     replace,
     settled,
 )
@@ -42,7 +44,7 @@ def times(case: Case) -> Measured:
         for label in ("SB", "LB")
     }
     named = {label: case.runs[label] for label in ("SB", "LB", "LB root", "LB linear", "LB linear warm")}
-    found = {}
+    found: Measured = {}
     for label, run in (named | tuned).items():
         history = run.history
         best = min(range(len(history["epoch"])), key=lambda k: history["test_loss"][k])
@@ -155,7 +157,7 @@ def online(setting: Setting, seed: int) -> Jobs:
 
 def starts(setting: Setting, seed: int) -> Jobs:
     """Mini-batches, and the full batch for as many updates and for as many epochs, from two starts each."""
-    updates = -(-setting.rows // setting.small)  # per epoch
+    updates = -(-setting.rows // int(setting.small))  # per epoch
     ways = {
         "mini": (setting.small, setting.epochs),
         "full": (setting.rows, setting.epochs * updates),
@@ -284,14 +286,14 @@ def pair(setting: Setting, seed: int) -> Jobs:
     return setting.pair(seed)
 
 
-LENET: dict[str, tuple[Setting, ...]] = {
+LENET: Settings = {
     "smoke": (replace(PLAIN_SMOKE, small=2, epochs=15),),
     "reduced": (replace(PLAIN, small=2, epochs=30),),
     "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
     "paper": (Setting("lenet", "mnist", 1, 60_000, 200, FIVE),),
 }
-THOUSAND = {"smoke": (SMOKE,), "reduced": (replace(SMOKE, epochs=30, seeds=TEN),)}
-ONLINE = {tier: tuple(replace(setting, net="plain-mlp") for setting in chosen) for tier, chosen in THOUSAND.items()}
+THOUSAND: Settings = {"smoke": (SMOKE,), "reduced": (replace(SMOKE, epochs=30, seeds=TEN),)}
+ONLINE = changed(THOUSAND, net="plain-mlp")
 
 EXPERIMENTS = {
     "batch-table": Experiment(

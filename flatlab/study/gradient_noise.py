@@ -18,7 +18,6 @@ from torch.nn.functional import cross_entropy
 
 from flatlab.measure.noise import gradient_variance, noise_scale
 from flatlab.measure.spectrum import eigenvalues
-from flatlab.nets import build
 from flatlab.objective import Objective
 from flatlab.study import columns
 from flatlab.study.columns import at
@@ -33,19 +32,18 @@ from flatlab.study.design import (
     Jobs,
     Measured,
     Setting,
+    Settings,
     replace,
 )
-from flatlab.training.trainer import load_point
 
 PLACES = ("start", "end")
 
 
 def frozen(case: Case, x: Tensor) -> nn.Module:
     """The network at x with running averages equal to the statistics pooled over the training set's chunks."""
-    model = build(case.setting.net, case.data, running_averages=True)
-    load_point(model, x, {})
+    model = case.network(x, running_averages=True)
     for module in model.modules():
-        if hasattr(module, "running_mean"):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = None  # the average over all batches seen
     with torch.no_grad():
         for inputs in case.data.train.x.split(5000):
@@ -140,7 +138,8 @@ def kept_along(setting: Setting, seed: int) -> Jobs:
 def noise_along(case: Case, small: int, big: int, samples: int) -> Measured:
     """The simple noise scale by two batch sizes, beside the exact one from every row's own gradient."""
     points = case.runs["SB"].points
-    big, found = min(big, case.f.rows // 2), {columns.EPOCH: list(points), "two batches": [], "exact": []}
+    big = min(big, case.f.rows // 2)
+    found: Measured = {columns.EPOCH: list(points), "two batches": [], "exact": []}
     for x in points.values():
         variance, gradient = gradient_variance(case.f, x).value, case.f.gradient(x)[1]
         found["exact"].append(variance / float(gradient.double().square().sum()))
@@ -209,12 +208,12 @@ def critical_batch(case: Case) -> Measured:
     for share in SHARES:
         counts = [fewest_updates(case, f"1/{share} {size} ") for size in SIZES]
         reached = [(size, count) for size, count in zip(SIZES, counts) if count]
-        slopes = [math.log(b[1] / a[1]) / math.log(b[0] / a[0]) for a, b in itertools.pairwise(reached)] or [None]
+        slopes = [math.log(b[1] / a[1]) / math.log(b[0] / a[0]) for a, b in itertools.pairwise(reached)]
         found |= {
             at("updates", f"1/{share}"): counts,
             at("critical", f"1/{share}"): hyperbola(reached),
-            at("first slope", f"1/{share}"): slopes[0],
-            at("last slope", f"1/{share}"): slopes[-1],
+            at("first slope", f"1/{share}"): slopes[0] if slopes else None,
+            at("last slope", f"1/{share}"): slopes[-1] if slopes else None,
         }
     points = case.runs["1/1 32 x1"].points.values()
     scales = [
@@ -248,7 +247,7 @@ def hyperbola(points: list[tuple[int, int]]) -> float | None:
     return float(least_rows / least_steps) if min(least_steps, least_rows) > 0 else None
 
 
-ALONG = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN, data="2000 rows of mnist1d"),)}
+ALONG: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN, data="2000 rows of mnist1d"),)}
 EXPERIMENTS = {
     "gradient-error": Experiment(
         "error of a batch's gradient against its cost",

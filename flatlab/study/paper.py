@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Figure = Literal["fig2", "fig3", "fig4", "fig5", "fig6", "fig7"]
+FigureName = Literal["fig2", "fig3", "fig4", "fig5", "fig6", "fig7"]
 
 SMALL_BATCH = 256
 LARGE_FRACTION = 0.10  # of the training set
@@ -197,7 +197,7 @@ def gap(net: str) -> float:
     return row["test SB"].mean - row["test LB"].mean
 
 
-def curve(figure: Figure, net: str, series: str | None = None) -> dict[str, np.ndarray]:
+def curve(figure: FigureName, net: str, series: str | None = None) -> dict[str, np.ndarray]:
     """A figure's digitised curves.
 
     Parameters

@@ -39,7 +39,7 @@ def main(net: str, data: str, rows: int, updates: int) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
     loaded = splits.loaded(data)
-    trainer = Trainer(build(net, loaded), loaded, Recipe(batch_size=rows))
+    trainer = Trainer(build(net, loaded), loaded, Recipe(batch_size=rows))  # type: ignore[arg-type]
     batch, seconds = torch.arange(rows, device=loaded.train.x.device), []
     for _ in range(updates + 3):
         distributed.barrier()

@@ -23,6 +23,8 @@ from flatlab.study.design import (
     Jobs,
     Measured,
     Setting,
+    Settings,
+    accuracy,
     also,
     replace,
     settled,
@@ -38,7 +40,7 @@ WARM_UP = 0.05  # of the epochs, as Goyal et al.'s 5 of 90
 
 def outcome(case: Case, labels: list[str] | None = None) -> Measured:
     """Test accuracy and sharpness of each run, the columns that most controls compare."""
-    found = {}
+    found: Measured = {}
     for label in labels or case.runs:
         run = case.runs[label]
         found |= {columns.test(label): settled(run), columns.phi(label): phi(case, run.x)}
@@ -47,7 +49,7 @@ def outcome(case: Case, labels: list[str] | None = None) -> Measured:
 
 def chosen(case: Case, labels: list[str]) -> str:
     """The label of the run that is most accurate on the validation split."""
-    return max(labels, key=lambda label: case.validation.accuracy(case.runs[label].x))
+    return max(labels, key=lambda label: accuracy(case.validation, case.runs[label].x))
 
 
 # Tuning
@@ -77,7 +79,7 @@ def rates(setting: Setting, seed: int) -> Jobs:
 
 def learning_rate(case: Case) -> Measured:
     """By rule and tuned, and test accuracy and sharpness along the grid."""
-    found = {columns.FACTOR: list(FACTORS)}
+    found: Measured = {columns.FACTOR: list(FACTORS)}
     for label in ("SB", "LB"):
         labels = [at_rate(label, factor) for factor in FACTORS]
         best = chosen(case, labels)
@@ -230,7 +232,10 @@ def growing_outcome(case: Case) -> Measured:
 
 # Rows are left over for validation.
 TUNED = also(SMALL_ONLY, reduced=(HALF,), colab=(replace(F1, data="50000 rows of mnist"),))
-RATIOS = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),)}
+RATIOS: Settings = {
+    "smoke": (PLAIN_SMOKE,),
+    "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),),
+}
 EXPERIMENTS = {
     "learning-rate": Experiment(
         "the learning rate by rules, and tuned for both batch sizes", TUNED, rates, learning_rate

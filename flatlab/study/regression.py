@@ -16,12 +16,13 @@ from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.curvature import no_jobs
 from flatlab.study.design import FIVE, TEN, Case, Experiment, Measured, Setting
+from flatlab.study.recorded import Tier
 
 RATES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)  # at 1 descent on all rows of even features is no longer stable
 NETWORK_RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 
-class Rows(NamedTuple):
+class Sample(NamedTuple):
     """Inputs and targets, and validation rows on which a rate is chosen."""
 
     x: Tensor
@@ -48,7 +49,7 @@ KINDS = {
 }
 
 
-def made(kind: Kind, rows: int, seed: int) -> tuple[Rows, Callable[[Tensor], Tensor]]:
+def made(kind: Kind, rows: int, seed: int) -> tuple[Sample, Callable[[Tensor], Tensor]]:
     """Rows with noise of variance 1, and the true function. The variances fall evenly, in the logarithm, from 1; of the
     rows a tenth, 100,000 at most, are for validation beside those asked for."""
     generator, held = torch.Generator().manual_seed(seed), min(rows // 10, 100_000)
@@ -68,10 +69,10 @@ def made(kind: Kind, rows: int, seed: int) -> tuple[Rows, Callable[[Tensor], Ten
             return x @ weights
 
     y = truth(x) + torch.randn(rows + held, generator=generator)
-    return Rows(x[:rows], y[:rows], x[rows:], y[rows:]), truth
+    return Sample(x[:rows], y[:rows], x[rows:], y[rows:]), truth
 
 
-class Curve(NamedTuple):
+class Way(NamedTuple):
     """A descent: seconds and excess loss after each update that was looked at, and the loss on the validation rows at
     the end."""
 
@@ -81,16 +82,16 @@ class Curve(NamedTuple):
     validation: float
 
 
-def descend(rows: Rows, truth: Callable, kind: Kind, batch: int, rate: float, passes: int, seed: int) -> Curve:
+def descend(rows: Sample, truth: Callable, kind: Kind, batch: int, rate: float, passes: int, seed: int) -> Way:
     """Some passes of descent: plain for the linear model, Adam for the network. The excess loss is the mean squared
     distance from the true function on the validation rows."""
     torch.manual_seed(seed)
-    model = (
+    model: nn.Module = (
         nn.Sequential(nn.Linear(kind.features, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
         if kind.network
         else nn.Linear(kind.features, 1, bias=False)
     )
-    if not kind.network:
+    if isinstance(model, nn.Linear):
         nn.init.zeros_(model.weight)
     optimizer = (torch.optim.Adam if kind.network else torch.optim.SGD)(model.parameters(), lr=rate)
     count, target = len(rows.y), truth(rows.validation_x)
@@ -114,7 +115,8 @@ def descend(rows: Rows, truth: Callable, kind: Kind, batch: int, rate: float, pa
             points.append((update, seconds, excess()))
     with torch.no_grad():
         validation = float((model(rows.validation_x)[:, 0] - rows.validation_y).square().mean())
-    return Curve(*map(np.array, zip(*points)), validation if np.isfinite(validation) else np.inf)
+    at, after, left = map(np.array, zip(*points))
+    return Way(at, after, left, validation if np.isfinite(validation) else np.inf)
 
 
 def regression(case: Case, passes: int) -> Measured:
@@ -123,13 +125,13 @@ def regression(case: Case, passes: int) -> Measured:
     setting = case.setting
     kind = KINDS[setting.net]
     with torch.random.fork_rng(devices=[]):
-        rows, truth = made(kind, setting.large, case.seed)
+        rows, truth = made(kind, int(setting.large), case.seed)
         curves = {
             label: {
                 rate: descend(rows, truth, kind, batch, rate, passes, case.seed)
                 for rate in (NETWORK_RATES if kind.network else RATES)
             }
-            for label, batch in (("few", setting.small), ("all", setting.large))
+            for label, batch in (("few", int(setting.small)), ("all", int(setting.large)))
         }
     until = min(_best(grid.values()).seconds[-1] for grid in curves.values())
     found: Measured = {columns.SECONDS: float(until)}
@@ -148,13 +150,18 @@ def regression(case: Case, passes: int) -> Measured:
     return found
 
 
-def _best(curves: Iterable[Curve]) -> Curve:
+def _best(curves: Iterable[Way]) -> Way:
     return min(curves, key=lambda curve: curve.validation)
 
 
+SIZES: tuple[tuple[Tier, int, tuple[int, ...]], ...] = (
+    ("smoke", 100_000, (0, 1)),
+    ("reduced", 1_000_000, TEN),
+    ("paper", 1_000_000, FIVE),
+)
 FEATURES = {
     tier: tuple(Setting(name, f"{kind.features} normal features", 1000, rows, 3, seeds) for name, kind in KINDS.items())
-    for tier, rows, seeds in (("smoke", 100_000, (0, 1)), ("reduced", 1_000_000, TEN), ("paper", 1_000_000, FIVE))
+    for tier, rows, seeds in SIZES
 }
 EXPERIMENTS = {
     "regression": Experiment(

@@ -20,6 +20,7 @@ from flatlab.study.design import (
     Jobs,
     Measured,
     Setting,
+    Settings,
     also,
     settled,
 )
@@ -69,7 +70,7 @@ def table4(case: Case) -> Measured:
 
 def fig3(case: Case, path: Callable = line) -> Measured:
     """Loss and accuracy along the line from small to large batch."""
-    found = {}
+    found: Measured = {}
     for part, f in (("train", case.f), ("test", case.test)):
         along = path(f, case.runs["SB"].x, case.runs["LB"].x)
         found |= {
@@ -135,8 +136,8 @@ def evidence_of_a_threshold(sizes: Sequence[float], accuracy: Sequence[float]) -
 
 def _misfit(values: Sequence[float], shape: np.ndarray) -> float:
     """The squares that are left by the best level plus multiple of a shape."""
-    matrix, values = np.stack([np.ones_like(shape), shape], 1), np.array(values)
-    return float(np.square(values - matrix @ np.linalg.lstsq(matrix, values, rcond=None)[0]).sum())
+    matrix, target = np.stack([np.ones_like(shape), shape], 1), np.array(values)
+    return float(np.square(target - matrix @ np.linalg.lstsq(matrix, target, rcond=None)[0]).sum())
 
 
 def warm_epochs(setting: Setting) -> list[int]:
@@ -183,7 +184,7 @@ def small_run(setting: Setting, seed: int) -> Job:
 def fig6(case: Case) -> Measured:
     """Sharpness against the cross entropy at epochs on the way."""
     epochs = kept_epochs(case.setting)
-    found = {columns.EPOCH: epochs}
+    found: Measured = {columns.EPOCH: epochs}
     for label, run in case.runs.items():
         points = [run.points[epoch] for epoch in epochs]
         found[columns.series(label, "cross_entropy")] = [case.f.value(x) for x in points]
@@ -226,10 +227,11 @@ def conservative(setting: Setting, seed: int) -> Jobs:
 # The paper shows Figures 4 to 6 for C1 and F2; F1 is what a processor can do of its size.
 F2 = tuple(setting for setting in BASE["paper"] if setting.net == "F2")
 ALONG = also(CONTROL, reduced=(HALF,), paper=F2)
-WIDE = {**ALONG, "reduced": (HALF,)}  # from 32 rows to more than half of them
-IMAGES = {
+WIDE: Settings = {**ALONG, "reduced": (HALF,)}  # from 32 rows to more than half of them
+IMAGES: Settings = {
     **SMALL_ONLY,  # signals
-    **{tier: tuple(setting for setting in BASE[tier] if setting.net.startswith("C")) for tier in ("colab", "paper")},
+    "colab": tuple(setting for setting in BASE["colab"] if setting.net.startswith("C")),
+    "paper": tuple(setting for setting in BASE["paper"] if setting.net.startswith("C")),
 }
 
 EXPERIMENTS = {
