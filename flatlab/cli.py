@@ -4,12 +4,14 @@ import argparse
 import dataclasses
 import inspect
 import json
+import math
 import os
 import re
 import statistics
 import sys
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -17,9 +19,10 @@ import flatlab
 from flatlab import data as datasets
 from flatlab import files, nets
 from flatlab.plots.tables import published
-from flatlab.study import experiments, recorded
+from flatlab.study import again, experiments, recorded
 from flatlab.training import store as stores
 from flatlab.training.recipe import Recipe
+from flatlab.training.train import progress_bar
 
 DESCRIPTION = "Why do large batches generalise worse? Train, measure sharpness, and redo Keskar et al. 2017."
 STORE = "Directory of runs; left out, $FLATLAB_STORE or the platform's cache."
@@ -105,6 +108,21 @@ def parser() -> argparse.ArgumentParser:
     p = command("plan", _plan, "What a tier takes to train: runs, floating-point operations, time on this device.")
     p.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="Left out, all.")
     p.add_argument("--tier", default="smoke", help=f"The size: {', '.join(recorded.TIERS)}.")
+
+    p = command("verdicts", _verdicts, "Print what the recorded results say of each claim, or compare with a new run.")
+    p.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="Left out, all.")
+    p.add_argument(
+        "--again",
+        action="store_true",
+        help="Run the recorded experiments of a tier again by other kernels of the processor, and compare the words.",
+    )
+    p.add_argument(
+        "--tier",
+        help=f"Of {', '.join(recorded.TIERS)}; left out, each network's largest recorded one, and smoke with --again.",
+    )
+    p.add_argument("--nets", nargs="+", help="Only these networks.")
+    p.add_argument("--store", help="With --again: the directory of its runs; left out, again beside the usual one.")
+    p.add_argument("--workers", type=int, help="With --again: its processes; left out, one per core.")
 
     p = command("runs", _runs, "List, show or prune the runs of a store.")
     p.add_argument("action", choices=("list", "show", "prune"), help="What to do with the runs.")
@@ -275,6 +293,87 @@ def _plan(options):
         for name, c in found.items()
     ]
     return found, "\n".join(rows)
+
+
+def _verdicts(options):
+    for name in options.experiments:
+        experiments.check_known(name, experiments.EXPERIMENTS)
+    if options.tier is not None:
+        experiments.check_known(options.tier, recorded.TIERS)
+    if options.again:
+        return _again(options)
+    if options.store is not None or options.workers is not None:
+        raise ValueError("--store and --workers say where experiments run: give them with --again.")
+    from flatlab.study.ledger import Word, ledger  # here: flatlab itself needs no scipy
+
+    entries = [
+        entry._replace(
+            judgements=tuple(one for one in entry.judgements if options.nets is None or one.net in options.nets)
+        )
+        for entry in ledger(recorded.TIERS if options.tier is None else (options.tier,))
+        if not options.experiments or entry.claim.experiment in options.experiments
+    ]
+    counts = {word: sum(entry.word == word for entry in entries) for word in typing.get_args(Word)}
+    answer = [
+        {
+            **{key: getattr(entry.claim, key) for key in ("name", "words", "source", "experiment", "rule")},
+            "word": entry.word,
+            "judgements": [_finite(dataclasses.asdict(one)) for one in entry.judgements],
+        }
+        for entry in entries
+    ]
+    total = f"{len(entries)} claims: {', '.join(f'{count} {word}' for word, count in counts.items() if count)}"
+    lines = [line for entry in entries for line in _entry_lines(entry)]
+    return {"claims": answer, "counts": counts}, "\n".join([*lines, total])
+
+
+def _entry_lines(entry):
+    """A claim and its word, and below it what each network says."""
+    yield f"{entry.word:10} {entry.claim.name}: {entry.claim.rule}"
+    for one in entry.judgements:
+        width = f" ({one.low:.3g} to {one.high:.3g})" if math.isfinite(one.low) else ""
+        yield f"{'':10} {one.net}, {one.tier} tier, {one.seeds} seeds: {one.word}, {one.effect:.3g}{width}"
+
+
+def _finite(values):
+    """JSON has neither infinity nor nan."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
+    }
+
+
+def _again(options):
+    if _workers() > 1:
+        raise ValueError("verdicts --again starts processes of its own (--workers): run it without torchrun.")
+    from flatlab.study.ledger import agreement  # here: flatlab itself needs no scipy
+
+    tier, usual = options.tier or "smoke", stores.Store().root
+    store = Path(options.store or usual.with_name("again")).expanduser()
+    if store.resolve() == usual.resolve():
+        raise ValueError(f"{store} may hold the very runs that are to be made again: choose another --store.")
+    before, after = again.judged(tier, options.experiments, options.nets), []
+    with progress_bar(len(before), "experiment", "again", sys.stderr.isatty()) as bar:
+        for result in before:
+            after.append(again.reproduce_again(result, store, options.workers))
+            bar.update()
+    found = agreement(before, after)
+    same = sum(one.values == other.values for one, other in zip(before, after))
+    rows = [
+        {"claim": one.claim, "net": one.net, "before": one.word, "after": other.word}
+        | _finite({"effect before": one.effect, "effect after": other.effect})
+        for one, other in found.pairs
+    ]
+    shares = {"equal": found.equal, "decided before": found.decided[0], "decided after": found.decided[1]}
+    answer = {"tier": tier, "results": len(before), "results of the same bits": same, **_finite(shares), "words": rows}
+    wide = max(len(row["claim"]) for row in rows)
+    lines = [f"{row['claim']:{wide}}  {row['net']:12} {row['before']:10} {row['after']}" for row in rows]
+    lines.append(
+        f"{len(rows)} words at the {tier} tier, {found.equal:.0%} the same; decided: {found.decided[0]:.0%} before, "
+        f"{found.decided[1]:.0%} after"
+    )
+    if same:
+        lines.append(f"{same} of {len(before)} results are the same to the last bit: they were not put to the test")
+    return answer, "\n".join(lines)
 
 
 def _summary(result):

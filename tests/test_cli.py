@@ -65,6 +65,13 @@ def test_data(capsys):
         (["plan", "fig99"], "there is no 'fig99'"),
         (["plan", "--tier", "smok"], "there is no 'smok': choose one of smoke"),
         (["plan", "table2", "table22"], "nearest: table2"),
+        (["verdicts", "table22"], "nearest: table2"),
+        (["verdicts", "--tier", "smok"], "there is no 'smok': choose one of smoke"),
+        (["verdicts", "--store", "runs"], "give them with --again"),
+        (["verdicts", "--again", "table2", "--tier", "huge"], "there is no 'huge'"),
+        (["verdicts", "--again", "--nets", "F9"], "no claim is judged by what is recorded of that at the smoke tier"),
+        (["verdicts", "--again", "--store", str(flatlab.Store().root)], "choose another --store"),
+        (["verdicts", "--again", "edge", "--tier", "paper"], "edge is not recorded at the paper tier"),
         (["runs", "show", "zz"], "0 runs"),
         (["runs", "show"], "say which run"),
     ],
@@ -101,7 +108,17 @@ def test_an_interrupt_is_130(capsys, monkeypatch):
 
 
 def test_help_of_every_command(capsys):
-    for arguments in ([], ["data"], ["train"], ["sharpness"], ["line"], ["reproduce"], ["plan"], ["runs"]):
+    for arguments in (
+        [],
+        ["data"],
+        ["train"],
+        ["sharpness"],
+        ["line"],
+        ["reproduce"],
+        ["plan"],
+        ["verdicts"],
+        ["runs"],
+    ):
         with pytest.raises(SystemExit) as stop:
             cli.main([*arguments, "--help"])
         assert stop.value.code == 0 and len(capsys.readouterr().out) > 200

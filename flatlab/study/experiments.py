@@ -12,7 +12,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def jobs_of(experiment: str, tier: Tier, nets: Sequence[str] | None = None) -> l
 def costs(tier: Tier, names: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     """What the training that each experiment needs costs on the device at hand, and "all": their union, since they
     share runs."""
-    _check_known(tier, TIERS)
+    check_known(tier, TIERS)
     jobs = {name: jobs_of(name, tier) for name in names or [n for n in EXPERIMENTS if tier in EXPERIMENTS[n].settings]}
     return {
         **{name: cost(own) for name, own in jobs.items()},
@@ -154,15 +154,27 @@ def costs(tier: Tier, names: Sequence[str] | None = None) -> dict[str, dict[str,
     }
 
 
-def _check_known(name, known):
+def check_known(name: str, known: Collection[str]) -> None:
+    """Refuse a name that is not among those known, in a sentence with the nearest.
+
+    Parameters
+    ----------
+    name, known
+        What was given, and what can be.
+
+    Raises
+    ------
+    ValueError
+        For such a name.
+    """
     if name not in known:
         near = difflib.get_close_matches(str(name), known, 1, 0.0)[0]
         raise ValueError(f"there is no {name!r}: choose one of {', '.join(known)} (nearest: {near}).")
 
 
 def _settings(experiment, tier, nets):
-    _check_known(experiment, EXPERIMENTS)
-    _check_known(tier, TIERS)
+    check_known(experiment, EXPERIMENTS)
+    check_known(tier, TIERS)
     chosen = EXPERIMENTS[experiment]
     if tier not in chosen.settings:
         raise ValueError(f"{experiment} has no {tier} tier: choose one of {', '.join(chosen.settings)}.")

@@ -7,7 +7,7 @@ claim's verdict is mixed.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from scipy import stats
 
 from flatlab.measure.estimate import interval
 from flatlab.study.claims import CLAIMS
-from flatlab.study.recorded import Result, largest, recorded
+from flatlab.study.recorded import TIERS, Result, Tier, largest, recorded
 from flatlab.study.rules import Claim, Columns
 
 Word = Literal["holds", "fails", "undecided", "mixed", "not run"]
@@ -80,10 +80,10 @@ class Entry(NamedTuple):
         return [judgement.net for judgement in self.judgements if judgement.word == word]
 
 
-def ledger() -> list[Entry]:
-    """Every claim with its judgements, for each network from the largest tier at which it is recorded."""
+def ledger(tiers: Sequence[Tier] = TIERS) -> list[Entry]:
+    """Every claim with its judgements, for each network from the largest of the tiers at which it is recorded."""
     entries = [
-        Entry(claim, tuple(each for result in largest(claim.experiment) for each in judge(claim, result)))
+        Entry(claim, tuple(each for result in largest(claim.experiment, tiers) for each in judge(claim, result)))
         for claim in CLAIMS
     ]
     rates = iter(false_discovery_rates([each.p for entry in entries for each in entry.judgements]))
@@ -110,6 +110,50 @@ def judge(claim: Claim, result: Result) -> Iterator[Judgement]:
             word = "fails"
         p = p_value(claim, effects)
         yield Judgement(claim.name, result.tier, net, result.data[net], len(effects), mean, low, high, word, p)
+
+
+def judgements(results: Iterable[Result]) -> dict[tuple[str, str], Judgement]:
+    """{(claim's name, network): its judgement} by results of any experiments."""
+    return {
+        (claim.name, found.net): found
+        for result in results
+        for claim in CLAIMS
+        if claim.experiment == result.experiment
+        for found in judge(claim, result)
+    }
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the words of two sets of results agree.
+
+    Attributes
+    ----------
+    pairs
+        The judgements of each claim on each network that both sets speak of.
+    """
+
+    pairs: tuple[tuple[Judgement, Judgement], ...]
+
+    @property
+    def equal(self) -> float:
+        """The share of the pairs with one word; nan without a pair."""
+        return self._share(one.word == other.word for one, other in self.pairs)
+
+    @property
+    def decided(self) -> tuple[float, float]:
+        """The share of the words of each set that are holds or fails; nan without a pair."""
+        first, second = (self._share(pair[k].word != "undecided" for pair in self.pairs) for k in (0, 1))
+        return first, second
+
+    def _share(self, flags: Iterable[bool]) -> float:
+        return sum(flags) / len(self.pairs) if self.pairs else math.nan
+
+
+def agreement(before: Iterable[Result], after: Iterable[Result]) -> Agreement:
+    """Compare the words that two sets of results give to the claims."""
+    first, second = judgements(before), judgements(after)
+    return Agreement(tuple((first[key], second[key]) for key in first if key in second))
 
 
 def effects_of(claim: Claim, columns: dict[str, list]) -> np.ndarray:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -101,12 +102,12 @@ def recorded(experiment: str, tier: Tier) -> Result:
     return Result.read(path)
 
 
-def largest(experiment: str) -> list[Result]:
-    """The recorded results of an experiment, the largest tier first, each with the nets only that no larger tier has,
-    "small-C2" if no C2."""
+def largest(experiment: str, tiers: Sequence[Tier] = TIERS) -> list[Result]:
+    """The recorded results of an experiment at some tiers, the largest first, each with the nets only that no larger
+    tier has, "small-C2" if no C2."""
     found = []
     seen: set[str] = set()
-    for tier in reversed(TIERS):
+    for tier in reversed(tiers):
         try:
             result = recorded(experiment, tier)
         except FileNotFoundError:

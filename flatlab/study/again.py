@@ -1,0 +1,92 @@
+"""An experiment once more, on another code path of the processor.
+
+Another machine sums in another order, and that changes a run as much as another seed does. PyTorch's plainest kernels,
+which every processor has, stand for the other machine; they are chosen when a process starts, so it runs in a child.
+"""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from flatlab.study.claims import CLAIMS
+from flatlab.study.recorded import Result, Tier, largest, recorded
+
+PATH = {"ATEN_CPU_CAPABILITY": "default", "CUDA_VISIBLE_DEVICES": ""}  # the environment of the child
+PROGRAM = (sys.executable, "-m", "flatlab")
+
+
+def judged(tier: Tier, names: Sequence[str] = (), nets: Sequence[str] | None = None) -> list[Result]:
+    """The recorded results at a tier that some claim is judged by.
+
+    Parameters
+    ----------
+    tier
+        Of all of them.
+    names
+        The experiments; none: all that are recorded.
+    nets
+        Only these networks; None: all.
+
+    Returns
+    -------
+    list of Result
+        Each with the networks asked for.
+
+    Raises
+    ------
+    FileNotFoundError
+        For a named experiment that is not recorded.
+    ValueError
+        Where nothing is left.
+    """
+    every = dict.fromkeys(claim.experiment for claim in CLAIMS)
+    found = [recorded(name, tier) for name in names] or [one for name in every for one in largest(name, (tier,))]
+    kept = []
+    for result in found:
+        values = {net: columns for net, columns in result.values.items() if nets is None or net in nets}
+        if values and result.experiment in every:
+            kept.append(dataclasses.replace(result, values=values))
+    if not kept:
+        raise ValueError(
+            f"no claim is judged by what is recorded of that at the {tier} tier: leave out --nets, or record more with "
+            "`flatlab reproduce`."
+        )
+    return kept
+
+
+def reproduce_again(result: Result, store: str | Path, workers: int | None = None) -> Result:
+    """Run the experiment of a result by the plainest kernels, on its networks.
+
+    Parameters
+    ----------
+    result
+        Says what is run.
+    store
+        A directory of its own: the store tells runs apart by what they are made from, not by the kernels.
+    workers
+        As for `reproduce`.
+
+    Returns
+    -------
+    Result
+        What it finds.
+
+    Raises
+    ------
+    ChildProcessError
+        With the child's own sentence, where it ends without a result.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "again.json"
+        command = [*PROGRAM, "reproduce", result.experiment, "--tier", result.tier, "--nets", *result.values]
+        command += ["--store", str(store), "--out", str(out)]
+        command += [] if workers is None else ["--workers", str(workers)]
+        done = subprocess.run(command, env={**os.environ, **PATH}, capture_output=True, text=True)
+        if done.returncode or not out.exists():
+            said = done.stderr.strip().splitlines() or ["it said nothing"]
+            raise ChildProcessError(f"{result.experiment} could not be run again: {said[-1].removeprefix('flatlab: ')}")
+        return Result.read(out)
