@@ -1,7 +1,9 @@
 """Every cure at several doses, so that one that fails was given a dose that acts.
 
-The dose is chosen on the validation split, seed by seed. Beside the cure stand the small batch, the large batch, and
-the large batch for as many gradients as the cure takes: a step of SAM is two, a conservative step three.
+Each grid reaches from a dose that changes little to one that changes phi by half or costs training accuracy, as a pilot
+of one seed at the smoke tier found. The dose is chosen on the validation split, seed by seed. Beside the cure stand the
+small batch, the large batch, and the large batch for as many gradients as the cure takes: a step of SAM is two, a
+conservative step three.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,13 +38,16 @@ def update(name: str) -> Callable[[float], dict[str, Any]]:
 
 CURES = {
     "sam": Cure("sharpness-aware steps; the dose is rho", (0.05, 0.2, 0.5, 1.0), update("sam"), 2),
-    "asam": Cure("adaptive sharpness-aware steps; the dose is rho", (0.5, 1.0, 2.0, 4.0), update("asam"), 2),
-    "conservative": Cure("conservative steps; the dose is lambda", (1e-3, 1e-1, 10.0), update("conservative"), 3),
+    "asam": Cure("adaptive sharpness-aware steps; the dose is rho", (1.0, 2.0, 4.0, 8.0), update("asam"), 2),
+    "conservative": Cure("conservative steps; the dose is lambda", (1e-3, 1.0, 10.0, 100.0), update("conservative"), 3),
     "adversarial": Cure(
-        "half of each batch moved against the net; the dose is the radius", (0.05, 0.1, 0.2), update("adversarial"), 2
+        "half of each batch moved against the net; the dose is the radius",
+        (0.05, 0.1, 0.2, 0.5),
+        update("adversarial"),
+        2,
     ),
     "stability": Cure(
-        "outputs held under noise on the inputs; the dose is its size", (0.05, 0.2, 0.5), update("stability"), 2
+        "outputs held under noise on the inputs; the dose is its size", (0.05, 0.2, 0.5, 1.0), update("stability"), 2
     ),
     "gradient-noise": Cure(
         "isotropic noise on the gradient; the dose is its length over the gradient's",
@@ -56,10 +61,10 @@ CURES = {
         2,
     ),
     "iterate-noise": Cure(
-        "noise on the iterate; the dose is its length over the iterate's", (0.01, 0.03, 0.1), update("noisy_iterate")
+        "noise on the iterate; the dose is its length over the iterate's", (0.03, 0.1, 0.3), update("noisy_iterate")
     ),
     "input-noise": Cure("noise on the inputs; the dose is its size", (0.1, 0.3, 1.0), update("noisy_inputs")),
-    "label-noise": Cure("labels exchanged; the dose is their share", (0.05, 0.1, 0.2), update("noisy_labels")),
+    "label-noise": Cure("labels exchanged; the dose is their share", (0.05, 0.2, 0.4), update("noisy_labels")),
     "gradient-penalty": Cure(
         "a penalty on the gradient's squared length; the dose is its weight",
         (0.01, 0.1, 1.0),
@@ -72,7 +77,7 @@ CURES = {
         lambda dose: {"optimizer": "sgd", "lr": 0.5 * (1 - dose), "momentum": dose},
     ),
     "weight-decay": Cure(
-        "a penalty on the weights; the dose is its weight", (1e-4, 1e-3, 1e-2), lambda dose: {"weight_decay": dose}
+        "a penalty on the weights; the dose is its weight", (1e-3, 1e-2, 1e-1), lambda dose: {"weight_decay": dose}
     ),
     "lars": Cure(
         "each layer steps in proportion to its length; the dose is the coefficient",
