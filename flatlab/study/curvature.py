@@ -241,7 +241,7 @@ EXPERIMENTS = {
         EDGE,
         no_jobs,
         edge,
-        {"rows": 500, "steps": 640, "rates": RATES, "points": 16},
+        {"rows": 500, "steps": 1280, "rates": RATES, "points": 16},
     ),
     "edge-by-batch": Experiment(
         "batch sizes at the edge of stability",
