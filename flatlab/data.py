@@ -94,7 +94,8 @@ class Split:
         """
         if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= len(self):
             raise ValueError(f"a subset needs a whole number of rows between 1 and {len(self)}, not {n!r}")
-        rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:n].to(self.y.device)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        rows = torch.randperm(len(self), generator=generator, device="cpu")[:n].to(self.y.device)
         return Split(self.x[rows], self.y[rows])
 
 
@@ -199,7 +200,7 @@ def _device(device):
 
 
 def _split(x, y, device):
-    x = torch.tensor(x)
+    x, y = torch.tensor(x, device="cpu"), torch.tensor(y, device="cpu")
     if x.dtype == torch.uint8:
         if x.dim() == 3:
             x = x.unsqueeze(1)  # grey images: n x h x w
@@ -207,7 +208,7 @@ def _split(x, y, device):
             x = x.permute(0, 3, 1, 2).contiguous()  # colour images: n x h x w x 3
         # Divided on the CPU: CUDA multiplies by 1/255 instead, and the last bit and the digest would differ.
         x = x.float() / 255
-    return Split(x.float().to(device), torch.tensor(y).long().to(device))
+    return Split(x.float().to(device), y.long().to(device))
 
 
 # Generated and packaged data

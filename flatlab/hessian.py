@@ -98,9 +98,9 @@ class _Operator:
             raise ImportError(f"to_scipy needs scipy, which is not there ({error}): pip install scipy") from error
 
         def product(v):
-            return (self @ torch.tensor(np.ascontiguousarray(v)).to(self.x)).cpu().numpy()
+            return (self @ torch.tensor(np.ascontiguousarray(v), device="cpu").to(self.x)).cpu().numpy()
 
-        dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
+        dtype = torch.empty(0, dtype=self.dtype, device="cpu").numpy().dtype
         return LinearOperator(self.shape, product, rmatvec=product, matmat=product, rmatmat=product, dtype=dtype)
 
     def _product(self, v: torch.Tensor) -> torch.Tensor:

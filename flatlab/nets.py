@@ -57,7 +57,7 @@ def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages:
     split = getattr(data, "train", data)
     classes = getattr(data, "classes", None) or int(split.y.max()) + 1  # type: ignore[union-attr]
     shape = tuple(split.x.shape[1:])  # type: ignore[union-attr]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # whatever the default device is
         torch.default_generator.manual_seed(seed)  # the host's alone: torch.manual_seed would seed those of GPUs too
         net = _architecture(name, shape, classes, running_averages)
         for module in net.modules():

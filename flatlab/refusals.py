@@ -48,7 +48,7 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
         f.needs_graph = _needs_graph(f, inputs, targets)
     except UNFIT:
         inputs, targets, _ = next(f.chunks())
-        numbers = torch.arange(len(targets))
+        numbers = torch.arange(len(targets), device="cpu")
         f.needs_graph = _needs_graph(f, inputs, targets)
     loss = _loss(f, f.model, inputs, targets)
     if not torch.is_tensor(loss) or loss.shape != ():

@@ -28,7 +28,7 @@ class Symmetric:
         self.method: str = getattr(operator, "method", type(operator).__name__)
         self.gradient: Callable[[], torch.Tensor] | None = getattr(operator, "gradient", None)
         self.numpy = not isinstance(like.dtype, torch.dtype)  # scipy's operators, sparse matrices, arrays
-        kind = np.dtype(like.dtype) if self.numpy else torch.empty(0, dtype=like.dtype).numpy().dtype
+        kind = np.dtype(like.dtype) if self.numpy else torch.empty(0, dtype=like.dtype, device="cpu").numpy().dtype
         if kind.kind == "c":
             raise ValueError(f"{measurement} takes a real operator, but this one is of type {like.dtype}.")
         self.dtype = torch.float32 if kind == np.float32 else torch.float64

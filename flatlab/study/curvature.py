@@ -134,7 +134,9 @@ class Descent:
 
     def batch(self, rows: int) -> Objective:
         """The loss over random rows."""
-        return self.f.subset(torch.randperm(self.f.rows, generator=self.generator)[:rows].to(self.x.device))
+        return self.f.subset(
+            torch.randperm(self.f.rows, generator=self.generator, device="cpu")[:rows].to(self.x.device)
+        )
 
     def curvature(self) -> float:
         """lambda_max."""

@@ -74,7 +74,7 @@ def gradient_error(case: Case, sizes: tuple[int, ...], samples: int) -> Measured
         for m in sizes:
             began, squares = time.perf_counter(), []
             for _ in range(samples):
-                rows = torch.randperm(f.rows, generator=generator)[:m].to(x.device)
+                rows = torch.randperm(f.rows, generator=generator, device="cpu")[:m].to(x.device)
                 squares.append((f.subset(rows).gradient(x)[1] - whole).square().sum().item())
             seconds.append((time.perf_counter() - began) / samples)
             errors.append((statistics.mean(squares) ** 0.5) / whole.norm().item())
@@ -108,7 +108,7 @@ def parts_of_the_data(case: Case, shares: tuple[float, ...]) -> Measured:
             return f.subset(rows.to(x.device)).gradient(x)[1]
 
         def order(f=f):
-            return torch.randperm(f.rows, generator=generator)
+            return torch.randperm(f.rows, generator=generator, device="cpu")
 
         halves = [part(rows) for rows in order().tensor_split(2)]
         variance = gradient_variance(f, x, samples=min(f.rows, 1000), seed=case.seed).value
