@@ -110,7 +110,7 @@ def _width(low, high, steps):
 
 
 def _ends(operator):
-    """The smallest and the largest eigenvalue, which curvlinops wants first. Given, so that its density is no dearer
+    """The smallest and the largest eigenvalue, which curvlinops wants first. Given, so that its density costs no more
     for it."""
     return tuple(float(flatlab.eigenvalues(operator, which=which, tol=0.05)) for which in ("smallest", "largest"))
 

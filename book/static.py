@@ -1,6 +1,6 @@
 """In the book a slider is one call, at its first value: book/build.py gives this file to every kernel at its start.
 
-A reader has no kernel to move it with, and a page executed without a browser was seen to wait for ever for a widget's
+A reader has no kernel to move it with, and a page executed without a browser was seen to wait endlessly for a widget's
 messages.
 """
 

@@ -238,7 +238,7 @@ def _mnist1d():
 def _digits():
     digits = _need("sklearn.datasets", "digits").load_digits()
     x = (digits.images / 16).astype(np.float32)[:, None]
-    order = np.random.RandomState(0).permutation(len(x))  # RandomState's stream is frozen for ever
+    order = np.random.RandomState(0).permutation(len(x))  # RandomState's stream never changes
     train, test = order[:1437], order[1437:]
     return x[train], digits.target[train], x[test], digits.target[test]
 

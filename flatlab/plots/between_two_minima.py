@@ -58,7 +58,7 @@ def paths(
     Returns
     -------
     Picture
-        One row a point of the path.
+        One row per point of the path.
     """
     width = THIRD if networks else WIDE
     alphas = found["train"][0].alphas
@@ -106,7 +106,7 @@ def between(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
     Returns
     -------
     Picture
-        One row a point of the path.
+        One row per point of the path.
     """
     axes, told = canvas(height=3.2), []
     columns = {"alpha": [a for a in next(iter(found.values()))[0].alphas if -0.25 <= a <= 1.25]}
@@ -131,14 +131,14 @@ def barriers(found: Mapping[str, Sequence[float]], data: str) -> Picture:
     Parameters
     ----------
     found : mapping
-        {words: barriers, one a pair}.
+        {words: barriers, one per pair}.
     data : str
         The data set's name.
 
     Returns
     -------
     Picture
-        One row a pair.
+        One row per pair.
     """
     axes, told = canvas(height=0.55 * len(found) + 1), []
     for place, (name, values) in enumerate(found.items()):
@@ -168,7 +168,7 @@ def policies(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
     Returns
     -------
     Picture
-        One row a point of the line.
+        One row per point of the line.
     """
     columns, told, panels = {"alpha": list(next(iter(found.values()))[0].alphas)}, [], []
     for name, group in found.items():

@@ -11,7 +11,7 @@ from flatlab.study.cures import CURES
 
 
 class Curve(NamedTuple):
-    """A column; one that holds a single number a seed is drawn as a level."""
+    """A column; one that holds a single number per seed is drawn as a level."""
 
     column: str
     words: str = ""

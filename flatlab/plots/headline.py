@@ -17,12 +17,12 @@ def headline(runs: Sequence[Run], sharpness: Mapping[int, Sequence[float]]) -> P
     runs : sequence of Run
         Several seeds for each batch size, on one data set.
     sharpness : mapping
-        {batch size: values of phi(1e-3), one a seed}.
+        {batch size: values of phi(1e-3), one per seed}.
 
     Returns
     -------
     Picture
-        One row a run.
+        One row per run.
     """
     groups = by_batch(runs)
     colour, (upper, lower), rows, tested = colours(groups), canvas(height=4.4, down=2, sharex=True), [], {}

@@ -22,7 +22,7 @@ from flatlab.plots.style import (
 )
 from flatlab.study import paper
 
-Table = Sequence[Sequence[float]]  # one row a seed
+Table = Sequence[Sequence[float]]  # one row per seed
 
 
 @styled
@@ -103,7 +103,7 @@ def sharpness_by_batch(
     Parameters
     ----------
     phis : mapping
-        {"full space" or "random subspace": {eps: {batch size: percent, one a seed}}}.
+        {"full space" or "random subspace": {eps: {batch size: percent, one per seed}}}.
     rows : int
         Of the training set.
     data : str
@@ -112,7 +112,7 @@ def sharpness_by_batch(
     Returns
     -------
     Picture
-        One row a net, that is a space, eps, batch size and seed.
+        One row per net, that is a space, eps, batch size and seed.
     """
     shares = [100 * paper.SMALL_BATCH / paper.DATA_SETS["MNIST"].train, 100 * paper.LARGE_FRACTION]
     numbers, told, panels = [], [], []

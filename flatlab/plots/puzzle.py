@@ -38,12 +38,12 @@ def accuracy(runs: Sequence[Run], training: Mapping[int, Sequence[float]]) -> Pi
     runs : sequence of Run
         Several seeds for each batch size, on one data set.
     training : mapping
-        {batch size: accuracies on the training set at the last point, one a seed}.
+        {batch size: accuracies on the training set at the last point, one per seed}.
 
     Returns
     -------
     Picture
-        One row a run.
+        One row per run.
     """
     groups = by_batch(runs)
     colour, axes, rows, tested = colours(groups), canvas(), [], {}
@@ -124,7 +124,7 @@ def against_updates(runs: Sequence[Run]) -> Picture:
     Returns
     -------
     Picture
-        One row a batch size and epoch.
+        One row per batch size and epoch.
     """
     groups = by_batch(runs)
     colour, axes, rows, told = colours(groups), canvas(), [], []
@@ -161,7 +161,7 @@ def early_stopping(runs: Sequence[Run]) -> Picture:
     Returns
     -------
     Picture
-        One row a run.
+        One row per run.
     """
     groups = by_batch(runs)
     colour, axes, rows, last, best = colours(groups), canvas(), [], {}, {}

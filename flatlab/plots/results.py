@@ -37,7 +37,7 @@ def draw(result: Result) -> Picture:
     Returns
     -------
     Picture
-        One row a point of a curve: network, curve, x, and mean and interval of y.
+        One row per point of a curve: network, curve, x, and mean and interval of y.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: st
         if isinstance(place, str) and (at := published(experiment, net, place)):
             axes.axvline(float(at), color=PAPER, linewidth=1, linestyle="-.")
     for curve in panel.curves:
-        if experiment in ("fig4", "fig6"):  # one series of points a curve
+        if experiment in ("fig4", "fig6"):  # one series of points per curve
             x, y = paper.curve(experiment, net, curve.column).values()  # type: ignore[arg-type]
         else:
             assert drawing.x

@@ -153,7 +153,7 @@ def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: T
     Returns
     -------
     Slides
-        One row a point of the line.
+        One row per point of the line.
     """
     alphas, panels = found["train"][0].alphas, [canvas(HALF, 3), canvas(HALF, 3)]
     columns: dict[str, Any] = {"alpha": list(alphas)}

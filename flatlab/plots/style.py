@@ -83,7 +83,7 @@ def canvas(width: float = WIDE, height: float = 2.8, down: int = 1, **options: A
 
 
 def intervals(table: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and half width of the 95 % interval of each column of a table, one row a seed."""
+    """Mean and half width of the 95 % interval of each column of a table, one row per seed."""
     mean, half = zip(*(interval(column) for column in np.asarray(table, float).T))
     return np.array(mean), np.array(half)
 

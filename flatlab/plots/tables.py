@@ -56,7 +56,7 @@ def printed(experiment: str) -> dict[str, dict[str, paper.Value]]:
 
 
 def table(experiment: str, results: Sequence[Result], whole: bool = False) -> str:
-    """Results of an experiment in Markdown: of what holds one number a seed; "" where there is none.
+    """Results of an experiment in Markdown: of what holds one number per seed; "" where there is none.
 
     As in the paper where it has the table: a row for each network, and below it the paper's and the difference. Else a
     column for each. whole    also the networks of the paper's table that no result has, as "not recorded"

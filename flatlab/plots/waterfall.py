@@ -28,7 +28,7 @@ def waterfall(result: Result) -> Picture:
     Returns
     -------
     Picture
-        A panel for each network; one row a step: the accuracy after it, the change, and both intervals.
+        A panel for each network; one row per step: the accuracy after it, the change, and both intervals.
 
     Raises
     ------

@@ -145,7 +145,7 @@ def _script_if_guarded():
 
 
 def end_with_parent() -> None:
-    """Let a worker end when the process that started it is killed; it would train on, and then wait for ever with all
+    """Let a worker end when the process that started it is killed; it would train on, and then wait endlessly with all
     that it has loaded."""
 
     def watch():

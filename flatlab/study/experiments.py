@@ -2,7 +2,7 @@
 
 An experiment says at each tier which jobs it needs and what it measures on their runs. Jobs go through the store, so
 that experiments share their runs and a killed one goes on where it was; so do measurements, seed by seed. Results that
-are too dear to repeat are recorded in `results/`.
+cost too much to repeat are recorded in `results/`.
 """
 
 import dataclasses
