@@ -9,6 +9,7 @@ from flatlab.study.columns import at, of
 from flatlab.study.design import CONTROL, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
 from flatlab.study.gradient_noise import frozen
 from flatlab.study.parallel import seconds_per_update
+from flatlab.study.performance import allowed_updates_ratio, parallel_efficiency
 from flatlab.study.reproductions import pair
 from flatlab.training.train import Recipe
 
@@ -72,11 +73,13 @@ def performance(case: Case, workers: int) -> Measured:
             at("updates", label): run.history["updates"][epoch - 1],
             at("seconds per update", label): alone,
             at("seconds per update together", label): together,
-            at("efficiency", label): alone / (workers * together),
+            at("efficiency", label): parallel_efficiency(alone, together, workers),
         }
     return found | {
         columns.UPDATES_RATIO: found["updates LB"] / found["updates SB"],
-        columns.UPDATES_RATIO_ALLOWED: found["rows SB"] / (found["efficiency SB"] * found["rows LB"]),
+        columns.UPDATES_RATIO_ALLOWED: allowed_updates_ratio(
+            found["rows SB"], found["rows LB"], found["efficiency SB"]
+        ),
         columns.SECONDS_RATIO: found["seconds per update SB"] / found["seconds per update LB"],
     }
 

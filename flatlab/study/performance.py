@@ -1,0 +1,81 @@
+"""Where a large batch saves time: appendix C of the paper as it is printed, and the table of the study notes with four
+GPUs, with its sums."""
+
+import math
+from typing import NamedTuple
+
+
+def parallel_efficiency(alone: float, together: float, workers: int) -> float:
+    """How much of P workers' time is work.
+
+    Parameters
+    ----------
+    alone, together
+        Seconds of the same updates by one worker and by all of them.
+    workers
+        P.
+
+    Returns
+    -------
+    float
+        f(P) = T(1) / (P T(P)): 1 where P workers take a P-th of the time, 1/P where they take as long as one.
+    """
+    return alone / (workers * together)
+
+
+def allowed_updates_ratio(small: float, large: float, efficiency: float) -> float:
+    """The ratio I_l / I_s of updates below which the large batch takes less time.
+
+    Parameters
+    ----------
+    small, large
+        Rows in a batch, B_s and B_l.
+    efficiency
+        f_s(P), the small batch's on P workers.
+
+    Returns
+    -------
+    float
+        B_s / (f_s(P) B_l).
+
+    Notes
+    -----
+    Keskar et al. 2017, appendix C: I_l B_l / P < I_s B_s / (P f_s(P)). A row costs the same in either batch, the large
+    batch's efficiency is taken to be 1, and P < B_l.
+    """
+    return small / (efficiency * large)
+
+
+def large_batch_pays(
+    updates_large: float, updates_small: float, large: float, small: float, workers: int, efficiency: float
+) -> bool:
+    """Whether I_l B_l / P < I_s B_s / (P f_s(P)): appendix C of Keskar et al. 2017."""
+    return updates_large * large / workers < updates_small * small / (workers * efficiency)
+
+
+class Row(NamedTuple):
+    """A batch size in the study notes with a TensorFlow experiment, as printed; None where nothing is.
+
+    Attributes
+    ----------
+    seconds, epochs, loss, in_all
+        Seconds per epoch on one GPU, epochs to the least validation loss, that loss, seconds in all.
+    seconds_on_four, in_all_on_four
+        The same seconds on four GPUs.
+    """
+
+    seconds: float
+    epochs: int
+    loss: float
+    in_all: float
+    seconds_on_four: float | None = None
+    in_all_on_four: float | None = None
+
+
+NOTES = {32: Row(12.4, 158, 0.344, 1915), 256: Row(7.70, 958, 0.395, 7377, 3.97, 3700)}
+SIZES_IN_ITS_TEXT = (256, 256)  # where it speaks of both
+
+
+def batches(rows: int, size: int, last: bool = True) -> int:
+    """How many batches of a size make an epoch; `last`: a last one that is not full counts."""
+    return math.ceil(rows / size) if last else rows // size
