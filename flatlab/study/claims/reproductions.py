@@ -140,6 +140,8 @@ CLAIMS = (
         measure="log-likelihood of a level and then a line less that of a line",
         effect=lambda c: c[EVIDENCE],
         above=2,
+        remark="on the paper's own curves the fit breaks at 223 (C1) and 8,407 (F2), where accuracy begins to fall; "
+        "the paper reads 500 and 15,000 by eye, where part of the fall is over",
     ),
     Claim(
         name="warm start is flat",
