@@ -22,7 +22,7 @@ from flatlab.hessian import CHECKPOINTED, GaussNewton, Hessian, ProductMethod
 from flatlab.measure import door
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
-from flatlab.wrappers import unwrap_parts, unwrapped
+from flatlab.wrappers import copied, unwrap_parts, unwrapped
 
 BatchNormPolicy = Literal["batch", "frozen", "recompute"]
 BATCH_NORM_POLICIES: tuple[BatchNormPolicy, ...] = get_args(BatchNormPolicy)
@@ -115,7 +115,7 @@ class Objective:
         self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, int(chunk)
         self._take(Chunks(split, self.chunk))
         with own_arithmetic(torch.device("cpu")):
-            self.model = build(net, split) if isinstance(net, str) else _copy(unwrapped(net))  # type: ignore[arg-type]
+            self.model = build(net, split) if isinstance(net, str) else copied(net)  # type: ignore[arg-type]
             self._settle(None if self.data.batches is not None else self.inputs.device)
         with own_arithmetic(self.x.device):
             refusals.check(self, None if isinstance(net, str) else unwrapped(net))
@@ -429,15 +429,3 @@ class _Sum:
         for weight, number in zip(self.weights, numbers):  # one after the other, as sum() does it before Python 3.12
             total += weight * number
         return total
-
-
-def _copy(net):
-    """The network again, with nothing shared."""
-    try:
-        return copy.deepcopy(net)
-    except RuntimeError as error:
-        raise ValueError(
-            "the network cannot be copied, because it keeps a tensor that was computed from its parameters: let its "
-            "forward and its hooks keep tensor.detach(), and take weight_norm from "
-            "torch.nn.utils.parametrizations."
-        ) from error

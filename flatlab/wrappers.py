@@ -1,5 +1,7 @@
 """Wrappers around a network that change how it is run and not what it computes."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -23,14 +25,30 @@ def unwrapped(net: nn.Module) -> nn.Module:
     for module in net.modules():
         if type(module).__name__ == "FullyShardedDataParallel":
             raise ValueError(
-                "the network's parameters are spread over processes (FSDP): measure a whole copy of it, "
+                "the network's parameters are spread over processes (FSDP): pass a whole copy of it, "
                 "loaded from its full state_dict."
             )
         if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
-            raise ValueError(
-                "the network has layers without a size yet: run it once on some inputs before measuring it."
-            )
+            raise ValueError("the network has layers without a size yet: run it once on some inputs before passing it.")
     return net
+
+
+def copied(net: nn.Module) -> nn.Module:
+    """Copy a network, without what is around it and with nothing shared.
+
+    Raises
+    ------
+    ValueError
+        When it cannot be copied, or a wrapper cannot be taken off.
+    """
+    try:
+        return copy.deepcopy(unwrapped(net))
+    except RuntimeError as error:
+        raise ValueError(
+            "the network cannot be copied, because it keeps a tensor that was computed from its parameters: let its "
+            "forward and its hooks keep tensor.detach(), and take weight_norm from "
+            "torch.nn.utils.parametrizations."
+        ) from error
 
 
 def unwrap_parts(net: nn.Module) -> None:

@@ -497,6 +497,21 @@ def test_parameters_that_get_new_memory_are_trained_or_refused(blobs):
         train(Moves(), blobs, batch_size=20)
 
 
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, lambda net: torch.compile(net, backend="eager")])
+def test_what_is_around_a_network_is_taken_off(blobs, wrap):
+    run, expected = train(wrap(linear()), blobs, batch_size=20), train(linear(), blobs, batch_size=20)
+    assert torch.equal(run.x, expected.x) and run.facts["net"] == "Sequential" == type(run.model()).__name__
+
+
+def test_a_network_that_cannot_be_copied_is_one_sentence(blobs):
+    net = linear()
+    net.kept = net[0].weight * 2
+    with pytest.raises(ValueError, match="the network cannot be copied"):
+        train(net, blobs, batch_size=20)
+    with pytest.raises(ValueError, match="a TorchScript network"):
+        train(torch.jit.trace(linear(), torch.zeros(2, 8)), blobs, batch_size=20)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_captured_step_is_the_eager_one_on_a_gpu(data, monkeypatch):
     data = data.to("cuda")

@@ -6,7 +6,6 @@ alone, so a run that was killed resumes from its last whole epoch as if nothing 
 """
 
 import contextlib
-import copy
 import dataclasses
 import difflib
 import functools
@@ -40,6 +39,7 @@ from flatlab.training.run import HISTORY, Run
 from flatlab.training.trainer import Trainer, batch_sizes, load_point
 from flatlab.training.updates import UPDATES
 from flatlab.version import __version__
+from flatlab.wrappers import copied, unwrap_parts
 
 # What only names or keeps a run: its data are known by their content, whatever code has loaded them.
 KEEPING = (checkpoints, datasets, files, stores, version)
@@ -151,7 +151,11 @@ def _check_arguments(net, data, recipe, seed, x0, keep, store, changes):
 
 def _start(net, data, recipe, seed, x0):
     """The network where training starts, on the data's device."""
-    model = build(net, data, seed=seed) if isinstance(net, str) else copy.deepcopy(net).to(data.train.x.device)
+    if isinstance(net, str):
+        model = build(net, data, seed=seed)
+    else:
+        model = copied(net).to(data.train.x.device)
+        unwrap_parts(model)
     if x0 is not None:
         load_point(model, x0, {})
     if not recipe.sync_batch_norm:
@@ -186,7 +190,7 @@ def _empty_run(net, trainer, seed):
     """The run before its first epoch: x is still x0."""
     x0, data, recipe = trainer.point.detach().clone(), trainer.data, trainer.recipe
     facts = {
-        "net": net if isinstance(net, str) else type(net).__name__,
+        "net": net if isinstance(net, str) else type(trainer.model).__name__,
         "data": data.name,
         "rows": recipe.rows(len(data.train.y)),
         "parameters": x0.numel(),
