@@ -23,7 +23,7 @@ def measure(nets=NETS, rounds=3, epochs=2, workers=(0, 2), device="cpu"):
         for name, way in timed.items():
             each = [total / epochs for total in way.seconds]
             seconds[f"{label}: {name}"] = each
-            found[f"{label}: {name}"] = {"seconds an epoch": spread(each)["median"]}
+            found[f"{label}: {name}"] = {"seconds per epoch": spread(each)["median"]}
             if name != "flatlab":
                 ratios[f"{label}: flatlab / {name}"] = ratio(timed["flatlab"].seconds, way.seconds)
     return {
