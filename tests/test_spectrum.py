@@ -389,6 +389,23 @@ def test_what_is_no_operator_is_refused_with_the_way_to_one(measure):
             measure(thing)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_operator_that_is_not_symmetric_is_refused(dtype):
+    """And its symmetric part is not, in any form or scale."""
+    from scipy.sparse.linalg import aslinearoperator
+
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(40, 40, generator=generator, dtype=dtype)
+    even = (matrix + matrix.T) / 2
+    for scale in (1e-6, 1, 1e6):
+        for wrong in (matrix, even + 0.02 * (matrix - even), torch.triu(matrix)):
+            for operator in (scale * wrong, (scale * wrong).numpy(), aslinearoperator((scale * wrong).numpy())):
+                for measure in (flatlab.eigenvalues, flatlab.density):
+                    with pytest.raises(ValueError, match=r"not symmetric: u . A v is .* pass a symmetric one"):
+                        measure(operator)
+        flatlab.eigenvalues(scale * even, 2), flatlab.density(scale * even, steps=5)
+
+
 # trace
 
 

@@ -62,6 +62,8 @@ class Lanczos:
         """One product: an entry of T, and the next basis vector."""
         q = self.basis[self.products]
         w = self.operator @ q
+        if self.products == 1:
+            self._check_symmetry(w)
         self.diagonal.append((q @ w).double().item())
         w = self._orthogonal(w)
         self.length = w.norm().double().item()
@@ -109,6 +111,17 @@ class Lanczos:
             before, now = now, ((value - self.diagonal[j]) * now - left) / self.off[j]
             total += now * now
         return 1 / total
+
+    def _check_symmetry(self, w: torch.Tensor) -> None:
+        """The second product shows at no cost whether q_0 . A q_1 is q_1 . A q_0, which is the first |r|."""
+        if self.operator.gradient or self.against is not None:  # a second derivative is symmetric
+            return
+        there, back, size = (self.basis[0] @ w).double().item(), self.off[0], w.norm().double().item()
+        if abs(there - back) > 10 * torch.finfo(w.dtype).eps ** 0.5 * max(size, back, abs(self.diagonal[0])):
+            raise ValueError(
+                f"the operator is not symmetric: u . A v is {there:.6g} and v . A u is {back:.6g} for two vectors: "
+                "pass a symmetric one, such as (A + A.T) / 2."
+            )
 
     def _orthogonal(self, w: torch.Tensor) -> torch.Tensor:
         basis = self.basis[: self.products]
