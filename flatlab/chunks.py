@@ -1,12 +1,16 @@
 """The rows of a data split, a chunk at a time: two tensors, or batches that are read again at every pass."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import torch
 
 SAMPLE = 64  # rows that show what kind of function f is; enough for three parts, and quick
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, with as many rows
 Rows: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # inputs, targets and the rows' numbers
@@ -97,6 +101,23 @@ class Chunks:
                 few = _picked((inputs, targets, _numbers(len(targets)) + sum(self.sizes)), SAMPLE)
                 self._kept = few if not self.sizes else _picked(_joined(self._kept, few), SAMPLE)
                 self.sizes.append(len(targets))
+
+
+def within_memory(measure: Callable[P, T]) -> Callable[P, T]:
+    """A method of an Objective, or of an operator with one, that goes on with chunks half as large where the device's
+    memory is used up."""
+
+    @functools.wraps(measure)
+    def patient(*arguments: P.args, **options: P.kwargs) -> T:
+        while True:
+            try:
+                return measure(*arguments, **options)
+            except torch.cuda.OutOfMemoryError as error:
+                reason = str(error).partition("\n")[0]
+            owner: Any = arguments[0]
+            getattr(owner, "f", owner).halve(reason)  # here, because the error holds what filled the memory
+
+    return patient
 
 
 def _numbers(count: int) -> torch.Tensor:

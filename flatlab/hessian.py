@@ -12,6 +12,7 @@ import torch
 from torch.func import grad, jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from flatlab.chunks import within_memory
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.outputs import replaced, tensors
 
@@ -184,15 +185,21 @@ class Hessian(_Operator):
                 "take 'reverse', or one larger chunk."
             )
 
+    @within_memory
     def _full_gradient(self):
-        return self._graph()[1].detach() if self.method == "graph" else super()._full_gradient()
+        if self.method == "graph" and self.f.count == 1:
+            return self._graph()[1].detach()
+        return super()._full_gradient()
 
     def _graph(self):
         if self._kept is None:
             self._kept = self._gradient(*next(self.f.chunks()))
         return self._kept
 
+    @within_memory
     def _full(self, v):
+        if self.method == "graph" and self.f.count > 1:  # they were halved, because the memory was used up
+            self.method, self._kept = "reverse", None
         if self.method == "graph":
             x, gradient = self._graph()
             return torch.autograd.grad(gradient, x, v, retain_graph=True, materialize_grads=True)[0]
@@ -208,6 +215,8 @@ class Hessian(_Operator):
     def _forward(self, inputs, targets, v):
         try:
             return jvp(grad(lambda x: self.f.loss(self.f.outputs(x, inputs), targets.clone())), (self.x,), (v,))[1]
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise RuntimeError(
                 "a layer or the loss has no forward derivative in this version of torch "
@@ -257,11 +266,14 @@ class GaussNewton(_Operator):
     def __init__(self, f: "Objective", x: torch.Tensor | None = None, *, names: Sequence[str] | None = None) -> None:
         super().__init__(f, x, names)
 
+    @within_memory
     def _full(self, v):
         product = torch.zeros_like(v)
         for inputs, targets, weight in self.f.chunks():
             try:
                 product.add_(self._share(inputs, targets, v), alpha=weight)
+            except torch.cuda.OutOfMemoryError:
+                raise
             except RuntimeError as error:
                 raise RuntimeError(
                     "a layer or the loss cannot be transformed by torch.func, as this matrix needs it "

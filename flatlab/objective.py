@@ -5,6 +5,7 @@ the user's own model keeps its parameters, buffers, gradients, modes and hooks, 
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -15,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from flatlab import refusals
 from flatlab.accuracy import Answers
-from flatlab.chunks import Chunks, Pair
+from flatlab.chunks import Chunks, Pair, within_memory
 from flatlab.data import Split
 from flatlab.formulas import by_formula
 from flatlab.hessian import CHECKPOINTED, GaussNewton, Hessian, ProductMethod
@@ -54,7 +55,8 @@ class Objective:
     chunk : int
         Most rows evaluated at once, in as equal parts as can be; a list's own batches are left as they are. Chunks are
         weighted by their size, so the answer does not depend on it, with one exception: under "batch" the chunk *is*
-        the evaluated batch (5000 in the paper's code).
+        the evaluated batch (5000 in the paper's code). Where a GPU's memory is used up and the answer does not depend
+        on it, the chunks are halved, with a warning.
 
     Attributes
     ----------
@@ -191,6 +193,7 @@ class Objective:
         """
         return self.loss_and_accuracy(x)[1]
 
+    @within_memory
     def loss_and_accuracy(self, x: torch.Tensor, accuracy: bool = True) -> tuple[float, float | None]:
         """The value and the accuracy at a point, in one pass.
 
@@ -222,6 +225,7 @@ class Objective:
                     losses.add(weight, self.loss(outputs, targets))
             return losses.value(), answers.percent() if answers else None
 
+    @within_memory
     def gradient(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The value and the gradient at a point, in one pass over the data.
 
@@ -355,6 +359,43 @@ class Objective:
     def count(self) -> int:
         """How many chunks there are."""
         return len(self.data)
+
+    def halve(self, reason: str) -> None:
+        """Make the chunks half as large, and warn of it, because the device's memory is used up.
+
+        Parameters
+        ----------
+        reason : str
+            What the device said.
+
+        Raises
+        ------
+        torch.cuda.OutOfMemoryError
+            Where they cannot be smaller, or where that would measure another function.
+        """
+        rows = -(-self.rows // self.count) if self.data.batches is None else max(self.data.sizes)
+        used = f"the memory of {self.x.device} is used up by {rows:,} rows at once ({reason})"
+        if rows == 1:
+            advice = "this network needs another device"
+        elif self.data.batches is not None:
+            advice = "pass batches of fewer rows"
+        elif not self.additive:
+            advice = "the loss is not a mean over the rows, so that it needs all of them at once: pass fewer rows"
+        elif self.norms and self.batch_norm != "frozen":
+            advice = (
+                f"pass chunk={rows // 2} if that is what you want to measure, because under "
+                f"batch_norm={self.batch_norm!r} the chunk is part of the function"
+            )
+        else:
+            self.chunk = self.data.most = rows // 2
+            if self.x.is_cuda:
+                torch.cuda.empty_cache()
+            warnings.warn(
+                f"{used}: it goes on with {self.chunk:,} at once; chunk={self.chunk} says so from the start.",
+                stacklevel=4,
+            )
+            return
+        raise torch.cuda.OutOfMemoryError(f"{used}: {advice}.")
 
     def _check(self, x):
         if not torch.is_tensor(x):

@@ -2,6 +2,7 @@
 alone."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -210,3 +211,71 @@ class Noisy(nn.Module):
 
     def forward(self, x):
         return self.layer(nn.functional.dropout(x, 0.5, training=True))
+
+
+class Greedy(nn.Module):
+    """A net for which the memory is used up by more rows than so many."""
+
+    def __init__(self, most, *parts):
+        super().__init__()
+        self.most, self.parts = most, nn.Sequential(*parts)
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore lines")
+        return self.parts(x)
+
+
+def greedy(most, *more, **options):
+    torch.manual_seed(0)
+    parts = nn.Linear(6, 5), *more, nn.Tanh(), nn.Linear(5, 3)
+    return flatlab.Objective(Greedy(most, *parts).double(), classification(200, dtype=torch.float64), **options)
+
+
+def without_any_memory(f):
+    f.model.most = 0
+    return f
+
+
+MEASUREMENTS = {
+    "value": lambda f: torch.tensor(f.value(f.x)),
+    "gradient": lambda f: f.gradient(f.x)[1],
+    "accuracy": lambda f: torch.tensor(f.accuracy(f.x)),
+    "graph": lambda f: f.hessian() @ torch.ones_like(f.x),
+    "forward": lambda f: f.hessian(method="forward") @ torch.ones_like(f.x),
+    "gauss-newton": lambda f: f.gauss_newton() @ torch.ones_like(f.x),
+    "its gradient": lambda f: f.hessian().gradient(),
+    "eigenvalues": lambda f: flatlab.eigenvalues(f.hessian(), 2).values,
+    "sharpness": lambda f: torch.tensor(float(flatlab.sharpness(f))),
+}
+
+
+@pytest.mark.parametrize("measure", MEASUREMENTS.values(), ids=MEASUREMENTS)
+def test_where_the_memory_is_used_up_the_chunks_are_halved_and_the_answer_stays(measure):
+    f = greedy(64)
+    with pytest.warns(
+        UserWarning, match=r"used up by 200 rows at once \(CUDA out .* 2 GiB\.\): .*chunk=100 says so"
+    ) as told:
+        found = measure(f)
+    assert f.chunk == 50
+    assert sum("is used up" in str(one.message) for one in told) == 2, "200, 100, 50: each said once"
+    torch.testing.assert_close(found, measure(greedy(200)), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "make, advice",
+    [
+        (lambda: greedy(64, nn.BatchNorm1d(5)), "pass chunk=100 if that is what you want .* part of the function"),
+        (lambda: without_any_memory(greedy(200)), "this network needs another device"),
+        (
+            lambda: flatlab.Objective(Greedy(64, nn.Linear(6, 3)), [classification(100), classification(90)]),
+            "pass batches of fewer rows",
+        ),
+    ],
+)
+def test_where_they_cannot_be_halved_one_sentence_says_why(make, advice):
+    f = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(torch.cuda.OutOfMemoryError, match=advice):
+            f.gradient(f.x)
