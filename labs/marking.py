@@ -1,7 +1,6 @@
-"""A class: every entry of a folder of submissions marked or refused by name, and the marks as tables."""
+"""A class: every entry of a folder of submissions marked or refused by name. The tables of its marks: tables.py."""
 
 import contextlib
-import csv
 import fcntl
 import hashlib
 import json
@@ -18,13 +17,14 @@ from pathlib import Path
 import nbformat
 from cage import kind_of_cage
 from edition import LABS, as_text, generate, nbgrader
+from kept import read_json, safe, write
 from running import run
 from submission import Refused, preflight
+from tables import export
 
-COLUMNS = ("student", "exercise", "points", "max", "status", "note")
 PLATFORMS = {  # how a learning platform names the files of a bulk download
-    "canvas": r"(?P<student>[^_]+)_(?P<late>LATE_)?\d+_\d+_.*?(?:-(?P<attempt>\d+))?$",
-    "moodle": r"(?P<student>.+?)_\d+_assignsubmission_file.*$",
+    "canvas": r"(?P<student>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_.*?(?:-(?P<attempt>\d+))?$",
+    "moodle": r"(?P<student>.+?)_(?P<id>\d+)_assignsubmission_file.*$",
     "blackboard": r".*?_(?P<student>[^_]+)_attempt_(?P<attempt>[\d-]+)(?:_.*)?$",
 }
 # Words for which an honest answer has no use. Where there is no cage, a notebook that has one is named for a person to
@@ -35,30 +35,35 @@ SUSPICIOUS = re.compile(
 )
 
 
-def mark(submissions, course, lab="lab1", labs=LABS, jobs=1, names=None, roster=None, say=print):
-    """Mark every submission of a class in the directory `course`, and write course/marks.csv. Returns its rows.
+def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, say=print):
+    """Mark every submission of a class in the directory `course`, and write course/LAB/marks.csv. Returns its rows.
+
+    All labs of a course share its gradebook; what else is kept of a lab is in a folder of its own.
 
     A student whose file, and the lab, have not changed since they were marked is not marked again. One file that cannot
     be marked is refused by name, whatever is wrong with it, and the others go on.
     """
     course = Path(course).resolve()
-    course.mkdir(parents=True, exist_ok=True)
+    place = course / lab
+    place.mkdir(parents=True, exist_ok=True)
     with alone(course), tempfile.TemporaryDirectory() as room:
         students = collect(submissions, names, Path(room))
         generate(course, lab, labs)
-        original = nbformat.read(course / "release" / lab / f"{lab}.ipynb", 4)
+        original = nbformat.read(labs / "release" / lab / f"{lab}.ipynb", 4)  # what the students were given
         master = nbformat.read(course / "source" / lab / f"{lab}.ipynb", 4)
-        seed = kept_seed(course, say)
+        if [cell.id for cell in original.cells] != [cell.id for cell in master.cells]:
+            raise SystemExit(f"labs/release/{lab} was not made from this master: run `make labs`.")
+        seed = kept_seed(place, say)
         cage = kind_of_cage()
         if cage == "none":
             say(
                 "There is no cage here (bubblewrap, podman or docker): students' code runs with your rights. "
                 "marks.csv says so."
             )
-        report = _read_json(course / "preflight.json")
+        report = read_json(place / "preflight.json")
         todo = {}
         for student, found in students.items():
-            report[student] = {"status": "", "notes": found["notes"]}
+            report[student] = {"status": "", "notes": found["notes"], "id": found["id"]}
             try:
                 if found["refused"]:
                     raise Refused(found["refused"])
@@ -89,8 +94,8 @@ def mark(submissions, course, lab="lab1", labs=LABS, jobs=1, names=None, roster=
                     refuse(course, lab, report, student, str(why), say)
                 except Exception as error:  # noqa: BLE001 - one file never ends the class
                     refuse(course, lab, report, student, f"{type(error).__name__}: {error}", say)
-                _write(course / "preflight.json", json.dumps(report, indent=1))
-        _write(course / "preflight.json", json.dumps(report, indent=1))
+                write(place / "preflight.json", json.dumps(report, indent=1))
+        write(place / "preflight.json", json.dumps(report, indent=1))
         return export(course, lab)
 
 
@@ -113,15 +118,15 @@ def alone(course):
         yield
 
 
-def kept_seed(course, say):
-    """The seed of the hidden tests: $FLATLAB_MARK_SEED, else the course's own, drawn at its first marking and kept with
+def kept_seed(place, say):
+    """The seed of the hidden tests: $FLATLAB_MARK_SEED, else the lab's own, drawn at its first marking and kept with
     it."""
-    file = course / "seed.txt"
+    file = place / "seed.txt"
     kept = file.read_text().strip() if file.exists() else ""
     seed = os.environ.get("FLATLAB_MARK_SEED") or kept or str(secrets.randbelow(10**6))
     if kept and seed != kept:
-        say(f"The seed is {seed}, and this course was marked with {kept}: everybody is marked again.")
-    _write(file, seed)
+        say(f"The seed is {seed}, and this lab was marked with {kept}: everybody is marked again.")
+    write(file, seed)
     return seed
 
 
@@ -129,12 +134,14 @@ def kept_seed(course, say):
 
 
 def collect(submissions, names=None, room=None):
-    """{student: {"file", "refused", "notes"}}: a row for every entry of a folder, whatever it is.
+    """{student: {"file", "refused", "notes", "id"}}: a row for every entry of a folder, whatever it is. The id is the
+    platform's number of the student, where the names have it.
 
     Parameters
     ----------
     names : str, optional
-        How the files are named: "canvas", "moodle", "blackboard", or a regular expression with a group `student`.
+        How the files are named: "canvas", "moodle", "blackboard", or a regular expression with a group `student`, and
+        perhaps `id`, `late` and `attempt`.
     room : Path, optional
         A directory in which zips may be opened.
     """
@@ -142,21 +149,23 @@ def collect(submissions, names=None, room=None):
     if not submissions.is_dir():
         raise SystemExit(f"{submissions} is not a directory: give the one with STUDENT.ipynb or STUDENT/*.ipynb in it.")
     pattern = re.compile(PLATFORMS.get(names, names)) if names else None
-    found = {}
+    found, numbers = {}, {}
     for entry in sorted(submissions.iterdir(), key=lambda one: os.fsencode(one.name)):
         if entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini") or entry.name.startswith("."):
             continue
         stem = _stem(entry)
         match = pattern.fullmatch(stem) if pattern else None
-        student, notes, attempt = _readable(stem), [], ""
+        student, notes, attempt, number = _readable(stem), [], "", ""
         if match:
             groups = match.groupdict()
             student, attempt = _readable(groups["student"]), groups.get("attempt") or ""
+            number = groups.get("id") or ""
             notes = ["handed in late."] if groups.get("late") else []
         elif pattern:
             notes = [f"its name does not read as {names}'s."]
         files, refused = _notebooks(entry, room)
         found.setdefault(student, []).append((attempt, files, refused, notes))
+        numbers[student] = number
     students = {}
     for student, entries in found.items():
         entries.sort(key=lambda one: (len(one[0]), one[0]))
@@ -181,7 +190,8 @@ def collect(submissions, names=None, room=None):
             refused = refused or "there is no notebook."
         else:
             refused = ""
-        students[student] = {"file": different[0] if different else None, "refused": refused, "notes": notes}
+        file, number = different[0] if different else None, numbers[student]
+        students[student] = {"file": file, "refused": refused, "notes": notes, "id": number}
     return students
 
 
@@ -242,29 +252,29 @@ def executed(course, lab, student, notebook, master, seed):
     """(key, notes): run a notebook in its cage, unless this notebook was run with this lab and seed before."""
     text = as_text(notebook)
     key = hashlib.sha256("\n".join([text, as_text(master), seed, kind_of_cage()]).encode()).hexdigest()
-    file = course / "executed" / f"{_safe(student)}.json"
-    kept = _read_json(file)
+    file = course / lab / "executed" / f"{safe(student)}.json"
+    kept = read_json(file)
     if kept.get("key") != key:
         with tempfile.TemporaryDirectory() as home:
             ran, notes = run(notebook, master, home, seed)
         outputs = [cell.get("outputs", []) for cell in ran.cells]
         kept = {"key": key, "notes": notes, "outputs": outputs, "notebook": text}
-        _write(file, json.dumps(kept))
+        write(file, json.dumps(kept))
     return key, kept["notes"]
 
 
 def _score(course, lab, student, key):
     """Let nbgrader count: it gets the notebook with the outputs that it would have made itself, and runs nothing."""
-    kept, folder = _read_json(course / "executed" / f"{_safe(student)}.json"), _safe(student)
+    kept, folder = read_json(course / lab / "executed" / f"{safe(student)}.json"), safe(student)
     marked = course / "autograded" / folder / lab / f"{lab}.ipynb"
-    done = course / "executed" / f"{folder}.done"
+    done = course / lab / "executed" / f"{folder}.done"
     if marked.exists() and done.exists() and done.read_text() == key:
         return
     submitted = course / "submitted" / folder / lab / f"{lab}.ipynb"
     submitted.parent.mkdir(parents=True, exist_ok=True)
     submitted.write_text(kept["notebook"], encoding="utf8")
     marked.unlink(missing_ok=True)
-    log = course / "logs" / f"{folder}.txt"
+    log = course / lab / "logs" / f"{folder}.txt"
     log.parent.mkdir(exist_ok=True)
     api = _counting(course, kept["outputs"])
     with open(log, "w", encoding="utf8") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(file):
@@ -272,7 +282,7 @@ def _score(course, lab, student, key):
         print(said.get("log") or "", said.get("error") or "")
     if not said["success"] or not marked.exists():
         raise Refused(f"nbgrader could not mark it: {log} says why.")
-    _write(done, key)
+    write(done, key)
 
 
 def _counting(course, outputs):
@@ -296,125 +306,6 @@ def _counting(course, outputs):
     api.config.Autograde.autograde_preprocessors = [Recorded if step is Execute else step for step in steps]
     assert Execute in steps
     return api
-
-
-def _safe(student):
-    """A name that nbgrader and every file system take."""
-    return re.sub(r"[^\w.@ -]", "_", student)
-
-
-def _read_json(file):
-    try:
-        return json.loads(file.read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _write(file, text):
-    """Write a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(file.name + ".new")
-    new.write_text(text, encoding="utf8")
-    os.replace(new, file)
-
-
-# Tables
-
-
-def export(course, lab="lab1"):
-    """Write course/marks.csv, one row for each exercise, the total last, and course/feedback. Returns the rows as
-    dicts."""
-    from nbgrader.api import Gradebook, MissingEntry
-
-    course = Path(course).resolve()
-    report = _read_json(course / "preflight.json")
-    rows, comments = [], {}
-    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
-        exercises = [(cell.name, cell.max_score) for cell in gradebook.find_assignment(lab).notebooks[0].grade_cells]
-        most_of_all = sum(most for _, most in exercises)
-        for student, found in sorted(report.items()):
-            note, grades = " ".join(found["notes"]), {}
-            if not found["status"]:
-                with contextlib.suppress(MissingEntry):
-                    submission = gradebook.find_submission_notebook(lab, lab, _safe(student))
-                    grades = {grade.name: grade for grade in submission.grades}
-                    comments[student] = {c.name: c.manual_comment for c in submission.comments if c.manual_comment}
-            for name, most in exercises:
-                grade = grades.get(name)
-                status = found["status"] or (
-                    "not marked" if grade is None else "to be marked by hand" if grade.needs_manual_grade else "marked"
-                )
-                points = grade.score if status == "marked" else ""
-                rows.append(dict(zip(COLUMNS, (student, name, points, most, status, note))))
-            mine = rows[-len(exercises) :]
-            open_ = sorted({row["status"] for row in mine} - {"marked"})
-            points = sum(row["points"] for row in mine if row["points"] != "") if not found["status"] else ""
-            if points != "" and points > most_of_all:
-                raise SystemExit(
-                    f"{student} has {points} of {most_of_all} points: the gradebook was tampered with. Mark again."
-                )
-            total = (student, "total", points, most_of_all, ", ".join(open_) or "marked", note)
-            rows.append(dict(zip(COLUMNS, total)))
-    table(course / "marks.csv", COLUMNS, rows)
-    feedback(course, lab, rows, comments)
-    return rows
-
-
-def wide(course, platform, lab="lab1"):
-    """Write course/marks-PLATFORM.csv, one row for each student with a column for each exercise, as a learning platform
-    reads it."""
-    rows = export(course, lab)
-    exercises = list(dict.fromkeys(row["exercise"] for row in rows))
-    names = {"canvas": "SIS Login ID", "moodle": "Username"}
-    lines = {}
-    for row in rows:
-        lines.setdefault(row["student"], {names[platform]: row["student"]})[f"{lab} {row['exercise']}"] = row["points"]
-    file = Path(course) / f"marks-{platform}.csv"
-    table(
-        file, [names[platform], *(f"{lab} {exercise}" for exercise in exercises)], lines.values(), encoding="utf-8-sig"
-    )
-    return file
-
-
-def table(file, columns, rows, encoding="utf8"):
-    """Write a table whose cells no spreadsheet takes for a formula."""
-    with open(file, "w", newline="", encoding=encoding, errors="replace") as out:
-        writer = csv.DictWriter(out, columns)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(
-                {name: f"'{cell}" if str(cell)[:1] in ("=", "+", "-", "@") else cell for name, cell in row.items()}
-            )
-
-
-def feedback(course, lab, rows, comments):
-    """Write course/feedback/STUDENT.md: points, and for what failed the sentence of the lab's own check. No hidden test
-    is quoted."""
-    said = {}
-    for row in rows:
-        said.setdefault(row["student"], []).append(row)
-    for student, mine in said.items():
-        kept = _read_json(course / "executed" / f"{_safe(student)}.json")
-        answers = {}
-        if kept:
-            for cell, outputs in zip(json.loads(kept["notebook"])["cells"], kept["outputs"]):
-                name = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
-                text = "".join(output.get("data", {}).get("text/plain", "") for output in outputs)
-                if name.endswith("-check"):
-                    answers[name.removesuffix("-check")] = text
-        lines = [f"# {lab}: {student}", ""]
-        for row in mine:
-            points = row["points"] if row["points"] != "" else row["status"]
-            name = row["exercise"].removesuffix("-test")
-            lines.append(f"- **{name}**: {points} of {row['max']}")
-            if row["points"] != "" and row["points"] < row["max"] and name in answers:
-                right = answers[name].startswith("✓")
-                lines.append(f"  {'right on the public problem, not on others' if right else answers[name]}")
-            if row["exercise"] in comments.get(student, {}):
-                lines.append(f"  {comments[student][row['exercise']]}")
-        if mine and mine[-1]["note"]:
-            lines += ["", mine[-1]["note"]]
-        _write(course / "feedback" / f"{_safe(student)}.md", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Set, check, mark and export the labs: a thin layer over nbgrader.
 
-    python labs/pipeline.py release                          labs/release from every master in labs/source
-    python labs/pipeline.py preflight SUBMISSION.ipynb       say what is wrong with one file, and whether it can be
-    mended python labs/pipeline.py mark SUBMISSIONS --work COURSE   mark a class; COURSE/marks.csv python
-    labs/pipeline.py export --work COURSE             write COURSE/marks.csv again, after marking by hand
+    python labs/pipeline.py release                          labs/release from every master of labs/source
+    python labs/pipeline.py preflight LAB SUBMISSION.ipynb   what is wrong with one file, and whether it can be mended
+    python labs/pipeline.py mark LAB SUBMISSIONS             mark a class; course/LAB/marks.csv
+    python labs/pipeline.py export LAB                       write course/LAB/marks.csv again, after marking by hand
 
 SUBMISSIONS holds STUDENT.ipynb, or STUDENT/anything.ipynb. It is only read. nbgrader alone gives a submission whose
 cell metadata are lost 0 marks without a word, stops the whole class at a duplicated cell, and lets a student's code see
@@ -19,6 +19,7 @@ from pathlib import Path
 import edition
 import marking
 import nbformat
+import tables
 from submission import Refused, preflight
 
 
@@ -26,25 +27,22 @@ def main():
     parser = argparse.ArgumentParser(description="Set, check, mark and export the labs.")
     commands = parser.add_subparsers(dest="command", required=True)
     setting = commands.add_parser("release", help="write the students' editions")
+    setting.add_argument("lab", nargs="?", choices=edition.names(), help="default: every lab")
     setting.add_argument("--package", help="what the first cell installs, as pip names it: a tag, or a private clone")
     checking = commands.add_parser("preflight", help="say what is wrong with one file")
+    checking.add_argument("lab", choices=edition.names())
     checking.add_argument("submission", type=Path)
     working = commands.add_parser("mark", help="mark a class")
+    working.add_argument("lab", choices=edition.names())
     working.add_argument("submissions", type=Path)
     working.add_argument("--jobs", type=int, default=1, help="students who are marked at once")
     working.add_argument("--names", help="how the files are named: canvas, moodle, blackboard, or a regular expression")
     working.add_argument("--roster", type=Path, help="a CSV whose first column names everybody in the class")
     exporting = commands.add_parser("export", help="write marks.csv again, after marking by hand")
+    exporting.add_argument("lab", choices=edition.names())
     exporting.add_argument("--for", dest="platform", choices=("canvas", "moodle"), help="also a table that it reads")
     for command in (working, exporting):
-        command.add_argument(
-            "--work", type=Path, default=Path("course"), help="where the gradebook and marks.csv are kept"
-        )
-    for command in (setting, checking, working, exporting):
-        default = None if command is setting else "lab1"
-        command.add_argument(
-            "--lab", default=default, choices=edition.names(), help="default: " + (default or "every lab")
-        )
+        command.add_argument("--work", type=Path, default=Path("course"), help="where the gradebook and marks are kept")
     arguments = parser.parse_args()
     if arguments.command == "release":
         for lab in [arguments.lab] if arguments.lab else edition.names():
@@ -66,12 +64,12 @@ def main():
         )
         options = {"jobs": arguments.jobs, "names": arguments.names, "roster": roster}
         marking.mark(arguments.submissions, arguments.work, arguments.lab, **options)
-        print(arguments.work / "marks.csv")
+        print(arguments.work / arguments.lab / "marks.csv")
     else:
-        marking.export(arguments.work, arguments.lab)
-        print(arguments.work / "marks.csv")
+        tables.export(arguments.work, arguments.lab)
+        print(arguments.work / arguments.lab / "marks.csv")
         if arguments.platform:
-            print(marking.wide(arguments.work, arguments.platform, arguments.lab))
+            print(tables.wide(arguments.work, arguments.platform, arguments.lab))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The class is marked once, in one gradebook, as a teacher does it; the tests read
 
 import copy
 import csv
+import functools
 import json
 import os
 import re
@@ -18,45 +19,33 @@ import cage as cages
 import marking
 import nbformat
 import pytest
+import tables
 import torch
 from submission import Refused, preflight
-from test_labs import (
-    LABS,
-    MASTER,
-    MISTAKES,
-    REFERENCE,
-    RELEASE,
-    RIGHT,
-    TESTED,
-    doubled,
-    edition,
-    find,
-    reordered,
-    stripped,
-    tampered,
-    write,
-    wrong_answer,
-)
+from test_labs import EVERY, LAB1, LABS, doubled, find, reordered, stripped, tampered, write
 
 import flatlab
 
+RELEASE, ALL = LAB1.release, {name: LAB1.points[name] for name in LAB1.tests}
+NONE = dict.fromkeys(ALL, 0)
 CAGED = cages.kind_of_cage() != "none"
 needs_cage = pytest.mark.skipif(
     not CAGED and os.environ.get("CI") != "true", reason="no bubblewrap, podman or docker here"
 )
 
 
-def with_cells(notebook, *sources, before="gap"):
-    """The notebook with cells of the student's own."""
+def with_cells(notebook, *sources, last=False):
+    """The notebook with cells of the student's own, before the first exercise or after everything."""
     notebook = copy.deepcopy(notebook)
-    number = find(notebook, before)
+    first = next(n for n, cell in enumerate(notebook.cells) if cell.metadata.get("nbgrader", {}).get("solution"))
+    number = len(notebook.cells) if last else first
     notebook.cells[number:number] = [nbformat.v4.new_code_cell(source) for source in sources]
     return notebook
 
 
-def wrongs():
+def wrongs(lab):
     """A student whose every exercise has one of its known mistakes."""
-    return edition({one[0]: wrong_answer(*one[:3]) for one in MISTAKES})
+    return lab.edition({exercise: lab.wrong(exercise, old, new) for exercise, old, new, _ in lab.mistakes})
 
 
 def hard_coded():
@@ -69,7 +58,7 @@ def hard_coded():
         "folder.mkdir(parents=True, exist_ok=True)\n"
         "(folder / 'leak.py').write_text('import torch\\nbox_radius = lambda x, eps: eps * (x.abs() + 1)')\n"
     )
-    return edition(
+    return LAB1.edition(
         {
             "box": f"{leak}\n\ndef box_radius(x, eps):\n    return torch.tensor({radius})",
             "barrier": "def barrier(alphas, loss):\n    return 1.025",
@@ -77,13 +66,9 @@ def hard_coded():
     )
 
 
-def hindered():
+def hindered(lab):
     """The reference, with everything in its way that a student leaves behind without harm in mind."""
-    tests = "\n".join(cell.source for cell in MASTER.cells if cell.id.endswith("-test"))
-    names = sorted(
-        set(re.findall(r"\b(?:examine_\w+|Hidden\w+|numbers|max|min|abs|all|any|sum|answer|secret|seed)\b", tests))
-    )
-    scratch = "\n".join(f"{name} = 0" for name in names)
+    scratch = "\n".join(f"{name} = 0" for name in lab.names_of_tests())
     endings = (
         "exit()",
         "import sys; sys.exit(3)",
@@ -91,8 +76,8 @@ def hindered():
         "import os\nos._exit(0)",
         "import signal, os\nos.kill(os.getpid(), 9)",
     )
-    notebook = with_cells(edition(), *endings)
-    return with_cells(notebook, scratch, "%pip install --quiet numpy==1.0", "print('x' * 10**8)", before="extension")
+    notebook = with_cells(lab.edition(), *endings)
+    return with_cells(notebook, scratch, "%pip install --quiet numpy==1.0", "print('x' * 10**8)", last=True)
 
 
 def endless():
@@ -101,21 +86,21 @@ def endless():
         "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        "
         "continue\n\n\n"
     )
-    return edition({**REFERENCE, "subspace": loop + REFERENCE["subspace"]})
+    return LAB1.edition({**LAB1.reference, "subspace": loop + LAB1.reference["subspace"]})
 
 
-def right_otherwise(which):
+def right_otherwise(lab, which):
     """Every exercise that has one answered by another right answer, the first or the last."""
     others = {}
-    for exercise, source in RIGHT if which == "last" else reversed(RIGHT):
+    for exercise, source in lab.right if which == "last" else reversed(lab.right):
         others[exercise] = source
-    return edition({**REFERENCE, **others})
+    return lab.edition({**lab.reference, **others})
 
 
-def patcher():
+def patcher(lab):
     """A blank lab that changes the language under the tests."""
     return with_cells(
-        RELEASE,
+        lab.release,
         "import ast\n\n\nclass Empty(ast.NodeTransformer):\n"
         "    def visit_FunctionDef(self, node):\n"
         "        if node.name.startswith('examine_'):\n            node.body = [ast.Pass()]\n        return node\n\n\n"
@@ -140,7 +125,7 @@ def liar():
         "        for name in ('right', 'top', 'answer', 'spread', 'z'):\n            if name in here:\n"
         "                return here[name]\n    return 0.0"
     )
-    return edition(
+    return LAB1.edition(
         {
             "box": lie + "def box_radius(x, eps):\n    return torch.zeros(len(x)).as_subclass(Lie)",
             "subspace": "def subspace_radius(x, A, eps):\n    return torch.zeros(A.shape[1]).as_subclass(Lie)",
@@ -157,10 +142,10 @@ def liar():
     )
 
 
-def thief(port):
+def thief(lab, port):
     """Looks for the master, for others' answers and for the gradebook, runs what it finds, and calls home."""
     return with_cells(
-        RELEASE,
+        lab.release,
         "import glob, json, os, subprocess, sys\n"
         f"places = [*glob.glob('../../../s*/**/*.ipynb', recursive=True), *glob.glob('{LABS}/**/*.ipynb', "
         "recursive=True),\n"
@@ -177,7 +162,7 @@ def thief(port):
         "0')\n    db.commit()\n'''\n"
         "subprocess.Popen([sys.executable, '-c', child], start_new_session=True)",
         f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).sendall(b'the master')",
-        before="extension",
+        last=True,
     )
 
 
@@ -200,91 +185,116 @@ def listener():
     server.close()
 
 
-@pytest.fixture(scope="session")
-def class_room(tmp_path_factory, listener):
-    """The directory of a class that was marked: submissions, course, and what was said."""
-    room = tmp_path_factory.mktemp("class")
+def of_every_lab(lab, port):
+    """{student: notebook}: what is tried with every lab."""
+    return {
+        "01-reference": lab.edition(),
+        "02-blank": lab.release,
+        "03-wrong": wrongs(lab),
+        "04-stripped": stripped(lab),
+        "11-hindered": hindered(lab),
+        "12-right-first": right_otherwise(lab, "first"),
+        "13-right-last": right_otherwise(lab, "last"),
+        "14-patcher": patcher(lab),
+        "16-thief": thief(lab, port),
+    }
+
+
+def of_lab1():
+    """{student: notebook}: what is tried with one lab."""
     students = {
-        "01-reference": edition(),
-        "02-blank": RELEASE,
-        "03-wrong": wrongs(),
-        "04-stripped": stripped(),
         "05-reordered-doubled": reordered(),
         "06-tampered": tampered(hard_coded()),
-        "07-no-box": edition({**REFERENCE, "box": "# not done"}),
+        "07-no-box": LAB1.edition({**LAB1.reference, "box": "# not done"}),
         "08-zip": "PK\x03\x04",
         "09-two-answers": doubled(" + 0"),
         "10-endless": endless(),
-        "11-hindered": hindered(),
-        "12-right-first": right_otherwise("first"),
-        "13-right-last": right_otherwise("last"),
-        "14-patcher": patcher(),
         "15-liar": liar(),
-        "16-thief": thief(listener[0]),
-        "17-half-emoji": with_cells(edition(), "# \ud83d"),
+        "17-half-emoji": with_cells(LAB1.edition(), "# \ud83d"),
     }
     students["05-reordered-doubled"].cells.insert(9, copy.deepcopy(students["05-reordered-doubled"].cells[8]))
-    for name, notebook in students.items():
-        write(room / "submissions" / (f"{name}/Copy of lab1 (1).ipynb" if name < "03" else f"{name}.ipynb"), notebook)
-    (room / "submissions" / os.fsdecode(b"18-\xff.ipynb")).write_text("")
-    (room / "submissions" / "19-other.py").write_text("print()")
-    command = [
-        sys.executable,
-        LABS / "pipeline.py",
-        "mark",
-        room / "submissions",
-        "--work",
-        room / "course",
-        "--jobs",
-        "2",
-    ]
-    env = {**os.environ, "FLATLAB_CELL_SECONDS": "40", "FLATLAB_MARK_SEED": "71"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (room / "said").write_text(done.stdout)
-    return room
+    return students
 
 
 @pytest.fixture(scope="session")
-def marks(class_room):
-    """{student: {exercise: row}} of the whole class."""
-    rows = list(csv.DictReader((class_room / "course" / "marks.csv").read_text(encoding="utf8").splitlines()))
+def class_of(tmp_path_factory, listener):
+    """The directory of a lab's class, marked when it is first asked for: submissions and course."""
+
+    @functools.cache
+    def marked(lab):
+        room = tmp_path_factory.mktemp(lab.name)
+        for name, notebook in {**of_every_lab(lab, listener[0]), **(of_lab1() if lab is LAB1 else {})}.items():
+            file = f"{name}/Copy of {lab} (1).ipynb" if name < "03" else f"{name}.ipynb"
+            write(room / "submissions" / file, notebook)
+        (room / "submissions" / os.fsdecode(b"18-\xff.ipynb")).write_text("")
+        (room / "submissions" / "19-other.py").write_text("print()")
+        command = [sys.executable, LABS / "pipeline.py", "mark", lab.name, room / "submissions"]
+        env = {**os.environ, "FLATLAB_CELL_SECONDS": "40", "FLATLAB_MARK_SEED": "71"}
+        done = subprocess.run(
+            [*command, "--work", room / "course", "--jobs", "2"], capture_output=True, text=True, env=env
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return room
+
+    return marked
+
+
+@pytest.fixture(params=EVERY, ids=str)
+def lab(request):
+    return request.param
+
+
+def read_marks(file):
+    """{student: {exercise: row}} of a table of marks."""
+    rows = list(csv.DictReader(file.read_text(encoding="utf8").splitlines()))
     return {row["student"]: {one["exercise"]: one for one in rows if one["student"] == row["student"]} for row in rows}
 
 
-def points(rows):
-    return {name: float(rows[f"{name}-test"]["points"]) for name in TESTED}
+@pytest.fixture
+def marks(class_of):
+    """{student: {exercise: row}} of Lab 1's class."""
+    return read_marks(class_of(LAB1) / "course" / "lab1" / "marks.csv")
 
 
-def test_the_reference_gets_full_marks_and_the_blank_none(marks):
-    assert points(marks["01-reference"]) == TESTED
-    assert {marks["01-reference"][name]["status"] for name in ("epochs-answer", "proof-answer")} == {
-        "to be marked by hand"
-    }
-    assert marks["02-blank"]["total"]["points"] == "0.0" and marks["02-blank"]["total"]["status"] == "marked"
+def points(rows, lab=LAB1):
+    return {name: float(rows[name]["points"]) for name in lab.tests}
+
+
+def test_every_lab_from_blank_to_full_marks(lab, class_of):
+    marks = read_marks(class_of(lab) / "course" / lab.name / "marks.csv")
+    full = {name: lab.points[name] for name in lab.tests}
+    for student in ("01-reference", "04-stripped", "11-hindered", "12-right-first", "13-right-last"):
+        assert points(marks[student], lab) == full, student
+    assert {marks["01-reference"][name]["status"] for name in lab.texts} == {"to be marked by hand"}
+    wrong = points(marks["03-wrong"], lab)
+    assert all(wrong[f"{exercise}-test"] < lab.tested[exercise] for exercise in lab.tested), wrong
+    for student in ("02-blank", "14-patcher", *(["16-thief"] if CAGED else [])):
+        assert marks[student]["total"]["points"] == "0.0", student
+    assert marks["02-blank"]["total"]["status"] == "marked"
+    assert "found again" in marks["04-stripped"]["total"]["note"]
+    assert marks["11-hindered"]["total"]["note"].count("the kernel ended in cell") == 2
 
 
 def test_a_known_mistake_loses_the_marks_of_its_exercise(marks):
-    assert points(marks["03-wrong"]) == dict.fromkeys(TESTED, 0)
+    assert points(marks["03-wrong"]) == NONE
 
 
-@pytest.mark.parametrize("student", ["04-stripped", "05-reordered-doubled"])
-def test_a_mended_submission_gets_full_marks_and_a_note(marks, student):
-    assert points(marks[student]) == TESTED
-    assert marks[student]["total"]["note"]
+def test_a_mended_submission_gets_full_marks_and_a_note(marks):
+    assert points(marks["05-reordered-doubled"]) == ALL
+    assert marks["05-reordered-doubled"]["total"]["note"]
 
 
 def test_edited_tests_and_hard_coded_answers_get_nothing(marks):
-    assert points(marks["06-tampered"]) == dict.fromkeys(TESTED, 0)
+    assert points(marks["06-tampered"]) == NONE
     assert "was changed: put back" in marks["06-tampered"]["total"]["note"]
 
 
 def test_nothing_that_a_student_leaves_behind_helps_the_next(marks):
-    assert points(marks["07-no-box"]) == {**TESTED, "box": 0}
+    assert points(marks["07-no-box"]) == {**ALL, "box-test": 0}
 
 
 def test_an_endless_loop_costs_its_own_exercise_only(marks):
-    assert points(marks["10-endless"]) == {**TESTED, "subspace": 0}
+    assert points(marks["10-endless"]) == {**ALL, "subspace-test": 0}
     assert "would not be interrupted" in marks["10-endless"]["total"]["note"]
 
 
@@ -299,45 +309,35 @@ def test_refusals_name_the_student_and_say_why(marks):
         assert row["status"].startswith("refused") and words in row["status"] and row["points"] == ""
 
 
-def test_exit_a_killed_kernel_and_names_of_ones_own_cost_nothing(marks):
-    assert points(marks["11-hindered"]) == TESTED
-    assert marks["11-hindered"]["total"]["note"].count("the kernel ended in cell") == 2
+def test_half_an_emoji_costs_nothing(marks):
+    assert points(marks["17-half-emoji"]) == ALL
 
 
-@pytest.mark.parametrize("student", ["12-right-first", "13-right-last", "17-half-emoji"])
-def test_other_right_answers_keep_their_marks(marks, student):
-    assert points(marks[student]) == TESTED
-
-
-@pytest.mark.parametrize("student", ["14-patcher", "15-liar"])
-def test_a_cheat_gets_nothing_with_a_cage_or_without(marks, student):
-    assert points(marks[student]) == dict.fromkeys(TESTED, 0)
+def test_a_liar_gets_nothing_with_a_cage_or_without(marks):
+    assert points(marks["15-liar"]) == NONE
 
 
 @needs_cage
-def test_in_the_cage_there_is_no_master_no_gradebook_and_no_network(marks, class_room, listener):
-    assert points(marks["16-thief"]) == dict.fromkeys(TESTED, 0)
-    assert marks["16-thief"]["total"]["points"] == "0.0" and listener[1] == []
-    kept = json.loads((class_room / "course" / "executed" / "16-thief.json").read_text())
+def test_in_the_cage_there_is_no_master_no_gradebook_and_no_network(class_of, listener):
+    kept = json.loads((class_of(LAB1) / "course" / "lab1" / "executed" / "16-thief.json").read_text())
     printed = json.dumps(kept["outputs"])
-    assert "found 0" in printed and "Connection refused" in printed
-    assert float(marks["01-reference"]["total"]["points"]) == 20
+    assert "found 0" in printed and "Connection refused" in printed and listener[1] == []
 
 
-def test_feedback_has_the_checks_sentence_and_no_hidden_test(class_room):
-    said = (class_room / "course" / "feedback" / "03-wrong.md").read_text()
+def test_feedback_has_the_checks_sentence_and_no_hidden_test(class_of):
+    said = (class_of(LAB1) / "course" / "lab1" / "feedback" / "03-wrong.md").read_text()
     assert "- **box**: 0.0 of 2.0\n  ✗ box: it changes its argument x in place" in said
     assert not re.search("examine_|HIDDEN|assert", said)
 
 
-def test_the_same_command_marks_nobody_twice_and_another_seed_says_so(class_room, monkeypatch):
+def test_another_seed_marks_everybody_again_and_says_so(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(marking, "executed", lambda *a: (_ for _ in ()).throw(Refused("not run again")))
+    marking.write(tmp_path / "seed.txt", "71")
     monkeypatch.setenv("FLATLAB_MARK_SEED", "72")
-    assert marking.kept_seed(class_room / "course", said.append) == "72"
+    assert marking.kept_seed(tmp_path, said.append) == "72"
     assert "was marked with 71: everybody is marked again" in said[0]
     monkeypatch.delenv("FLATLAB_MARK_SEED")
-    assert marking.kept_seed(class_room / "course", said.append) == "72"
+    assert marking.kept_seed(tmp_path, said.append) == "72"
 
 
 def test_two_markings_of_one_course_at_once_say_so(tmp_path):
@@ -404,7 +404,7 @@ def test_moodles_folders_are_read(tmp_path):
 
 
 def test_a_table_holds_no_formula(tmp_path):
-    marking.table(tmp_path / "t.csv", ("student", "points"), [{"student": "=cmd()", "points": 3}])
+    tables.table(tmp_path / "t.csv", ("student", "points"), [{"student": "=cmd()", "points": 3}])
     assert (tmp_path / "t.csv").read_text().splitlines()[1] == "'=cmd(),3"
 
 
@@ -413,13 +413,13 @@ def test_a_table_holds_no_formula(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_other_encodings_are_read(tmp_path, encoding):
-    (tmp_path / "one.ipynb").write_bytes(json.dumps(edition()).encode(encoding))
+    (tmp_path / "one.ipynb").write_bytes(json.dumps(LAB1.edition()).encode(encoding))
     assert preflight(tmp_path / "one.ipynb", RELEASE)[1] == []
 
 
 @pytest.mark.parametrize("where", ["below", "in the question"])
 def test_a_free_answer_beside_its_cell_is_found(tmp_path, where):
-    notebook = edition({name: source for name, source in REFERENCE.items() if name != "epochs-answer"})
+    notebook = LAB1.edition({name: source for name, source in LAB1.reference.items() if name != "epochs-answer"})
     number = find(notebook, "epochs-answer")
     if where == "below":
         notebook.cells.insert(number + 1, nbformat.v4.new_markdown_cell("Because of the updates."))
@@ -517,10 +517,12 @@ def test_without_a_cage_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(marking, "kind_of_cage", lambda: "none")
     monkeypatch.setattr(marking, "executed", lambda *a: (_ for _ in ()).throw(Refused("not run here")))
     said = []
-    write(tmp_path / "s" / "ada.ipynb", with_cells(edition(), "import subprocess"))
-    marking.mark(tmp_path / "s", tmp_path / "c", roster=["ada", "grace"], say=lambda *a, **k: said.append(" ".join(a)))
+    write(tmp_path / "s" / "ada.ipynb", with_cells(LAB1.edition(), "import subprocess"))
+    marking.mark(
+        tmp_path / "s", tmp_path / "c", "lab1", roster=["ada", "grace"], say=lambda *a, **k: said.append(" ".join(a))
+    )
     assert "There is no cage here" in said[0]
-    rows = list(csv.DictReader((tmp_path / "c" / "marks.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "c" / "lab1" / "marks.csv").read_text().splitlines()))
     note = {row["student"]: row for row in rows}
     assert "uncaged" in note["ada"]["note"] and "subprocess" in note["ada"]["note"]
     assert note["grace"]["status"] == "nothing handed in"

@@ -2,10 +2,16 @@
 
 MISTAKES    (exercise, what is replaced in the reference, by what, words of the hint)
 RIGHT       (exercise, a whole answer that is as right as the reference)
+GIVEN       names of the given cells that answers use
+ALIKE       (exercise, words) of mistakes that are one, written in several ways
 
 Each mistake gets its own hint from the check and no marks from the hidden tests; each right answer gets a tick and full
 marks.
 """
+
+GIVEN = {"store": None}
+
+ALIKE = {("phi", "same share of its own radius")}
 
 MISTAKES = [
     ("gap", "final[0] - final[1]", "final[1] - final[0]", "other way round"),
