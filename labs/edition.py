@@ -9,9 +9,12 @@ from pathlib import Path
 
 import nbformat
 
+from flatlab.version import __version__
+
 LABS = Path(__file__).resolve().parent
 MINE = shutil.ignore_patterns(".*", "answers.py", "__pycache__")  # in a master's folder, and no part of the lab
-PACKAGE = '"flatlab[book] @ git+https://github.com/flatlab/flatlab"'  # what a lab's first cell installs
+PACKAGE = "flatlab[book] @ git+https://github.com/flatlab/flatlab"  # what a master's first cell installs
+TAGGED = f"{PACKAGE}@v{__version__}"  # what the students' edition installs instead
 
 # nbgrader calls `alembic` by name: let it find the one of this environment, activated or not.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -30,7 +33,8 @@ def release(lab, labs=LABS, to=None, package=None):
     Parameters
     ----------
     package : str, optional
-        What the first cell installs instead, as pip names it: a tag, or a private clone, whose checks then arrive.
+        What the first cell installs, as pip names it: a tag, or a private clone, whose checks then arrive. By default
+        the tag of this version, so that a class has the same checks from its first day to its last.
 
     Raises
     ------
@@ -41,9 +45,10 @@ def release(lab, labs=LABS, to=None, package=None):
     with tempfile.TemporaryDirectory() as course:
         generate(Path(course), lab, labs)
         text = as_text(nbformat.read(Path(course) / "release" / lab / f"{lab}.ipynb", 4))
-    if package:
-        wanted = json.dumps(json.dumps(package))[1:-1]
-        text = text.replace(json.dumps(PACKAGE)[1:-1], wanted)
+    quoted = [json.dumps(json.dumps(one))[1:-1] for one in (PACKAGE, package or TAGGED)]
+    if quoted[0] not in text:
+        raise RuntimeError(f"the master of {lab} does not install {PACKAGE!r} in its first cell.")
+    text = text.replace(*quoted)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf8")
     return target

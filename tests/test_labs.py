@@ -8,12 +8,14 @@ import copy
 import json
 import linecache
 import re
+import subprocess
+import sys
 import tempfile
 
 import nbformat
 import pytest
 import torch
-from edition import names, release
+from edition import PACKAGE, names, release
 from masters import EVERY, LABS, defined, find, write
 from submission import Refused, preflight
 
@@ -54,7 +56,8 @@ def test_the_release_is_the_master_without_solutions_and_hidden_tests(lab):
             stub = '    raise NotImplementedError("not written yet")\n'
             assert theirs.source.strip() == SOLUTION.sub(stub, ours.source).strip()
         else:
-            assert theirs.source.strip() == HIDDEN.sub("", ours.source).strip()
+            given = ours.source.replace(PACKAGE, f"{PACKAGE}@v{flatlab.__version__}")
+            assert theirs.source.strip() == HIDDEN.sub("", given).strip()
     text = json.dumps(lab.release)
     for secret in ("SOLUTION", "HIDDEN TESTS", "FLATLAB_MARK_SEED", "*Marks: "):
         assert secret not in text
@@ -70,11 +73,29 @@ def test_make_labs_makes_every_lab():
     assert names() == sorted(folder.name for folder in (LABS / "source").iterdir() if folder.is_dir())
 
 
-def test_the_package_that_a_lab_installs_can_be_set(tmp_path):
-    text = release("lab1", to=tmp_path, package="flatlab @ git+https://example.org/ours@2027").read_text()
-    assert (
-        "git+https://example.org/ours@2027" in text and json.loads(text) and 'github.com/flatlab/flatlab\\"' not in text
+@every_lab
+def test_a_lab_installs_the_tag_of_its_version_or_what_the_teacher_sets(lab, tmp_path):
+    assert f'{PACKAGE}@v{flatlab.__version__}"' in lab.release.cells[find(lab.release, "setup")].source
+    ours = "flatlab[book] @ git+https://example.org/ours@2027"
+    setup = nbformat.read(release(lab.name, to=tmp_path, package=ours), 4).cells[find(lab.release, "setup")].source
+    assert f'package = "{ours}"' in setup and PACKAGE not in setup
+
+
+def test_a_failed_install_stops_the_notebook_with_one_sentence(tmp_path):
+    """The first cell in a kernel that finds no flatlab, with a pip that cannot install it."""
+    program = (
+        "import sys\nfrom IPython.core.interactiveshell import InteractiveShell\n"
+        "sys.modules['flatlab'] = None\nshell = InteractiveShell.instance()\n"
+        "shell.run_line_magic = lambda *a, **k: print('pip could not')\n"
+        "shell.showtraceback = lambda *a, **k: None\n"
+        "done = shell.run_cell(sys.stdin.read())\n"
+        "print(type(done.error_in_exec).__name__, done.error_in_exec)\n"
     )
+    setup = LAB1.release.cells[find(LAB1.release, "setup")].source
+    done = subprocess.run([sys.executable, "-c", program], input=setup, capture_output=True, text=True, cwd=tmp_path)
+    said = done.stdout.strip().splitlines()
+    assert said[0] == "pip could not" and len(said) == 2, done.stdout + done.stderr
+    assert said[1].startswith("SystemExit flatlab could not be installed: read what pip says above")
 
 
 @every_lab
@@ -209,6 +230,31 @@ def test_what_is_not_written_yet_is_said_to_be(capsys):
     with checks.attempt():
         raise NotImplementedError
     assert "not written yet" in capsys.readouterr().out
+
+
+def test_a_lab_that_goes_on_after_a_cut_says_what_it_found(tmp_path, capsys):
+    data, store = flatlab.load("mnist1d").subset(60), flatlab.Store(tmp_path, every=0)
+    options = {"batch_size": 20, "store": store, "progress": False}
+
+    put = store.put
+
+    def put_twice_and_stop(key, tensors, facts, partial=False):
+        put(key, tensors, facts, partial)
+        if partial and len(facts["history"]["epoch"]) == 3:
+            raise KeyboardInterrupt
+
+    flatlab.train("mlp", data, epochs=1, seed=0, **options)
+    store.put = put_twice_and_stop
+    with pytest.raises(KeyboardInterrupt):
+        flatlab.train("mlp", data, epochs=5, seed=1, **options)
+    del store.put
+    with checks.attempt(store):
+        flatlab.train("mlp", data, epochs=1, seed=0, **options)
+        flatlab.train("mlp", data, epochs=5, seed=1, **options)
+    assert capsys.readouterr().out == "(1 run read, 1 resumed at epoch 3.)\n"
+    with checks.attempt(store):
+        flatlab.train("mlp", data, epochs=1, seed=2, **options)
+    assert not capsys.readouterr().out and "get" not in vars(store)
 
 
 # One submission

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from flatlab.training.store import Store
+
 
 class Answer:
     """What a check says of a function. It is true if the function is right, and shows as one line of text."""
@@ -59,13 +61,45 @@ def check(examine: Callable[[Student], None]) -> Check:
 
 
 @contextlib.contextmanager
-def attempt() -> Iterator[None]:
-    """Run an experiment that calls a student's function; where that stops, say so in one line instead of a
-    traceback."""
+def attempt(store: Store | None = None) -> Iterator[None]:
+    """Run an experiment that calls a student's function; where that stops, say so in one line instead of a traceback.
+
+    Parameters
+    ----------
+    store : Store, optional
+        Where the experiment's runs are kept: what was found there is said, as "6 runs read, 1 resumed at epoch 9", so
+        that after a cut a student sees that nothing is trained twice.
+    """
+    found: list[tuple[bool, int]] = []  # (half-finished, epochs) of what was read from the store
     try:
-        yield
+        with contextlib.ExitStack() as watching:
+            if store is not None:
+                watching.enter_context(_watched(store, found))
+            yield
     except Exception as error:  # noqa: BLE001 - whatever a student's code raises
         print("✗", sentence(error))
+    read = sum(not partial for partial, _ in found)
+    notes = [f"{read} {'run' if read == 1 else 'runs'} read"] if read else []
+    notes += [f"1 resumed at epoch {epochs}" for partial, epochs in found if partial]
+    if notes:
+        print(f"({', '.join(notes)}.)")
+
+
+@contextlib.contextmanager
+def _watched(store: Store, found: list[tuple[bool, int]]) -> Iterator[None]:
+    """Note what is read from a store."""
+    get = store.get
+
+    def watched(key, partial=False, device="cpu"):
+        if run := get(key, partial, device):
+            found.append((partial, len(run[1]["history"]["epoch"])))
+        return run
+
+    store.get = watched  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del store.get
 
 
 def sentence(error: Exception) -> str:
