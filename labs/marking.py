@@ -18,6 +18,7 @@ import nbformat
 from cage import kind_of_cage
 from edition import LABS, as_text, generate, nbgrader
 from kept import read_json, safe, write
+from reading import for_the_reader, with_numbers
 from running import run
 from submission import Refused, preflight
 from tables import export
@@ -276,12 +277,16 @@ def _score(course, lab, student, key):
     marked.unlink(missing_ok=True)
     log = course / lab / "logs" / f"{folder}.txt"
     log.parent.mkdir(exist_ok=True)
-    api = _counting(course, kept["outputs"])
+    notebook = nbformat.reads(kept["notebook"], 4)
+    api = _counting(course, with_numbers(kept["outputs"], notebook.cells))
     with open(log, "w", encoding="utf8") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(file):
         said = api.autograde(lab, folder, force=True, create=True)
         print(said.get("log") or "", said.get("error") or "")
     if not said["success"] or not marked.exists():
         raise Refused(f"nbgrader could not mark it: {log} says why.")
+    master = nbformat.read(course / "source" / lab / f"{lab}.ipynb", 4)
+    page = for_the_reader(nbformat.read(marked, 4), master, notebook)
+    write(marked, as_text(page))
     write(done, key)
 
 

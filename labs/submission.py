@@ -12,6 +12,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+MOST_PRINTED = 5000  # characters that are kept of what a cell printed for the student
+
 
 class Refused(Exception):
     """Why a submission cannot be marked, in one sentence."""
@@ -23,7 +25,7 @@ def preflight(path, original):
     path        the student's file
     original    the release, a NotebookNode
     Every marked or given cell is there once, in the release's order, with the release's metadata; the student's own
-    cells stay behind the cell that they followed. Raises Refused.
+    cells stay behind the cell that they followed. A given cell keeps what it printed for the student. Raises Refused.
     """
     submitted = _read(path)
     given = [cell for cell in original.cells if "nbgrader" in cell.metadata]
@@ -42,6 +44,7 @@ def preflight(path, original):
     for number, cell in enumerate(submitted.cells):
         if owners[number] is None:
             cell.id = f"own-{number}"
+            del cell["printed"]
             own.setdefault(last, []).append(cell)
         else:
             last = owners[number].id
@@ -66,7 +69,7 @@ def preflight(path, original):
 
 
 def _read(path):
-    """The file as a notebook of the current format without outputs, or Refused."""
+    """The file as a notebook of the current format, with what was printed as its only outputs, or Refused."""
     try:
         raw = json.loads(_decoded(Path(path).read_bytes()))
     except (ValueError, RecursionError):
@@ -94,9 +97,22 @@ def _read(path):
             "raw": nbformat.v4.new_raw_cell,
         }
         new = new[cell["cell_type"]](source)
+        new.printed = _printed(cell.get("outputs"))
         new.names, new.grade_id = names, mark.get("grade_id")  # read by _recognise, which takes them away
         cells.append(new)
     return NotebookNode(cells=cells)
+
+
+def _printed(outputs):
+    """The text that a cell printed or showed, cut off where it is long; errors and pictures are left out."""
+    found = []
+    for output in outputs if isinstance(outputs, list) else []:
+        output = output if isinstance(output, dict) else {}
+        shown = output.get("data") if isinstance(output.get("data"), dict) else {}
+        text = output.get("text", shown.get("text/plain", "") if output.get("output_type") == "execute_result" else "")
+        text = text if isinstance(text, list) else [text]
+        found += [line for line in text if isinstance(line, str) and output.get("name") != "stderr"]
+    return "".join(found)[:MOST_PRINTED]
 
 
 def _decoded(content):
@@ -202,4 +218,11 @@ def _restore(cell, number, cells, notes):
         restored.source = cells[number].source
     elif cells[number].source.split() != cell.source.split():
         notes.append(f"the given cell '{name}' was changed: put back.")
+    if (
+        number is not None
+        and restored.cell_type == "code"
+        and not cell.metadata.nbgrader.solution
+        and cells[number].printed
+    ):
+        restored.outputs = [nbformat.v4.new_output("stream", text=cells[number].printed)]
     return restored

@@ -1,0 +1,44 @@
+"""What a reader of the free answers needs on one page: the student's own numbers, the question, the scheme, the answer.
+
+The page is nbgrader's, which formgrader opens and takes the marks from. The numbers are those that the student quotes,
+not those of the shorter runs that the marking makes.
+"""
+
+import nbformat
+
+
+def with_numbers(outputs, cells):
+    """The outputs of each cell for the reader: a given cell's as the student had them, the others' as marking made
+    them."""
+    return [cell.get("outputs", []) if _is_given(cell) else made for made, cell in zip(outputs, cells)]
+
+
+def for_the_reader(marked, master, submitted):
+    """The marked notebook with the scheme and the student's own numbers above each free answer."""
+    schemes = {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in master.cells
+        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution")
+    }
+    numbers = "\n".join(
+        f"[{cell.metadata.nbgrader.grade_id}]\n{cell.outputs[0]['text'].rstrip()}"
+        for cell in submitted.cells
+        if _is_given(cell) and cell.get("outputs") and not cell.metadata.nbgrader.grade_id.endswith(("-check", "setup"))
+    )
+    cells = []
+    for cell in marked.cells:
+        if scheme := schemes.get(cell.metadata.get("nbgrader", {}).get("grade_id")):
+            quoted = "\n".join(f"> {line}" for line in scheme.splitlines())
+            indented = "\n".join(
+                f"    {line}" for line in (numbers or "the notebook was handed in without any").splitlines()
+            )
+            text = f"**The scheme**\n\n{quoted}\n\n**The student's own numbers**\n\n{indented}\n\n**The answer**"
+            cells.append(nbformat.v4.new_markdown_cell(text))
+        cells.append(cell)
+    marked.cells = cells
+    return marked
+
+
+def _is_given(cell):
+    mark = cell.metadata.get("nbgrader", {})
+    return cell.cell_type == "code" and bool(mark) and not mark.get("solution") and not mark.get("grade")

@@ -1,0 +1,169 @@
+"""What is kept of a course, and what is made from it: marks by hand, the reader's page, tables.
+
+A lab of one exercise and one free answer stands for the others, so that marking it takes seconds.
+"""
+
+import copy
+import csv
+import json
+import shutil
+
+import edition
+import marking
+import nbformat
+import pytest
+import tables
+from masters import find, write
+
+CELLS = [  # (name, kind, what nbgrader knows of it, text)
+    ("setup", "code", {}, f'try:\n    import torch\nexcept ModuleNotFoundError:\n    package = "{edition.PACKAGE}"'),
+    (
+        "twice",
+        "code",
+        {"solution": True, "locked": False},
+        "def twice(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION",
+    ),
+    ("twice-check", "code", {}, "print('a log line')\n'✓ twice' if twice(2) == 4 else '✗ twice: double it.'"),
+    ("twice-run", "code", {}, "print('the marking machine has', twice(1))"),
+    (
+        "twice-test",
+        "code",
+        {"grade": True, "points": 3},
+        "# Marked here.\n### BEGIN HIDDEN TESTS\nassert twice(3) == 6\n### END HIDDEN TESTS",
+    ),
+    ("why-question", "markdown", {}, "**Question.** Why?"),
+    (
+        "why-answer",
+        "markdown",
+        {"solution": True, "grade": True, "points": 2, "locked": False},
+        "Because.\n\n*Marks: 2 for because.*",
+    ),
+]
+
+
+def master(hidden="assert twice(3) == 6"):
+    """The lab with its solution and its hidden test."""
+    cells = []
+    for name, kind, known, text in CELLS:
+        known = {"grade": False, "solution": False, "locked": True, "task": False, **known}
+        mark = {"grade_id": name, "schema_version": 3, "cell_type": kind, **known}
+        new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+        cells.append(new(text.replace("assert twice(3) == 6", hidden), id=name, metadata={"nbgrader": mark}))
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python"}})
+
+
+class Course:
+    """A teacher's labs, a folder of submissions and a course, all in one directory."""
+
+    def __init__(self, root, labs):
+        self.labs, self.submissions, self.course, self.said = root / "labs", root / "submissions", root / "course", []
+        shutil.copytree(labs, self.labs)
+        self.release = nbformat.read(self.labs / "release" / "tiny" / "tiny.ipynb", 4)
+
+    def set(self, notebook):
+        write(self.labs / "source" / "tiny" / "tiny.ipynb", notebook)
+
+    def answered(self, twice="def twice(x):\n    return x + x", why="So it is.", printed=""):
+        notebook = copy.deepcopy(self.release)
+        notebook.cells[find(notebook, "twice")].source = twice
+        notebook.cells[find(notebook, "why-answer")].source = why
+        if printed:
+            notebook.cells[find(notebook, "twice-run")].outputs = [nbformat.v4.new_output("stream", text=printed)]
+        return notebook
+
+    def hand_in(self, name, notebook):
+        return write(self.submissions / name, notebook)
+
+    def mark(self, **options):
+        """{student: {exercise: row}}"""
+        rows = marking.mark(
+            self.submissions,
+            self.course,
+            "tiny",
+            self.labs,
+            say=lambda *a, **k: self.said.append(" ".join(a)),
+            **options,
+        )
+        return {row["student"]: {r["exercise"]: r for r in rows if r["student"] == row["student"]} for row in rows}
+
+    def page(self, student):
+        return nbformat.read(self.course / "autograded" / student / "tiny" / "tiny.ipynb", 4)
+
+
+@pytest.fixture(scope="session")
+def labs(tmp_path_factory):
+    """The master and the students' edition of the small lab."""
+    labs = tmp_path_factory.mktemp("labs")
+    write(labs / "source" / "tiny" / "tiny.ipynb", master())
+    edition.release("tiny", labs=labs)
+    return labs
+
+
+@pytest.fixture
+def course(tmp_path, labs):
+    return Course(tmp_path, labs)
+
+
+def test_the_reader_has_scheme_question_answer_and_the_students_own_numbers_on_one_page(course):
+    course.hand_in("ada.ipynb", course.answered(printed="mine was 945\n```\n"))
+    rows = course.mark()["ada"]
+    assert rows["twice-test"]["points"] == 3 and rows["why-answer"]["status"] == "to be marked by hand"
+    page = course.page("ada")
+    number = find(page, "why-answer")
+    assert "Question" in page.cells[number - 2].source and page.cells[number].source == "So it is."
+    assert "> *Marks: 2 for because.*" in page.cells[number - 1].source
+    assert "    mine was 945\n    ```" in page.cells[number - 1].source
+    assert page.cells[find(page, "twice-run")].outputs[0].text.startswith("mine was 945")
+    assert "marking machine" not in json.dumps([cell.get("outputs") for cell in page.cells])
+
+
+def test_a_mended_test_gives_new_marks_and_keeps_those_given_by_hand(course):
+    from nbgrader.api import Gradebook
+
+    course.hand_in("ada.ipynb", course.answered())
+    assert course.mark()["ada"]["twice-test"]["points"] == 3
+    with Gradebook(f"sqlite:///{course.course}/gradebook.db") as gradebook:
+        grade = gradebook.find_grade("why-answer", "tiny", "tiny", "ada")
+        grade.manual_score, grade.needs_manual_grade = 1.5, False
+        gradebook.db.commit()
+    course.set(master(hidden="assert twice(3) == 7"))
+    rows = course.mark()["ada"]
+    assert rows["twice-test"]["points"] == 0 and rows["why-answer"]["points"] == 1.5
+    assert rows["total"]["points"] == 1.5
+
+
+def test_a_release_that_was_not_made_from_the_master_is_said(course):
+    changed = master()
+    del changed.cells[find(changed, "twice-run")]
+    course.set(changed)
+    course.submissions.mkdir()
+    with pytest.raises(SystemExit, match="was not made from this master: run `make labs`"):
+        course.mark()
+
+
+@pytest.mark.parametrize(
+    "platform, file, known",
+    [
+        ("canvas", "lovelaceada_LATE_12_99_tiny.ipynb", {"Student": "lovelaceada", "ID": "12"}),
+        (
+            "moodle",
+            "Ada Lovelace_12_assignsubmission_file_/tiny.ipynb",
+            {"Full name": "Ada Lovelace", "Identifier": "Participant 12"},
+        ),
+    ],
+)
+def test_a_platform_gets_a_row_for_each_student_with_its_own_number_of_them(course, platform, file, known):
+    course.hand_in(file, "no notebook")
+    course.mark(names=platform, roster=["=grace"])
+    text = tables.wide(course.course, platform, "tiny").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbf")
+    grace, ada = sorted(csv.DictReader(text.decode("utf-8-sig").splitlines()), key=lambda row: max(row.values()))
+    assert known.items() <= ada.items() and ada["tiny total"] == ""
+    assert "'=grace" in grace.values() and {"tiny twice-test", "tiny why-answer"} <= set(grace)
+
+
+def test_a_regular_expression_can_say_how_files_are_named(course):
+    course.hand_in("group7--ada--2.ipynb", "second")
+    course.hand_in("group7--ada--1.ipynb", "first")
+    (found,) = marking.collect(course.submissions, r"group\d+--(?P<student>\w+)--(?P<attempt>\d+)").items()
+    assert found[0] == "ada" and found[1]["file"].read_text() == "second"
