@@ -4,6 +4,7 @@
     python labs/pipeline.py preflight LAB SUBMISSION.ipynb   what is wrong with one file, and whether it can be mended
     python labs/pipeline.py mark LAB SUBMISSIONS             mark a class; course/LAB/marks.csv
     python labs/pipeline.py export LAB                       write course/LAB/marks.csv again, after marking by hand
+    python labs/pipeline.py gradescope LAB                   course/LAB/gradescope.zip, which marks on Gradescope
 
 SUBMISSIONS holds STUDENT.ipynb, or STUDENT/anything.ipynb. It is only read. nbgrader alone gives a submission whose
 cell metadata are lost 0 marks without a word, stops the whole class at a duplicated cell, and lets a student's code see
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 import edition
+import gradescope
 import marking
 import nbformat
 import tables
@@ -41,7 +43,10 @@ def main():
     exporting = commands.add_parser("export", help="write marks.csv again, after marking by hand")
     exporting.add_argument("lab", choices=edition.names())
     exporting.add_argument("--for", dest="platform", choices=("canvas", "moodle"), help="also a table that it reads")
-    for command in (working, exporting):
+    packing = commands.add_parser("gradescope", help="write a zip that marks the lab on Gradescope")
+    packing.add_argument("lab", choices=edition.names())
+    packing.add_argument("--package", help="what it installs, as pip names it; by default as `release`")
+    for command in (working, exporting, packing):
         command.add_argument("--work", type=Path, default=Path("course"), help="where the gradebook and marks are kept")
     arguments = parser.parse_args()
     if arguments.command == "release":
@@ -65,6 +70,8 @@ def main():
         options = {"jobs": arguments.jobs, "names": arguments.names, "roster": roster}
         marking.mark(arguments.submissions, arguments.work, arguments.lab, **options)
         print(arguments.work / arguments.lab / "marks.csv")
+    elif arguments.command == "gradescope":
+        print(gradescope.pack(arguments.work, arguments.lab, arguments.package))
     else:
         tables.export(arguments.work, arguments.lab)
         print(arguments.work / arguments.lab / "marks.csv")

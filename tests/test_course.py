@@ -1,4 +1,4 @@
-"""What is kept of a course, and what is made from it: marks by hand, the reader's page, tables.
+"""What is kept of a course, and what is made from it: marks by hand, the reader's page, tables, a zip for Gradescope.
 
 A lab of one exercise and one free answer stands for the others, so that marking it takes seconds.
 """
@@ -6,9 +6,14 @@ A lab of one exercise and one free answer stands for the others, so that marking
 import copy
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
+import zipfile
 
 import edition
+import gradescope
 import marking
 import nbformat
 import pytest
@@ -167,3 +172,50 @@ def test_a_regular_expression_can_say_how_files_are_named(course):
     course.hand_in("group7--ada--1.ipynb", "first")
     (found,) = marking.collect(course.submissions, r"group\d+--(?P<student>\w+)--(?P<attempt>\d+)").items()
     assert found[0] == "ada" and found[1]["file"].read_text() == "second"
+
+
+# Gradescope
+
+
+@pytest.fixture
+def autograder(course, tmp_path):
+    """(what Gradescope makes of the zip, a function that hands a notebook in there and returns results.json)."""
+    with zipfile.ZipFile(gradescope.pack(course.course, "tiny", labs=course.labs)) as packed:
+        packed.extractall(tmp_path / "there" / "source")
+    there = tmp_path / "there"
+    python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+    write(there / "env" / "bin" / "python", python).chmod(0o755)  # in place of setup.sh, which needs the network
+    write(there / "run_autograder", (there / "source" / "run_autograder").read_text()).chmod(0o755)
+    (there / "results").mkdir()
+
+    def results(notebook):
+        write(there / "submission" / "my lab (2).ipynb", notebook)
+        done = subprocess.run(
+            [there / "run_autograder"], capture_output=True, text=True, env={**os.environ, "HOME": "/"}
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads((there / "results" / "results.json").read_text())
+
+    return there, results
+
+
+def test_gradescope_marks_a_submission(course, autograder):
+    there, results = autograder
+    assert (
+        f"pip install --quiet '{edition.TAGGED}'".replace("[book]", "[book,course]")
+        in (there / "source" / "setup.sh").read_text()
+    )
+    found = results(course.answered())
+    assert found["score"] == 3 and found["output"] == "why-answer: to be marked by hand."
+    assert found["tests"] == [{"name": "twice", "score": 3, "max_score": 3, "output": ""}]
+    found = results("PK")
+    assert found["score"] == 0 and found["output"].startswith("The file was refused: it is not a notebook")
+
+
+def test_gradescope_shows_the_sentence_of_the_check_and_no_hidden_test():
+    failed = {"exercise": "twice-test", "points": 0.0, "max": 3.0, "status": "marked", "note": ""}
+    total = {**failed, "exercise": "total"}
+    found = gradescope.results([failed, total], {"twice": "✗ twice: double it."})
+    assert found["tests"] == [{"name": "twice", "score": 0.0, "max_score": 3.0, "output": "✗ twice: double it."}]
+    found = gradescope.results([failed, total], {"twice": "✓ twice"})
+    assert found["tests"][0]["output"] == "right on the public problem, not on others"
