@@ -229,6 +229,7 @@ def slope(student: Student) -> None:
             (2 * fit(a, b), "you fitted against sqrt(m): fit against m, and let the slope tell you the power."),
             ((b[-1] - b[0]) / (a[-1] - a[0]), "this uses the two ends only: fit all points by least squares."),
             (-fit(a, b), "the sign is the other way round: the noise falls as m grows."),
+            (np.polyfit(a, b, 1)[1], "this is the intercept: the slope is polyfit's first number."),
         ],
         "this is not the least-squares slope of log noise against log m.",
     )
@@ -266,6 +267,8 @@ def phi(student: Student) -> None:
     for f, steps in ((bowl, 20), (dome, 20), (dome, 21)):
         answer = climbed(student, f, x, radius, steps)
         base, seen = f.at(x), [f.at(y) for y in f.points]
+        if f is dome and len(seen) < steps:
+            raise Wrong(f"asked for {steps} steps, it evaluates f {len(seen)} times: once for each step, or more.")
         if f is bowl and max(seen) <= base * (1 + 1e-6):
             raise Wrong(
                 "it never finds a value above f(x): this goes down, or stays. Sharpness looks for the largest value."
@@ -380,8 +383,8 @@ def barrier(student: Student) -> None:
     def each(height: Callable[[dict[float, float]], float]) -> list[float]:
         return [height(dict(zip(alphas, loss))) for alphas, loss in HILLS]
 
-    def rises(at: dict[float, float]) -> dict[float, float]:
-        return {t: value - ((1 - t) * at[0.0] + t * at[1.0]) for t, value in at.items()}
+    def rises(at: dict[float, float], start: float = 0.0, end: float = 1.0) -> dict[float, float]:
+        return {t: value - ((1 - t) * at[start] + t * at[end]) for t, value in at.items()}
 
     def inside(values: dict[float, float]) -> dict[float, float]:
         return {t: value for t, value in values.items() if 0 <= t <= 1}
@@ -438,6 +441,10 @@ def barrier(student: Student) -> None:
                 "you subtracted the mean of the two ends: subtract the chord at the same alpha.",
             ),
             (
+                each(lambda at: max(inside(rises(at, min(at), max(at))).values())),
+                "your chord runs between the ends of the lists: its ends are alpha = 0 and alpha = 1.",
+            ),
+            (
                 each(lambda at: max(v - (t * at[0.0] + (1 - t) * at[1.0]) for t, v in inside(at).items())),
                 "your chord runs from f(b) to f(a): at alpha = 0 it is f(a).",
             ),
@@ -475,7 +482,12 @@ def subspace(student: Student) -> None:
                 eps * ((along / a.norm(dim=0)).abs() + 1),
                 "these are the lengths of x along each column: A+ x are the coordinates, found by least squares.",
             ),
+            (
+                eps * ((torch.linalg.qr(a)[0].T @ x).abs() + 1),
+                "these are coordinates in an orthonormal basis of A's range: those in A's own columns are asked for.",
+            ),
             (eps * z.abs(), "the + 1 is missing."),
+            (eps * z.abs() + 1, "eps multiplies the whole bracket, the 1 included."),
             (eps * (z + 1), "the coordinate enters by its size, |(A+ x)_i|: a radius is never negative."),
         ],
         "these are not the radii of equation (3) with A.",
