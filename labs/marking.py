@@ -274,6 +274,7 @@ def _score(course, lab, student, key):
     submitted = course / "submitted" / folder / lab / f"{lab}.ipynb"
     submitted.parent.mkdir(parents=True, exist_ok=True)
     submitted.write_text(kept["notebook"], encoding="utf8")
+    before = _marked_by_hand(course, lab, folder)
     marked.unlink(missing_ok=True)
     log = course / lab / "logs" / f"{folder}.txt"
     log.parent.mkdir(exist_ok=True)
@@ -287,7 +288,41 @@ def _score(course, lab, student, key):
     master = nbformat.read(course / "source" / lab / f"{lab}.ipynb", 4)
     page = for_the_reader(nbformat.read(marked, 4), master, notebook)
     write(marked, as_text(page))
+    _keep_marks(course, lab, folder, before)
     write(done, key)
+
+
+def _marked_by_hand(course, lab, folder):
+    """{name: text} of the free answers of a student that a person has marked."""
+    from nbgrader.api import Gradebook, MissingEntry
+
+    marked = course / "autograded" / folder / lab / f"{lab}.ipynb"
+    if not marked.exists():
+        return {}
+    with contextlib.suppress(MissingEntry), Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        grades = gradebook.find_submission_notebook(lab, lab, folder).grades
+        names = {one.name for one in grades if one.manual_score is not None and not one.needs_manual_grade}
+        return {name: text for name, text in _free_answers(marked).items() if name in names}
+    return {}
+
+
+def _keep_marks(course, lab, folder, before):
+    """Let marks given by hand stand where the answer is the same: nbgrader asks for a second look at each of them."""
+    from nbgrader.api import Gradebook
+
+    now = _free_answers(course / "autograded" / folder / lab / f"{lab}.ipynb")
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        for name, text in before.items():
+            if now.get(name) == text:
+                gradebook.find_grade(name, lab, lab, folder).needs_manual_grade = False
+        gradebook.db.commit()
+
+
+def _free_answers(file):
+    """{name: text} of the free answers in a notebook."""
+    cells = [cell for cell in nbformat.read(file, 4).cells if cell.cell_type == "markdown"]
+    marks = [(cell.metadata.get("nbgrader", {}), cell.source) for cell in cells]
+    return {mark["grade_id"]: text for mark, text in marks if mark.get("solution")}
 
 
 def _counting(course, outputs):
