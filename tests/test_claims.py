@@ -242,3 +242,46 @@ def test_the_facts_of_the_data_in_prose_are_facts():
     assert (len(mnist1d.train), len(mnist1d.test), len(digits.train)) == (4000, 1000, 1437)
     assert flatlab.Objective("mlp", mnist1d.train).size == 212_490
     assert flatlab.Recipe().lr == 0.001 and round(paper.NETWORKS["F1"].parameters / 1e6, 1) == 1.5
+
+
+# The works that followed the paper, each with claims that are about what it says.
+FOLLOWED = {
+    "Hoffer et al. 2017": ("the whole regime closes the gap", "the root rule closes the gap", "ghost batches help"),
+    "Dinh et al. 2017": ("the same function, ten times as sharp", "phi sees the rescaling too"),
+    "Goyal et al. 2017": ("the linear rule closes the gap", "the linear rule needs its warm-up"),
+    "Smith and Le 2018; Smith et al. 2018": ("an interior best rate", "do not decay the rate, increase the batch"),
+    "Li et al. 2018": ("weight decay turns the line's verdict round", "filter normalisation does not turn"),
+    "Jastrzebski et al. 2017": ("only the ratio matters: accuracy", "a larger ratio is flatter"),
+    "McCandlish et al. 2018": ("the noise scale tells the critical batch", "two batches tell it"),
+    "Shallue et al. 2019": ("tuning closes the gap", "diminishing returns at large batches"),
+    "You et al. 2017; You et al. 2020": ("LARS closes the gap", "LAMB closes the gap"),
+    "Izmailov et al. 2018": ("averaging helps the small batch", "averaging flattens"),
+    "Foret et al. 2021": ("sharpness-aware steps flatten", "SAM beyond its gradients"),
+    "Kwon et al. 2021": ("adaptive sharpness-aware steps flatten", "ASAM beyond its gradients"),
+    "Cohen et al. 2021": ("the edge of stability, squared, rate 0.1", "progressive sharpening"),
+    "Jiang et al. 2020": ("phi orders nets", "phi orders nets, axis by axis"),
+    "Andriushchenko et al. 2023": ("sharpness follows the rate",),
+    "Garipov et al. 2018; Gotmare et al. 2018": ("a curve has none", "also in test accuracy"),
+    "Geiping et al. 2022": ("a gradient penalty flattens", "a gradient penalty closes the gap"),
+    "Masters and Luschi 2018": ("the best batches are small",),
+    "Shen 2018": ("the large batch is not stuck", "a higher rate frees it as well", "further is better"),
+    "Hochreiter and Schmidhuber 1997": ("a search for flat minima helps",),
+}
+ALSO = {
+    "Nado et al. 2021": ("tuned momentum does as well as LARS", "tuned Adam does as well as LAMB"),
+    "Malladi et al. 2022": ("with Adam the root rule, not the linear one",),
+    "engrXiv 7356": (
+        "the variance is as one over the batch",
+        "sharpness of 512 over 32",
+        "the critical batch grows as the root of the data",
+    ),
+    "a well-known course": ("a rate that falls as the batch grows",),
+}
+
+
+@pytest.mark.parametrize("works", [*FOLLOWED, *ALSO])
+def test_every_work_that_followed_has_its_claims(works):
+    sources = {claim.name: claim.source for claim in CLAIMS}
+    assert len(FOLLOWED) == 20
+    wanted = (FOLLOWED | ALSO)[works]
+    assert {sources.get(name, f"no claim {name!r}") for name in wanted} == set(works.split("; "))

@@ -4,7 +4,19 @@ import numpy as np
 
 from flatlab.study.columns import EVIDENCE, of, phi, phi_series, series, test
 from flatlab.study.rates import FACTORS
-from flatlab.study.rules import PAPER, Claim, closes_half, difference, drop, factor, fall, growth, inside, spread
+from flatlab.study.rules import (
+    AFTERWARDS,
+    PAPER,
+    Claim,
+    closes_half,
+    difference,
+    drop,
+    factor,
+    fall,
+    growth,
+    inside,
+    spread,
+)
 
 HOFFER, GOYAL, SHALLUE = "Hoffer et al. 2017", "Goyal et al. 2017", "Shallue et al. 2019"
 SMITH, JASTRZEBSKI = "Smith et al. 2018", "Jastrzebski et al. 2017"
@@ -52,6 +64,17 @@ CLAIMS = (
         effect=difference(test("LB linear warm"), test("LB linear")),
         unit="points",
         above=0,
+    ),
+    Claim(
+        name="with Adam the root rule, not the linear one",
+        words="Adam's rate has to grow with the root of the batch size, where gradient descent's grows with the size",
+        source="Malladi et al. 2022",
+        experiment="learning-rate",
+        measure="test accuracy of LB with the root rule less with the linear rule, both with warm-up",
+        effect=difference(test("LB root warm"), test("LB linear warm")),
+        unit="points",
+        above=0,
+        remark=AFTERWARDS,
     ),
     Claim(
         name="tuning closes the gap",
