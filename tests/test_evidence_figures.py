@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 pytest.importorskip("matplotlib")
 
-from flatlab.plots import style
+from matplotlib.colors import to_hex
+from test_figures import synthetic
+
+from flatlab.measure.spectrum import Density
+from flatlab.plots import results, style
+from flatlab.plots.density import densities
+from flatlab.plots.orderings import DEPTH, KINDS, orderings
 from flatlab.plots.waterfall import waterfall
+from flatlab.study.columns import of
 from flatlab.study.recorded import Result
 
 RUNS = {"SB": 58, "LB": 52, "rate": 56, "ghost": 53, "updates": 57, "rate ghost": 57.5, "regime": 59.5}
@@ -54,3 +62,89 @@ def test_without_runs_of_more_updates_they_belong_to_the_rest():
 def test_a_result_without_the_way_is_refused_in_a_sentence():
     with pytest.raises(ValueError, match="^waterfall has no run 'rate ghost': draw a result of waterfall or rate-and-"):
         waterfall(way_result(without=("rate ghost",)))
+
+
+# The spectral density
+
+
+def density_of(largest, seed):
+    """Most of the weight near 0, a little of it up to the largest eigenvalue."""
+    generator = torch.Generator().manual_seed(seed)
+    near, far = torch.randn(2, 20, generator=generator) / 3, torch.rand(2, 5, generator=generator) * largest
+    weights = torch.cat([torch.full((2, 20), 0.05 - 2.5e-6), torch.full((2, 5), 1e-5)], 1)
+    return Density(*torch.zeros(3, 1), torch.cat([near, far], 1), weights, 0.1)
+
+
+def test_one_eigenvalue_is_drawn_as_the_gaussian_around_it():
+    """A hundredth of the range wide, whatever each density was smoothed with: sqrt(2 pi) sigma high at its middle."""
+    nodes, weights = torch.tensor([[0.0, 10.0]]), torch.tensor([[0.9, 0.1]])
+    drawn = densities({32: [Density(*torch.zeros(3, 1), nodes, weights, 5.0)] * 2}, "mnist1d", points=107)
+    found = {round(row["eigenvalue"], 6): row["batch 32"] for row in drawn.rows}
+    height = 1 / (0.1 * np.sqrt(2 * np.pi))
+    assert found[0.0] == pytest.approx(0.9 * height) and found[10.0] == pytest.approx(0.1 * height)
+    area = sum(row["batch 32"] for row in drawn.rows) * (drawn.rows[1]["eigenvalue"] - drawn.rows[0]["eigenvalue"])
+    assert area == pytest.approx(1, abs=5e-3)
+
+
+def test_the_density_is_logarithmic_and_each_batch_has_its_colour():
+    drawn = densities({32: [density_of(20, s) for s in (0, 1)], 400: [density_of(60, s) for s in (0, 1)]}, "mnist1d")
+    axes = drawn.panels[0].axes[0]
+    assert axes.get_yscale() == "log" and [line.get_color().upper() for line in axes.lines] == [
+        style.SMALL,
+        style.LARGE,
+    ]
+
+
+# Kendall's tau
+
+MEASURES = ("phi", "adaptive sharpness", "distance")
+
+
+def tau_result(kinds=tuple(KINDS.values()), seeds=5):
+    random = np.random.default_rng(0)
+    values = {
+        of(measure, kind): (level + random.normal(0, 0.05, seeds)).tolist()
+        for measure, level in zip(MEASURES, (0.6, 0.0, -0.6))
+        for kind in (*kinds, "tau with the rate")
+    }
+    values = {"nets": [36] * seeds} | values
+    return Result("measures", "smoke", {"mlp": "1000 rows of mnist1d"}, tuple(range(seeds)), {}, {"mlp": values}, {})
+
+
+def test_a_cell_is_the_mean_tau_and_its_colour_the_sign():
+    result = tau_result()
+    drawn = orderings(result)
+    assert [row["measure"] for row in drawn.rows[:: len(KINDS)]] == list(MEASURES)
+    axes = drawn.panels[0].axes[0]
+    for row, kind, box, words in zip(drawn.rows, [*KINDS.values()] * 3, axes.patches, axes.texts):
+        values = result.values["mlp"][of(row["measure"], kind)]
+        assert row["tau"] == pytest.approx(np.mean(values)) and words.get_text() == f"{row['tau']:+.2f}"
+        assert to_hex(box.get_facecolor()).upper() == (style.LARGE if row["tau"] > 0 else style.SMALL)
+        assert box.get_alpha() == pytest.approx(DEPTH * abs(row["tau"]))
+        low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+        assert (words.get_weight() == "bold") == (low > 0 or high < 0)
+
+
+def test_kinds_of_tau_that_are_not_recorded_are_left_out_and_another_result_is_refused():
+    drawn = orderings(tau_result(kinds=("tau", "granulated tau", "tau along the batch")))
+    assert [row["varied"] for row in drawn.rows[:3]] == ["all nets", "each alone", "batch size"]
+    with pytest.raises(ValueError, match="^waterfall has no Kendall's tau: draw a result of measures.$"):
+        orderings(way_result())
+
+
+# A cure along its doses
+
+
+def test_a_cure_is_drawn_against_its_dose_with_both_batches_as_levels():
+    result = synthetic("sam")
+    tested, sharp = (panel.axes[0] for panel in results.draw(result).panels)
+    columns = result.values["mlp"]
+    for axes, curve, levels in (
+        (tested, "cure_test", ("test SB", "test LB", "test LB long")),
+        (sharp, "cure_1e-3", ("SB 1e-3", "LB 1e-3", "LB long 1e-3")),
+    ):
+        lines = {line.get_color(): line.get_ydata() for line in axes.lines}
+        mean = np.mean if axes is tested else lambda v, axis: np.exp(np.mean(np.log(v), axis))
+        assert lines[style.BETWEEN] == pytest.approx(mean(columns[curve], 0))
+        for colour, level in zip((style.SMALL, style.LARGE, style.CONTROL), levels):
+            assert set(np.round(lines[colour], 9)) == {np.round(mean(columns[level], 0), 9)}

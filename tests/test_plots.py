@@ -19,13 +19,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
-from test_evidence_figures import way_result
+from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
 
 from flatlab.measure.paths import Path
 from flatlab.plots import between_two_minima, flat_and_sharp, headline, measuring_sharpness, picture, puzzle, style
 from flatlab.plots import results as figures
+from flatlab.plots.density import densities
 from flatlab.plots.drawings import DRAWINGS
+from flatlab.plots.orderings import orderings
 from flatlab.plots.waterfall import waterfall
 from flatlab.study import columns
 
@@ -124,6 +126,11 @@ FIGURES = {
     "longest title": lambda: figures.draw(synthetic("fig2", "small-C2", "1000 rows of cifar10")),
     "waterfall": lambda: waterfall(way_result()),
     "a part of the waterfall": lambda: waterfall(way_result("rate-and-statistics", without=("regime", "updates"))),
+    "density": lambda: densities(
+        {32: [density_of(20, s) for s in range(3)], 400: [density_of(60, s) for s in range(3)]}, "mnist1d"
+    ),
+    "orderings": lambda: orderings(tau_result(seeds=3)),
+    "a cure": lambda: figures.draw(synthetic("sam")),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

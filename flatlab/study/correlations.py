@@ -98,7 +98,7 @@ def ordering(case: Case, samples: int) -> Measured:
             of(name, "tau"): tau(each, errors),
             of(name, "tau with the rate"): tau(each, [values[1] for values, _, _ in nets]),
             of(name, "granulated tau"): granulated(nets, name),
-            of(name, "tau along the batch"): along(nets, name, 0),
+            **{of(name, f"tau along the {axis}"): along(nets, name, place) for place, axis in enumerate(AXES)},
         }
     return found
 

@@ -1,0 +1,93 @@
+"""Which measure orders nets by their test error, over all nets and along each choice alone."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from flatlab.plots.picture import Picture
+from flatlab.plots.style import LARGE, SMALL, SMALLER, WIDE, canvas, spread, stamp, styled
+from flatlab.plots.tables import named
+from flatlab.study.columns import of
+from flatlab.study.recorded import Result
+
+# What is varied -> the kind of Kendall's tau in the result's columns.
+KINDS = {
+    "all\nnets": "tau",
+    "each\nalone": "granulated tau",
+    "batch\nsize": "tau along the batch",
+    "rate": "tau along the rate",
+    "decay": "tau along the decay",
+    "width": "tau along the width",
+}
+DEPTH = 0.35  # opacity of a cell whose tau is 1 or -1, so that its number can be read
+
+
+@styled
+def orderings(result: Result) -> Picture:
+    """Kendall's tau of each measure with the test error: a row a measure, a column a choice that is varied.
+
+    Parameters
+    ----------
+    result : Result
+        Of the experiment `measures`; kinds of tau that it lacks are left out.
+
+    Returns
+    -------
+    Picture
+        A panel for each network's grid; one row a cell, with its 95 % interval. A number is bold where the interval
+        leaves out 0; a cell is red where a large measure goes with a large error, and blue where with a small one.
+
+    Raises
+    ------
+    ValueError
+        For a result without any tau.
+    """
+    panels, rows, told = [], [], []
+    for net, values in result.values.items():
+        measures = [name.removesuffix(" tau") for name in values if name.endswith(" tau") and "granulated" not in name]
+        kinds = {words: kind for words, kind in KINDS.items() if measures and of(measures[0], kind) in values}
+        if not measures:
+            raise ValueError(f"{result.experiment} has no Kendall's tau: draw a result of measures.")
+        cells = [
+            _cell(measure, words, values[of(measure, kind)]) for measure in measures for words, kind in kinds.items()
+        ]
+        panels.append(_panel(named(result.data[net]), measures, list(kinds), cells))
+        rows += [{"network": net, **cell} for cell in cells]
+        told += [f"{m}, all nets, {c['tau']:+.2f}" for m, c in zip(measures, cells[:: len(kinds)])]
+    alt = f"Kendall's tau with the test error. {'; '.join(told)}."
+    data = named(next(iter(result.data.values())))
+    name = f"{result.experiment}-orderings-{result.tier}"
+    return Picture(panels, rows, stamp(data, len(result.seeds), result.tier), alt, name)
+
+
+def _cell(measure: str, words: str, values: list[float]) -> dict[str, Any]:
+    """The mean of tau over the seeds and its interval."""
+    (low,), (mean,), (high,) = spread(np.c_[values])
+    return {
+        "measure": measure,
+        "varied": words.replace("\n", " "),
+        "low": float(low),
+        "tau": float(mean),
+        "high": float(high),
+    }
+
+
+def _panel(title: str, measures: list[str], kinds: list[str], cells: list[dict[str, Any]]) -> Any:
+    """The cells as a grid, the first measure on top."""
+    axes = canvas(WIDE, 1.2 + 0.27 * len(measures))
+    for place, cell in enumerate(cells):
+        y, x = divmod(place, len(kinds))
+        colour = LARGE if cell["tau"] > 0 else SMALL
+        box = {"color": colour, "alpha": DEPTH * min(1.0, abs(cell["tau"])), "linewidth": 0}
+        axes.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, **box))
+        decided = cell["low"] > 0 or cell["high"] < 0
+        weight = "bold" if decided else "normal"
+        axes.text(x, y, f"{cell['tau']:+.2f}", ha="center", va="center", size=SMALLER, weight=weight)
+    axes.set(xlim=(-0.5, len(kinds) - 0.5), ylim=(len(measures) - 0.5, -0.5))
+    axes.set_xticks(range(len(kinds)), labels=kinds, size=SMALLER)
+    axes.set_yticks(range(len(measures)), labels=measures, size=SMALLER)
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.set_title(f"{title}\ntau with the test error")
+    return axes.figure
