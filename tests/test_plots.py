@@ -23,7 +23,16 @@ from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
 
 from flatlab.measure.paths import Path
-from flatlab.plots import between_two_minima, flat_and_sharp, headline, measuring_sharpness, picture, puzzle, style
+from flatlab.plots import (
+    between_two_minima,
+    edge_of_stability,
+    flat_and_sharp,
+    headline,
+    measuring_sharpness,
+    picture,
+    puzzle,
+    style,
+)
 from flatlab.plots import results as figures
 from flatlab.plots.density import densities
 from flatlab.plots.drawings import DRAWINGS
@@ -81,6 +90,13 @@ def both(rise, width=4):
     }
 
 
+def descent(top):
+    """What is seen along descent: at every tenth step the curvatures, at every step the loss."""
+    steps = list(range(0, 41, 10))
+    edge = [top * (1 + step / 40) for step in steps]
+    return {"step": steps, "edge": edge, "batch": edge[::-1], "loss": [0.9**step for step in range(41)]}
+
+
 PATHS = [path(2), path(2.5), path(3)]
 PHIS = {eps: {batch: [batch * eps * k for k in (900, 1000, 1200)] for batch in (32, 400, 2000)} for eps in (1e-3, 5e-4)}
 
@@ -120,6 +136,11 @@ FIGURES = {
     "policies": lambda: between_two_minima.policies(
         {name: PATHS for name in ("frozen", "mixed", "recompute")}, "mnist1d"
     ),
+    "descents": lambda: edge_of_stability.descents({0.1: descent(0.5), 0.05: descent(0.3)}, "500 rows of mnist1d"),
+    "by_batch_size": lambda: edge_of_stability.by_batch_size(
+        {batch: descent(batch / 500) for batch in (500, 8, 32, 125)}, "500 rows of mnist1d"
+    ),
+    "throw": lambda: edge_of_stability.throw([2.05, 2.04, 1.96, 1.95], [0.01, -0.05, 0.05, -0.01], 1.95),
     "behind": lambda: figures.draw(synthetic("fig3", "C1", "cifar10")),
     "beside": lambda: figures.draw(synthetic("fig4")),
     "levels": lambda: figures.draw(synthetic("part-of-the-data")),

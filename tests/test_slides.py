@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_plots import GROUNDS, WORDS, both, contrast, hollows, path
 
-from flatlab.plots import sliders, style
+from flatlab.plots import edge_of_stability, sliders, style
 from flatlab.plots.picture import Picture
 from flatlab.plots.slides import Slides
 
@@ -19,6 +19,7 @@ MADE = {
     "moved_minimum": lambda: sliders.moved_minimum(hollows, (-2, 1.5), np.linspace(0.1, 0.8, 8), start=3),
     "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
+    "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
 }
 
 # Of the parts that belong to a position: those that are seen, and whether each takes room on the screen.
@@ -163,7 +164,7 @@ def test_two_figures_on_a_page_are_two_sliders(opened):
     page = opened(*(made(name)._repr_html_() for name in MADE))
     page.get_by_role("slider").nth(2).focus()
     page.keyboard.press("Home")
-    assert [seen(root) for root in page.locator(".slides").all()] == [{3}, {1}, {0}]
+    assert [seen(root) for root in page.locator(".slides").all()] == [{3}, {1}, {0}, {3}]
 
 
 def test_a_sentence_cannot_break_out_of_the_page(opened):
@@ -190,6 +191,16 @@ def test_what_is_read_out_is_what_the_rows_have():
         d = row["moved by"]
         assert row["cost, sharp"] == pytest.approx(hollows(1.5 - d) - hollows(1.5))
         assert says.startswith(f"Moved by {d:.2f}:") and f"{row['cost, sharp']:.2f} at the sharp one" in says
+
+
+def test_a_step_on_a_parabola_grows_beyond_2_and_only_there():
+    """x is multiplied by 1 - step: 10 times by -1.5 is 57.7."""
+    ends = {0: "stays", 0.5: "shrinks", 1: "shrinks", 2: "stays", 2.5: "grows"}
+    slides = made("steps_on_a_parabola")
+    for row, says in zip(slides.picture.rows, slides.says, strict=True):
+        assert row["factor"] == 1 - row["step"] and f"it {ends[row['step']]}" in says
+        assert row["distance after 10"] == pytest.approx(abs(1 - row["step"]) ** 10)
+    assert "After 10 updates it is 57.7 times what it was" in slides.says[-1]
 
 
 @pytest.mark.parametrize("layers, says, start", [(2, 3, 0), (2, 2, 2), (2, 2, -1), (0, 0, 0)])
