@@ -40,6 +40,9 @@ class Chunks:
             data = (data.x, data.y)
         if isinstance(data, (tuple, list)) and len(data) == 2 and all(torch.is_tensor(part) for part in data):
             self.inputs, self.targets = data
+            for name, part in (("inputs", self.inputs), ("targets", self.targets)):
+                if part.layout != torch.strided:
+                    raise ValueError(f"the {name} are {part.layout}, from which rows cannot be cut: pass .to_dense().")
             inputs, targets = (len(part) if part.dim() else 0 for part in (self.inputs, self.targets))
             if inputs != targets or not targets:
                 raise ValueError(

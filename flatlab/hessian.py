@@ -62,10 +62,10 @@ class _Operator:
     def __matmul__(self, v: torch.Tensor) -> torch.Tensor:
         """A v for a vector of shape (size,), or a matrix of shape (size, k), of which each column is a product."""
         if not torch.is_tensor(v) or v.dim() not in (1, 2) or len(v) != self.size:
-            shape = tuple(getattr(v, "shape", ())) or type(v).__name__
+            given = f"this one has {tuple(v.shape)}" if torch.is_tensor(v) else f"this is a {type(v).__name__}"
             raise ValueError(
                 f"this operator takes vectors of shape ({self.size},) and matrices of shape ({self.size}, k), "
-                f"but this one has {shape}."
+                f"but {given}."
             )
         if v.dtype != self.dtype or v.device != self.device:
             raise ValueError(
@@ -113,6 +113,11 @@ class _Operator:
             try:
                 product = self._full(full)
             except RuntimeError as error:
+                if "derivative for" in str(error) and "not implemented" in str(error):
+                    raise ValueError(
+                        "a layer or the loss has no second derivative in torch "
+                        f"({str(error).splitlines()[0]}): sharpness can be measured here, and curvature cannot."
+                    ) from error
                 if "torch.utils.checkpoint" not in str(error):
                     raise
                 raise ValueError(CHECKPOINTED) from error

@@ -110,11 +110,10 @@ class Objective:
             raise ValueError(
                 f"reduction is {reduction!r}: say whether the loss is the 'mean' or the 'sum' over the rows."
             )
-        if int(chunk) < 1:
-            raise ValueError(f"chunk is {chunk}: it is a number of rows, 1 or more.")
+        chunk = door.count("chunk", chunk, what="the most rows evaluated at once")
         door.instance(loss, Callable, "loss is a function of (outputs, targets), as torch's cross_entropy")  # type: ignore[arg-type]
         door.instance(net, (str, nn.Module), "an Objective takes an nn.Module, or a name such as 'F1'")
-        self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, int(chunk)
+        self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, chunk
         self._take(Chunks(split, self.chunk))
         with own_arithmetic(torch.device("cpu")):
             self.model = build(net, split) if isinstance(net, str) else copied(net)  # type: ignore[arg-type]
@@ -132,6 +131,11 @@ class Objective:
         trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not trainable:
             raise ValueError("the network has no parameter with requires_grad: there is no x to measure.")
+        if any(p.is_meta for p in self.model.parameters()):
+            raise ValueError(
+                "the network lies on the device 'meta', where its parameters have no values: make it on another, or "
+                "net.to_empty(device='cpu') and load its parameters."
+            )
         kinds = {p.dtype for p in trainable.values()}
         if not kinds <= {torch.float32, torch.float64}:
             raise ValueError(

@@ -6,6 +6,8 @@ the data, show where it is not.
 
 import copy
 import math
+import re
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +51,16 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
     except UNFIT:
         inputs, targets, _ = next(f.chunks())
         numbers = torch.arange(len(targets), device="cpu")
-        f.needs_graph = _needs_graph(f, inputs, targets)
-    loss = _loss(f, f.model, inputs, targets)
+        try:
+            f.needs_graph = _needs_graph(f, inputs, targets)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except UNFIT as error:
+            raise ValueError(_what_fails(f, inputs, targets, error)) from error
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        loss = _loss(f, f.model, inputs, targets)
+    _check_shapes(said)
     if not torch.is_tensor(loss) or loss.shape != ():
         raise ValueError(
             "the loss of a batch must be one number, its mean or sum over the rows, but it "
@@ -66,6 +76,37 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
     _check_closed(f, net, inputs, targets)
     f.additive = _check_mean(f, inputs, targets)
     _note_classes(f, inputs, targets)
+
+
+def _check_shapes(said: list[warnings.WarningMessage]) -> None:
+    """Refuse a column beside a row, which torch's losses compare in all pairs of rows, with a warning."""
+    for warning in said:
+        if "Using a target size" in str(warning.message):
+            shapes = re.findall(r"torch\.Size\(\[([\d, ]*)\]\)", str(warning.message))
+            raise ValueError(
+                f"the targets have the shape ({shapes[0]}) and the outputs ({shapes[-1]}), which the loss compares "
+                "in all pairs of rows: pass targets of the outputs' shape, such as targets[:, None]."
+            )
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _what_fails(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor, error: Exception) -> str:
+    """Whether the network or the loss fails, with what it was given."""
+    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    try:
+        outputs = _outputs(f, f.model, inputs, graph=True)
+    except UNFIT:
+        return f"the network does not run on these inputs, {_told(inputs)} ({reason})"
+    made = ", ".join(map(_told, tensors(outputs))) or f"a {type(outputs).__name__}"
+    return f"the loss cannot be had from these outputs, {made}, and targets, {_told(targets)} ({reason})"
+
+
+def _told(tensor: torch.Tensor) -> str:
+    """The type, the shape and the range of a tensor."""
+    told = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+    if tensor.is_complex() or not tensor.numel():
+        return told
+    return f"{told} from {tensor.min().item():.4g} to {tensor.max().item():.4g}"
 
 
 def _with_same_parameters(model: nn.Module) -> nn.Module:

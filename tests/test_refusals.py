@@ -452,7 +452,7 @@ def test_data_are_left_as_they_are(lists):
     with pytest.raises(ValueError, match="not a mean"):
         flatlab.Objective(InPlace(), data, loss=lambda o, y: blunt(o, y).sqrt(), chunk=50)
         flatlab.Objective(InPlace(), data, loss=lambda o, y: blunt(o, y).sqrt())
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="the loss cannot be had from these outputs"):
         flatlab.Objective(InPlace(2), data, loss=blunt)
     assert torch.equal(x, before[0]) and torch.equal(y, before[1])
 
@@ -467,3 +467,61 @@ def test_a_point_is_left_as_it_is_by_a_layer_that_changes_its_weights():
     before = x.clone(), f.x.clone()
     f.value(x), f.gradient(x), f.hessian(x) @ x, f.gauss_newton(x) @ x, f.outputs(x.clone(), words)
     assert torch.equal(x, before[0]) and torch.equal(f.x, before[1])
+
+
+def linear(features=6, classes=3):
+    torch.manual_seed(0)
+    return nn.Linear(features, classes)
+
+
+X, Y = torch.randn(60, 6, generator=generator()), torch.randint(0, 3, (60,), generator=generator())
+
+
+@pytest.mark.parametrize(
+    "net, data, loss, sentence",
+    [
+        (
+            linear(),
+            (X.long(), Y),
+            F.cross_entropy,
+            r"the network does not run on these inputs, torch.int64 of shape \(60, 6\)",
+        ),
+        (
+            linear(),
+            (X, Y + 5),
+            F.cross_entropy,
+            r"the loss cannot be had .* targets, .* from 5 to 7 \(IndexError: Target",
+        ),
+        (linear(), (X, Y - 2), F.cross_entropy, r"targets, torch.int64 of shape \(60,\) from -2 to 0 \(IndexError"),
+        (
+            linear(),
+            (X, Y.float()),
+            F.cross_entropy,
+            r"targets, torch.float32 of shape \(60,\) from 0 to 2 \(RuntimeError",
+        ),
+        (linear(5), (X, Y), F.cross_entropy, "the network does not run on these inputs"),
+        (linear(6, 1), (X, Y.float()), F.mse_loss, r"shape \(60\) and the outputs \(60, 1\).* all pairs of rows"),
+        (linear(6, 1), (X, Y.float()), F.l1_loss, r"pass targets of the outputs' shape"),
+        (linear(), (X.to_sparse(), Y), F.cross_entropy, r"the inputs are torch.sparse_coo.* pass .to_dense\(\)"),
+        (
+            nn.Linear(6, 3, device="meta"),
+            (X, Y),
+            F.cross_entropy,
+            "on the device 'meta', where its parameters have no values",
+        ),
+    ],
+)
+def test_a_first_mistake_is_answered_in_a_sentence(net, data, loss, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        flatlab.Objective(net, data, loss=loss)
+
+
+def test_a_loss_without_a_second_derivative_says_so_and_keeps_its_sharpness():
+    def ctc(outputs, targets):
+        lengths = torch.full((len(targets),), 4), torch.ones(len(targets), dtype=torch.long)
+        return F.ctc_loss(outputs.log_softmax(-1).transpose(0, 1), targets[:, None].clamp(1, 2), *lengths)
+
+    f = flatlab.Objective(nn.Sequential(nn.Linear(6, 12), nn.Unflatten(1, (4, 3))), (X, Y), loss=ctc)
+    assert float(flatlab.sharpness(f)) > 0
+    with pytest.raises(ValueError, match="has no second derivative in torch"):
+        f.hessian() @ f.x
