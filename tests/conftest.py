@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "labs"))  # the pipeline's modules, as `python lab
 LONGEST = (
     "test_marking.py",
     "test_labs.py",
+    "test_course.py",
     "measuring_sharpness.ipynb",
     "test_experiments.py",
     "test_browser.py",
