@@ -206,6 +206,7 @@ GIVEN = {
     "99 %": "a rule's bound",
     "0.1": "a rule's bound, a guess, an exercise",
     "2.3": "the logarithm of ten, a guess",
+    "16 times": "a rule's rate",
     "20 times": "a drawn parabola",
     "0.9": "a drawn hollow",
     "0.2": "a drawn hollow",

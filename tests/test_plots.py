@@ -21,6 +21,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
+from test_what_a_batch_size_changes import ratio_result
 
 from flatlab.measure.paths import Path
 from flatlab.plots import (
@@ -38,6 +39,7 @@ from flatlab.plots.density import densities
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.orderings import orderings
 from flatlab.plots.waterfall import waterfall
+from flatlab.plots.what_a_batch_size_changes import ratio
 from flatlab.study import columns
 
 GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
@@ -152,6 +154,7 @@ FIGURES = {
     ),
     "orderings": lambda: orderings(tau_result(seeds=3)),
     "a cure": lambda: figures.draw(synthetic("sam")),
+    "ratio": lambda: ratio(ratio_result()),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

@@ -9,15 +9,18 @@ import pytest
 
 pytest.importorskip("matplotlib")
 from test_plots import GROUNDS, WORDS, both, contrast, hollows, path
+from test_what_a_batch_size_changes import rates_result
 
 from flatlab.plots import edge_of_stability, sliders, style
 from flatlab.plots.picture import Picture
 from flatlab.plots.slides import Slides
+from flatlab.plots.what_a_batch_size_changes import by_rate
 
 PATHS = [path(2), path(2.5), path(3)]
 MADE = {
     "moved_minimum": lambda: sliders.moved_minimum(hollows, (-2, 1.5), np.linspace(0.1, 0.8, 8), start=3),
     "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
+    "by_rate": lambda: by_rate(rates_result(), "mlp"),
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
 }

@@ -1,0 +1,181 @@
+"""The figures of the chapter What a batch size changes: from recorded results to pictures."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import ArrayLike
+
+from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.slides import Slides
+from flatlab.plots.style import (
+    HALF,
+    LARGE,
+    SMALL,
+    SMALLER,
+    TEXT,
+    WIDE,
+    batch_axis,
+    canvas,
+    colours,
+    dot,
+    label,
+    spread,
+    stamp,
+    styled,
+)
+from flatlab.plots.tables import named
+from flatlab.study import columns
+from flatlab.study.columns import of, phi_series, series
+from flatlab.study.recorded import Result
+from flatlab.study.splits import loaded
+from flatlab.training.recipe import Recipe
+
+LEAST = 1e-3  # percent: a sharpness of 0 has no place on a logarithmic axis
+TRAINED = 99  # percent of the training rows: below it a net has not been trained to the end
+
+
+def batches(result: Result, net: str) -> tuple[int, int]:
+    """The small and the large batch of a result in rows.
+
+    Parameters
+    ----------
+    result : Result
+        That has its settings.
+    net : str
+        One of the result's.
+
+    Returns
+    -------
+    (int, int)
+        Of the small and of the large batch.
+    """
+    setting, rows = result.options["settings"][net], len(loaded(result.data[net]).train.y)
+    small, large = (Recipe(batch_size=setting[name]).rows(rows) for name in ("small", "large"))
+    return small, large
+
+
+@styled
+def ratio(result: Result) -> Picture:
+    """Test accuracy and largest eigenvalue against batch size, at one ratio of rate to batch size and at one rate.
+
+    Parameters
+    ----------
+    result : Result
+        Of the experiment `ratio`.
+
+    Returns
+    -------
+    Picture
+        One row a batch size of either way; hollow where the mean training accuracy is below `TRAINED` percent.
+    """
+    (net, values), rows, told = next(iter(result.values.items())), [], []
+    sizes = {way: list(map(int, values[of(way, columns.BATCH_SIZE)][0])) for way in ("ratio", "rate")}
+    colour = colours(sizes["ratio"] + sizes["rate"])
+    panels = []
+    for kind, words, log in (("test", "test accuracy, %", False), ("lambda", "$\\lambda_{max}$", True)):
+        axes, seen = canvas(HALF, 3.1), []
+        for way, style in (("ratio", "-"), ("rate", "--")):
+            table = np.array(values[series(way, kind)], float)
+            trained = np.mean(values[series(way, "train")], 0)
+            low, mean, high = spread(table, log)
+            axes.plot(sizes[way], mean, style, color=TEXT, linewidth=1)
+            for size, column, share in zip(sizes[way], table.T, trained):
+                dot(axes, size, column, colour[size], log, hollow=share < TRAINED)
+            name = "one ratio" if way == "ratio" else "one rate"
+            rows += rows_of(
+                {
+                    "measured": [kind] * len(mean),
+                    "way": [name] * len(mean),
+                    "batch size": sizes[way],
+                    "low": low.tolist(),
+                    "mean": mean.tolist(),
+                    "high": high.tolist(),
+                    "training accuracy": trained.tolist(),
+                }
+            )
+            told.append(course(f"{words.replace('$', '')} at {name}", sizes[way], mean))
+            seen += list(table.ravel())
+        batch_axis(axes, sorted({*sizes["ratio"], *sizes["rate"]}))
+        axes.tick_params(axis="x", labelsize=SMALLER)
+        axes.set(ylabel=words, yscale="log" if log else "linear")
+        _around(axes, "y", seen, log)
+        panels.append(axes)
+    panels[0].set_title("solid: one ratio, dashed: one rate")
+    panels[1].set_title(f"hollow: training below {TRAINED} %")
+    alt = f"Against batch size, mean over seeds: {'; '.join(told)}."
+    words = stamp(f"{net} on {named(result.data[net])}", len(values[series("ratio", "test")]), result.tier)
+    return Picture([axes.figure for axes in panels], rows, words, alt, f"ratio-{result.tier}")
+
+
+@styled
+def by_rate(result: Result, net: str, start: int = 2) -> Slides:
+    """Test accuracy against sharpness for the small and the large batch, as the learning rate grows.
+
+    Parameters
+    ----------
+    result : Result
+        Of the experiment `learning-rate`.
+    net : str
+        One of the result's.
+    start : int
+        The first position; 2 is the paper's rate.
+
+    Returns
+    -------
+    Slides
+        A position for each rate; one row a rate. The way of the means is always seen, an arrow a rate.
+    """
+    values, factors = result.values[net], result.values[net][columns.FACTOR][0]
+    axes, found = canvas(WIDE, 3.6), {}
+    layers: list[list] = [[] for _ in factors]
+    table: dict[str, Any] = {"rate, in units of the paper's": factors}
+    for name, size, colour in zip(("SB", "LB"), batches(result, net), (SMALL, LARGE)):
+        phi = np.maximum(np.array(values[phi_series(1e-3, name)], float), LEAST)
+        test = np.array(values[series(name, "test")], float)
+        (left, x, right), (low, y, high) = spread(phi, log=True), spread(test)
+        found[name] = phi, test
+        for place in range(len(factors) - 1):
+            way = {"arrowstyle": "->", "color": colour, "alpha": 0.5, "shrinkA": 3, "shrinkB": 3}
+            axes.annotate("", (x[place + 1], y[place + 1]), (x[place], y[place]), arrowprops=way)
+        label(axes, x[0], y[0], f"batch {size}", colour, xytext=(0, 12 if name == "SB" else -12), ha="center")
+        for place, layer in enumerate(layers):
+            layer += axes.plot(phi[:, place], test[:, place], "o", color=colour, markersize=4, alpha=0.6, mew=0)
+            layer += axes.plot(x[place], y[place], "o", color=colour, markersize=9)
+            layer += axes.plot([left[place], right[place]], [y[place]] * 2, color=colour, linewidth=1)
+            layer += axes.plot([x[place]] * 2, [low[place], high[place]], color=colour, linewidth=1)
+        table |= {f"phi(1e-3), batch {size}": x.tolist(), f"test accuracy, batch {size}": y.tolist()}
+    axes.set(xscale="log", xlabel="sharpness $\\phi(10^{-3})$, %", ylabel="test accuracy, %")
+    _around(axes, "x", np.concatenate([phi.ravel() for phi, _ in found.values()]), True)
+    _around(axes, "y", np.concatenate([test.ravel() for _, test in found.values()]), False)
+    rows = rows_of(table)
+    says = [_read(row) for row in rows]
+    told = [course(name, factors, column) for name, column in table.items() if name.startswith(("phi", "test"))]
+    alt = f"Test accuracy against sharpness. As the rate grows by factors: {'; '.join(told)}."
+    words = stamp(f"{net} on {named(result.data[net])}", len(values[columns.FACTOR]), result.tier)
+    picture = Picture([axes.figure], rows, words, alt, f"by-rate-{result.tier}")
+    return Slides(picture, layers, "The learning rate", says, start)
+
+
+def _read(row: dict[str, float]) -> str:
+    """A position in words."""
+    (_, factor), *rest = row.items()
+    read = []
+    for (name, phi), (_, test) in zip(rest[::2], rest[1::2]):
+        read.append(f"{name.partition(', ')[2]} has a sharpness of {phi:.3g} % and a test accuracy of {test:.1f} %")
+    return f"At {factor:g} times the paper's rate {', '.join(read)}."
+
+
+def _around(axes: Axes, which: str, values: ArrayLike, log: bool) -> None:
+    """Limit an axis to the seeds' own values and a tenth more: the interval of two seeds can be many times as wide."""
+    seen = np.asarray(values, float)
+    seen = np.log(seen) if log else seen
+    room = 0.1 * (np.ptp(seen) or 1)
+    ends = np.array([seen.min() - room, seen.max() + room])
+    axes.set(**{f"{which}lim": np.exp(ends) if log else ends})
+    if log:
+        axis = getattr(axes, f"{which}axis")
+        axis.set_major_locator(LogLocator(subs=(1, 3) if np.ptp(ends) > np.log(20) else (1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
