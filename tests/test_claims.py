@@ -14,7 +14,7 @@ from flatlab.study import paper
 from flatlab.study import recorded as recording
 from flatlab.study.claims import CLAIMS
 from flatlab.study.experiments import EXPERIMENTS
-from flatlab.study.ledger import Entry, bounds, judge, ledger, smallest_effect
+from flatlab.study.ledger import Entry, bounds, judge, ledger, smallest_effect, together, verdict
 from flatlab.study.recorded import Result
 from flatlab.study.rules import Claim, Columns
 
@@ -89,6 +89,19 @@ def test_networks_that_disagree_are_mixed_and_those_that_do_not_decide_say_nothi
     assert Entry(claimed(above=0), (judged(claimed(above=0), up, "F1"),)).nets("holds") == ["F1"]
 
 
+def test_a_claim_of_several_parts_holds_where_all_of_them_do():
+    for words, whole in (
+        (("holds", "holds"), "holds"),
+        (("fails", "fails"), "fails"),
+        (("holds", "undecided"), "undecided"),
+        (("fails", "undecided"), "undecided"),
+        (("holds", "fails", "undecided"), "mixed"),
+    ):
+        assert together(words) == whole
+    assert verdict([1, 1.1, 0.9, 1, 1]) == "holds"  # without a bound there is nothing to miss
+    assert verdict([1, 1.1, 0.9, 1, 1], above=2) == "fails"
+
+
 def test_a_seed_without_an_effect_is_left_out():
     found = judged(claimed(above=0), [1, None, 1.1, 0.9, 1, float("inf"), 1])
     assert (found.seeds, found.word) == (5, "holds")
@@ -151,9 +164,9 @@ def test_a_verdict_follows_from_the_result_file(entry):
         if path.stem.rsplit("-", 1)[0] == claim.experiment
     }
     assert bool(verdicts) == bool(recorded)
-    for verdict in verdicts:
-        result = json.loads((RESULTS / f"{claim.experiment}-{verdict.tier}.json").read_text())
-        effects = np.array(claim.effect(Columns(result["values"][verdict.net])), float)
+    for found in verdicts:
+        result = json.loads((RESULTS / f"{claim.experiment}-{found.tier}.json").read_text())
+        effects = np.array(claim.effect(Columns(result["values"][found.net])), float)
         effects = effects[np.isfinite(effects)]
         if len(effects) == 1:
             low, high = -math.inf, math.inf
@@ -161,10 +174,10 @@ def test_a_verdict_follows_from_the_result_file(entry):
             low = high = effects.mean()
         else:
             low, high = stats.t.interval(0.95, len(effects) - 1, effects.mean(), stats.sem(effects))
-        assert (verdict.effect, verdict.seeds) == (pytest.approx(effects.mean()), len(effects))
+        assert (found.effect, found.seeds) == (pytest.approx(effects.mean()), len(effects))
         holds, fails = low > claim.above and high < claim.below, high < claim.above or low > claim.below
         word = "undecided" if len(effects) < 5 else "holds" if holds else "fails" if fails else "undecided"
-        assert verdict.word == word, (verdict, low, high)
+        assert found.word == word, (found, low, high)
 
 
 def test_the_false_discovery_rate_is_that_of_all_judgements_together():

@@ -103,13 +103,29 @@ def judge(claim: Claim, result: Result) -> Iterator[Judgement]:
             continue
         effects = effects_of(claim, columns)
         mean, low, high = bounds(effects)
-        word: Word = "undecided"
-        if len(effects) >= LEAST_SEEDS and claim.above < low and high < claim.below:
-            word = "holds"
-        elif len(effects) >= LEAST_SEEDS and (high < claim.above or low > claim.below):
-            word = "fails"
+        word = verdict(effects, claim.above, claim.below)
         p = p_value(claim, effects)
         yield Judgement(claim.name, result.tier, net, result.data[net], len(effects), mean, low, high, word, p)
+
+
+def verdict(effects: Sequence[float] | np.ndarray, above: float = -math.inf, below: float = math.inf) -> Word:
+    """holds where the 95 % interval of the effects' mean lies between the bounds, fails where it lies beyond one of
+    them, else undecided; so are fewer than five effects."""
+    _, low, high = bounds(effects)
+    if len(effects) < LEAST_SEEDS:
+        return "undecided"
+    if above < low and high < below:
+        return "holds"
+    return "fails" if high < above or low > below else "undecided"
+
+
+def together(words: Iterable[Word]) -> Word:
+    """The verdict on a claim of several parts: holds or fails where all of them do, mixed where some hold and some
+    fail, else undecided."""
+    found = set(words)
+    if len(found) == 1:
+        return found.pop()
+    return "mixed" if {"holds", "fails"} <= found else "undecided"
 
 
 def judgements(results: Iterable[Result]) -> dict[tuple[str, str], Judgement]:
