@@ -184,6 +184,15 @@ def test_the_pinned_outputs_of_a_chapter_are_what_it_printed(chapter):
             assert printed(cell) == printed(pinned), pinned.source
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_code_fits_into_its_box(chapter):
+    """A line that is longer is cut off on the page, and lost on paper."""
+    for cell in nbformat.read(chapter, 4).cells:
+        if cell.cell_type == "code":
+            for line in cell.source.splitlines():
+                assert len(line) <= 76, f"{cell.id}, {len(line)} columns: {line}"
+
+
 def test_every_public_name_is_on_one_page_of_the_reference(root):
     import flatlab
 
