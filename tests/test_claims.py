@@ -251,6 +251,47 @@ def test_no_number_in_prose_is_a_finding(file):
                 )
 
 
+# An outcome is printed by a cell, from the verdict, because the next run may have another. A claim, a rule, a condition
+# and a question name outcomes too; they are told by their words.
+TOPIC = re.compile(r"\b(batch(es)?|gap|hill|digits|over-fitting)\b", re.IGNORECASE)
+OUTCOME = re.compile(
+    r"\b(sharper|flatter|steeper|worse|better|reproduced|comes back|(does|did) not (close|help)|closes|levels? off|"
+    r"without (a|the) gap|no (gap|hill)|is not (about|over-fitting))\b",
+    re.IGNORECASE,
+)
+ASKED = re.compile(r"\b(if|whether|would|could|can|cannot|claims?|rule|said to|whoever|reports?)\b|\?", re.IGNORECASE)
+SENTENCE = re.compile(r"(?<=[.?!])\s+|\n\s*\n|\n(?=[-#|\d])")
+
+
+def typed_outcomes(text):
+    """The sentences of a text that say how a comparison of batches came out."""
+    sentences = SENTENCE.split(NOT_PROSE.sub(" ", text))
+    return [one for one in sentences if TOPIC.search(one) and OUTCOME.search(one) and not ASKED.search(one)]
+
+
+def test_a_typed_outcome_is_found():
+    for text in (
+        "## A data set without a gap",
+        "In the full space large batches are sharper, as the paper says.",
+        "Stopping early does not close the gap.",
+        "On digits the large batch is not the worse one.",
+    ):
+        assert typed_outcomes(f"A rule. {text}\n\nIs it?") == [text]
+    for text in ("Is the large batch sharper?", "The claim is that large batches generalise worse."):
+        assert not typed_outcomes(text)
+
+
+@pytest.mark.parametrize("file", sorted((RESULTS.parent / "book").glob("*.ipynb")), ids=lambda file: file.stem)
+def test_no_outcome_is_typed(file):
+    for cell in json.loads(file.read_text(encoding="utf8"))["cells"]:
+        caption = cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
+        prose = "".join(cell["source"]) if cell["cell_type"] == "markdown" else ""
+        for text in (prose, caption):
+            assert not (found := typed_outcomes(text)), (
+                f"{file.name}, cell {cell['id']}: {found[0]!r} says how something came out: print it from the verdict"
+            )
+
+
 def test_the_facts_of_the_data_in_prose_are_facts():
     mnist1d, digits = flatlab.load("mnist1d", device="cpu"), flatlab.load("digits", device="cpu")
     assert (len(mnist1d.train), len(mnist1d.test), len(digits.train)) == (4000, 1000, 1437)
