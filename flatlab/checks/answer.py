@@ -165,6 +165,8 @@ def _row(value: object, meaning: str) -> torch.Tensor:
     """One element of a list as a vector of one number."""
     if isinstance(value, (list, tuple)):
         raise Wrong(f"it returns a list of lists, and should return {meaning}: a list of numbers.")
+    if value is None or isinstance(value, (str, bytes, dict, set)):
+        raise Wrong(f"it returns a list that holds {kind(value)}, and should return {meaning}.")
     row = torch.as_tensor(value).detach().cpu().double()  # type: ignore[arg-type]
     if row.numel() != 1:
         raise Wrong(f"it returns a list that holds shape {tuple(row.shape)}, and should return {meaning}.")
