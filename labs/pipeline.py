@@ -1,6 +1,7 @@
 """Set, check, mark and export the labs: a thin layer over nbgrader.
 
-    python labs/pipeline.py release                          labs/release from every master of labs/source
+    python labs/pipeline.py release                          labs/release from every master of labs/source; one whose
+                                                             code has changed is run first, for its expected output
     python labs/pipeline.py preflight LAB SUBMISSION.ipynb   what is wrong with one file, and whether it can be mended
     python labs/pipeline.py mark LAB SUBMISSIONS             mark a class; course/LAB/marks.csv
     python labs/pipeline.py export LAB                       write course/LAB/marks.csv again, after marking by hand
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 
 import edition
+import expected
 import gradescope
 import marking
 import nbformat
@@ -51,6 +53,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.command == "release":
         for lab in [arguments.lab] if arguments.lab else edition.names():
+            expected.record(lab)
             print(edition.release(lab, package=arguments.package))
     elif arguments.command == "preflight":
         if not arguments.submission.is_file():

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+import expected
 import nbformat
 import pytest
 import torch
@@ -67,6 +68,31 @@ def test_the_release_is_the_master_without_solutions_and_hidden_tests(lab):
 def test_the_committed_release_is_made_from_the_committed_master(lab, tmp_path):
     committed = LABS / "release" / lab.name / f"{lab}.ipynb"
     assert release(lab.name, to=tmp_path).read_bytes() == committed.read_bytes()
+
+
+@every_lab
+def test_the_expected_output_was_made_by_the_code_that_stands_there(lab):
+    assert lab.master.metadata.get("expected") == expected.fingerprint(lab.master), "run `make labs`"
+    shown = {cell.id for cell in lab.master.cells if cell.id.endswith("-expected")}
+    assert shown and shown <= {cell.id.removesuffix("-run") + "-expected" for cell in lab.master.cells}
+
+
+def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_changes(tmp_path, monkeypatch):
+    def code(name, source):
+        return nbformat.v4.new_code_cell(source, id=name)
+
+    file = tmp_path / "source" / "toy" / "toy.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[code("settings", "x = 2"), code("sum-run", "print('sum', x + 1)")])
+    for x in (2, 6):
+        notebook.cells[0].source = f"x = {x}"
+        write(file, notebook)
+        expected.record("toy", tmp_path)
+        notebook = nbformat.read(file, 4)
+        assert [cell.id for cell in notebook.cells] == ["settings", "sum-run", "sum-expected"]
+        assert f"```text\nsum {x + 1}\n```" in notebook.cells[2].source
+        assert not notebook.cells[1].outputs
+    monkeypatch.setattr(expected, "run", lambda notebook: pytest.fail("it was run again, and has not changed"))
+    expected.record("toy", tmp_path)
 
 
 def test_make_labs_makes_every_lab():

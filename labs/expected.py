@@ -1,0 +1,72 @@
+"""Expected output: what a master's experiments print with the reference's answers, put below each for comparison.
+
+`make labs` runs a master whose code has changed since, on the CPU at the smoke tier, and writes the numbers into it. No
+number in such a cell is typed.
+"""
+
+import copy
+import hashlib
+import json
+import os
+import tempfile
+
+import nbformat
+from edition import LABS, as_text
+
+TEXT = """<details><summary>Expected output</summary>
+
+What the reference's answers print here, on a processor (made by <code>make labs</code>). Yours may differ in the last
+digits.
+
+```text
+{}
+```
+</details>"""
+
+
+def record(lab, labs=LABS):
+    """Write what a master's experiments print into the master. One that has not changed since is left as it is."""
+    file = labs / "source" / lab / f"{lab}.ipynb"
+    notebook = nbformat.read(file, 4)
+    if notebook.metadata.get("expected") == fingerprint(notebook):
+        return
+    printed = run(notebook)
+    cells = []
+    for cell in notebook.cells:
+        if cell.id.endswith("-expected"):
+            continue
+        cells.append(cell)
+        if text := printed.get(cell.id):
+            name = cell.id.removesuffix("-run") + "-expected"
+            cells.append(nbformat.v4.new_markdown_cell(TEXT.format(text), id=name))
+    notebook.cells = cells
+    notebook.metadata["expected"] = fingerprint(notebook)
+    file.write_text(as_text(notebook), encoding="utf8")
+
+
+def fingerprint(notebook):
+    """Of the code that decides what is printed: all of it except the hidden tests."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.id.endswith("-test")]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
+
+
+def run(notebook):
+    """What each experiment prints: {name of its cell: text}. An experiment is a cell named NAME-run."""
+    from nbclient import NotebookClient
+
+    with tempfile.TemporaryDirectory() as room:
+        settings = {"FLATLAB_TIER": "smoke", "FLATLAB_STORE": f"{room}/store", "CUDA_VISIBLE_DEVICES": ""}
+        kept = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        try:
+            notebook = NotebookClient(
+                copy.deepcopy(notebook), timeout=900, resources={"metadata": {"path": room}}
+            ).execute()
+        finally:
+            for name, value in kept.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return {
+        cell.id: "".join(output.text for output in cell.outputs if output.get("name") == "stdout").rstrip()
+        for cell in notebook.cells
+        if cell.id.endswith("-run")
+    }
