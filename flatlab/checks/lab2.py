@@ -120,14 +120,18 @@ class Table:
     """Per-example gradients, one a row, which writes down the batches whose mean is asked for."""
 
     def __init__(self, table: torch.Tensor) -> None:
-        self.table, self.calls = table, list[torch.Tensor]()
+        self.table = table
+        self._asked: dict[tuple[int, ...], torch.Tensor] = {}  # asked for twice, it is still one batch
 
     def __call__(self, rows: object) -> torch.Tensor:
         """The mean gradient over the rows of these numbers."""
         rows = torch.as_tensor(rows).flatten().cpu()
-        if not any(torch.equal(rows, other) for other in self.calls):  # asked for twice, it is still one batch
-            self.calls.append(rows)
+        self._asked.setdefault(tuple(rows.tolist()), rows)
         return self.table[rows].mean(0)
+
+    def batches(self) -> list[torch.Tensor]:
+        """The batches, in the order in which they were first asked for."""
+        return list(self._asked.values())
 
     def mean(self, rows: torch.Tensor) -> torch.Tensor:
         """The same, not written down."""
@@ -135,7 +139,7 @@ class Table:
 
     def one_by_one(self) -> bool:
         """Whether the gradient of each example was asked for once, and no other."""
-        return len(self.calls) == len(self.table) and all(len(rows) == 1 for rows in self.calls)
+        return len(self._asked) == len(self.table) and all(len(rows) == 1 for rows in self._asked)
 
 
 @check
@@ -232,13 +236,13 @@ def draws(gradients: Table, count: int, m: int, M: int, samples: int) -> list[tu
         for _ in range(samples):
             for part in torch.randperm(count, generator=generator)[:M].split(m):
                 gradients(part)
-    small = [rows for rows in gradients.calls if len(rows) == m]
-    big = [rows for rows in gradients.calls if len(rows) == M]
-    other = sorted({len(rows) for rows in gradients.calls} - {m, M})
+    small = [rows for rows in gradients.batches() if len(rows) == m]
+    big = [rows for rows in gradients.batches() if len(rows) == M]
+    other = sorted({len(rows) for rows in gradients.batches()} - {m, M})
     if other == [count] and small:
         raise Wrong("it asks for the gradient over all examples: two batch sizes, m and M, are enough.")
     if other or not small:
-        sizes = sorted({len(rows) for rows in gradients.calls})
+        sizes = sorted({len(rows) for rows in gradients.batches()})
         raise Wrong(f"it should draw batches of {m} and of {M} examples, and draws batches of {sizes}.")
     if any(len(rows.unique()) < len(rows) for rows in [*small, *big]):
         raise Wrong("a batch holds an example twice: draw without replacement.")
