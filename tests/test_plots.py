@@ -30,6 +30,7 @@ from flatlab.plots import (
     flat_and_sharp,
     headline,
     measuring_sharpness,
+    noisy_compass,
     picture,
     puzzle,
     style,
@@ -99,6 +100,7 @@ def descent(top):
     return {"step": steps, "edge": edge, "batch": edge[::-1], "loss": [0.9**step for step in range(41)]}
 
 
+CLOUD = {m: np.random.default_rng(m).normal([1, 0], 3 / m**0.5, (30, 2)) for m in (8, 128)}
 PATHS = [path(2), path(2.5), path(3)]
 PHIS = {eps: {batch: [batch * eps * k for k in (900, 1000, 1200)] for batch in (32, 400, 2000)} for eps in (1e-3, 5e-4)}
 
@@ -141,6 +143,18 @@ FIGURES = {
     "descents": lambda: edge_of_stability.descents({0.1: descent(0.5), 0.05: descent(0.3)}, "500 rows of mnist1d"),
     "by_batch_size": lambda: edge_of_stability.by_batch_size(
         {batch: descent(batch / 500) for batch in (500, 8, 32, 125)}, "500 rows of mnist1d"
+    ),
+    "clouds": lambda: noisy_compass.clouds(
+        {"at the start": CLOUD, "at the end": {m: 9 * points for m, points in CLOUD.items()}}, "mnist1d"
+    ),
+    "error_by_size": lambda: noisy_compass.error_by_size(
+        (8, 32, 128),
+        {"start": [4.1, 1.9, 1.0], "end": [12, 6, 3.1]},
+        {"start": [4, 2, 1], "end": [12, 6, 3]},
+        "mnist1d",
+    ),
+    "scale_along": lambda: noisy_compass.scale_along(
+        (0, 1, 30), [200, 150, 2000], [5, 90, 150], [201, 149, 2100], "mnist1d"
     ),
     "throw": lambda: edge_of_stability.throw([2.05, 2.04, 1.96, 1.95], [0.01, -0.05, 0.05, -0.01], 1.95),
     "behind": lambda: figures.draw(synthetic("fig3", "C1", "cifar10")),
@@ -301,6 +315,14 @@ def test_every_minimum_lies_inside_the_picture_of_the_valley():
 
 
 # Figures
+
+
+def test_clouds_tell_how_wide_they_are_and_small_batches_are_blue():
+    drawn = made("clouds")
+    assert "at the start, batch 128: 0.3" in drawn.alt  # 3 / sqrt(128) in each of two directions
+    for panel in drawn.panels:
+        dots = [line for line in panel.axes[0].lines if len(line.get_xdata()) == 30]
+        assert [line.get_color().upper() for line in dots] == [style.SMALL, style.LARGE]
 
 
 def test_a_picture_says_tier_data_and_seeds(drawn, shown):

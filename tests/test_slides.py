@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
-from test_plots import GROUNDS, WORDS, both, contrast, hollows, path
+from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
 from test_what_a_batch_size_changes import rates_result
 
-from flatlab.plots import edge_of_stability, sliders, style
+from flatlab.plots import edge_of_stability, noisy_compass, sliders, style
 from flatlab.plots.picture import Picture
 from flatlab.plots.slides import Slides
 from flatlab.plots.what_a_batch_size_changes import by_rate
@@ -22,6 +22,7 @@ MADE = {
     "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
     "by_rate": lambda: by_rate(rates_result(), "mlp"),
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
+    "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
 }
 
@@ -165,9 +166,10 @@ def test_the_same_output_twice_on_a_page_is_two_sliders(opened):
 
 def test_two_figures_on_a_page_are_two_sliders(opened):
     page = opened(*(made(name)._repr_html_() for name in MADE))
-    page.get_by_role("slider").nth(2).focus()
+    page.get_by_role("slider").nth(0).focus()
     page.keyboard.press("Home")
-    assert [seen(root) for root in page.locator(".slides").all()] == [{3}, {1}, {0}, {3}]
+    starts = [{made(name).start} for name in MADE]
+    assert starts[0] == {3} and [seen(root) for root in page.locator(".slides").all()] == [{0}, *starts[1:]]
 
 
 def test_a_sentence_cannot_break_out_of_the_page(opened):
@@ -204,6 +206,12 @@ def test_a_step_on_a_parabola_grows_beyond_2_and_only_there():
         assert row["factor"] == 1 - row["step"] and f"it {ends[row['step']]}" in says
         assert row["distance after 10"] == pytest.approx(abs(1 - row["step"]) ** 10)
     assert "After 10 updates it is 57.7 times what it was" in slides.says[-1]
+
+
+def test_a_cloud_counts_the_batches_that_point_downhill():
+    for (m, points), row, says in zip(CLOUD.items(), made("cloud_by_size").picture.rows, made("cloud_by_size").says):
+        assert row["downhill"] == (points[:, 0] > 0).sum() and says.startswith(f"m = {m}: {row['downhill']} of 30 ")
+    assert says.endswith("is 20 degrees.")
 
 
 @pytest.mark.parametrize("layers, says, start", [(2, 3, 0), (2, 2, 2), (2, 2, -1), (0, 0, 0)])
