@@ -193,6 +193,17 @@ def test_code_fits_into_its_box(chapter):
                 assert len(line) <= 76, f"{cell.id}, {len(line)} columns: {line}"
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_every_exercise_has_a_solution(chapter):
+    """One cell an exercise prints it, so that its numbers are computed or recorded."""
+    cells = nbformat.read(chapter, 4).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    exercises = re.findall(r"^\*\*\d\. .+?\*\* \*Difficulty", prose, re.MULTILINE)
+    solved = r'^solution\(|^say\(f?"""<details><summary><b>Solution'
+    solutions = [cell for cell in cells if cell.cell_type == "code" and re.search(solved, cell.source, re.MULTILINE)]
+    assert len(solutions) == len(exercises)
+
+
 def test_every_public_name_is_on_one_page_of_the_reference(root):
     import flatlab
 
