@@ -34,8 +34,8 @@ def test_the_waterfalls_steps_lead_from_the_large_batch_to_the_small_one_and_are
     result = way_result()
     values = {run: np.array(result.values["mlp"][f"test {run}"]) for run in RUNS}
     drawn = waterfall(result)
-    first, *steps, last = drawn.rows
-    assert [row["step"] for row in drawn.rows] == [
+    first, *steps, last = drawn.table
+    assert [row["step"] for row in drawn.table] == [
         *("large batch", "rate", "ghost batches", "more updates", "the rest", "small batch")
     ]
     assert first["accuracy"] == pytest.approx(values["LB"].mean())
@@ -45,7 +45,7 @@ def test_the_waterfalls_steps_lead_from_the_large_batch_to_the_small_one_and_are
         ends = stats.t.interval(0.95, 2, change.mean(), stats.sem(change))
         assert (row["change, low"], row["change, high"]) == pytest.approx(ends)
     axes = drawn.panels[0].axes[0]
-    for bar, before, row in zip(axes.patches, drawn.rows, steps):
+    for bar, before, row in zip(axes.patches, drawn.table, steps):
         assert bar.get_y() == pytest.approx(before["accuracy"])
         assert bar.get_y() + bar.get_height() == pytest.approx(row["accuracy"])
     assert [text.get_text() for text in axes.texts] == [f"{row['change']:+.1f}" for row in steps]
@@ -55,7 +55,7 @@ def test_the_waterfalls_steps_lead_from_the_large_batch_to_the_small_one_and_are
 
 def test_without_runs_of_more_updates_they_belong_to_the_rest():
     drawn = waterfall(way_result("rate-and-statistics", without=("regime", "updates"), seeds=1))
-    assert [row["step"] for row in drawn.rows[1:-1]] == ["rate", "ghost batches", "the rest"]
+    assert [row["step"] for row in drawn.table[1:-1]] == ["rate", "ghost batches", "the rest"]
     assert "nan" not in drawn.alt and drawn.stamp.endswith("1 seed, no interval")
 
 
@@ -79,10 +79,10 @@ def test_one_eigenvalue_is_drawn_as_the_gaussian_around_it():
     """A hundredth of the range wide, whatever each density was smoothed with: sqrt(2 pi) sigma high at its middle."""
     nodes, weights = torch.tensor([[0.0, 10.0]]), torch.tensor([[0.9, 0.1]])
     drawn = densities({32: [Density(*torch.zeros(3, 1), nodes, weights, 5.0)] * 2}, "mnist1d", points=107)
-    found = {round(row["eigenvalue"], 6): row["batch 32"] for row in drawn.rows}
+    found = {round(row["eigenvalue"], 6): row["batch 32"] for row in drawn.table}
     height = 1 / (0.1 * np.sqrt(2 * np.pi))
     assert found[0.0] == pytest.approx(0.9 * height) and found[10.0] == pytest.approx(0.1 * height)
-    area = sum(row["batch 32"] for row in drawn.rows) * (drawn.rows[1]["eigenvalue"] - drawn.rows[0]["eigenvalue"])
+    area = sum(row["batch 32"] for row in drawn.table) * (drawn.table[1]["eigenvalue"] - drawn.table[0]["eigenvalue"])
     assert area == pytest.approx(1, abs=5e-3)
 
 
@@ -114,9 +114,9 @@ def tau_result(kinds=tuple(KINDS.values()), seeds=5):
 def test_a_cell_is_the_mean_tau_and_its_colour_the_sign():
     result = tau_result()
     drawn = orderings(result)
-    assert [row["measure"] for row in drawn.rows[:: len(KINDS)]] == list(MEASURES)
+    assert [row["measure"] for row in drawn.table[:: len(KINDS)]] == list(MEASURES)
     axes = drawn.panels[0].axes[0]
-    for row, kind, box, words in zip(drawn.rows, [*KINDS.values()] * 3, axes.patches, axes.texts):
+    for row, kind, box, words in zip(drawn.table, [*KINDS.values()] * 3, axes.patches, axes.texts):
         values = result.values["mlp"][of(row["measure"], kind)]
         assert row["tau"] == pytest.approx(np.mean(values)) and words.get_text() == f"{row['tau']:+.2f}"
         assert to_hex(box.get_facecolor()).upper() == (style.LARGE if row["tau"] > 0 else style.SMALL)
@@ -127,7 +127,7 @@ def test_a_cell_is_the_mean_tau_and_its_colour_the_sign():
 
 def test_kinds_of_tau_that_are_not_recorded_are_left_out_and_another_result_is_refused():
     drawn = orderings(tau_result(kinds=("tau", "granulated tau", "tau along the batch")))
-    assert [row["varied"] for row in drawn.rows[:3]] == ["all nets", "each alone", "batch size"]
+    assert [row["varied"] for row in drawn.table[:3]] == ["all nets", "each alone", "batch size"]
     with pytest.raises(ValueError, match="^waterfall has no Kendall's tau: draw a result of measures.$"):
         orderings(way_result())
 

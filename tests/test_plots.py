@@ -407,8 +407,8 @@ def test_a_picture_carries_its_numbers_and_offers_them(drawn, shown):
     """The file behind the link holds every column and row."""
     link = re.search(r'href="data:text/csv;base64,([^"]+)"', shown).group(1)
     head, *rows = csv.reader(base64.b64decode(link).decode().splitlines())
-    assert rows and all(list(row) == head for row in drawn.rows)
-    assert rows == [[str(value) for value in row.values()] for row in drawn.rows]
+    assert rows and all(list(row) == head for row in drawn.table)
+    assert rows == [[str(value) for value in row.values()] for row in drawn.table]
 
 
 def test_a_picture_tells_its_numbers_in_words(drawn, shown):
@@ -460,7 +460,7 @@ def test_drawing_changes_no_setting_of_matplotlib():
 
 def test_the_seeds_numbers_are_those_of_the_runs():
     runs = runs_of(BATCHES)
-    shown = puzzle.accuracy(runs, TRAINING).rows
+    shown = puzzle.accuracy(runs, TRAINING).table
     assert [row["batch size"] for row in shown] == [run.facts["rows"] for run in runs]
     assert [row["test accuracy"] for row in shown] == [run.history["test_accuracy"][-1] for run in runs]
 

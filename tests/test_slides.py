@@ -186,13 +186,13 @@ def test_a_sentence_cannot_break_out_of_the_page(opened):
 
 
 def test_what_is_read_out_is_what_the_rows_have():
-    for number, row in enumerate(made("walk").picture.rows):
+    for number, row in enumerate(made("walk").picture.table):
         says = made("walk").says[number]
         assert says.startswith(f"α = {row['alpha']:g}: loss {row['loss, training']:.3g} in training")
         assert row["loss, training"] == pytest.approx(np.mean([one.loss[number] for one in PATHS]))
-    for eps, row, says in zip((1e-5, 1e-4, 1e-3, 1e-2), made("box_size").picture.rows, made("box_size").says):
+    for eps, row, says in zip((1e-5, 1e-4, 1e-3, 1e-2), made("box_size").picture.table, made("box_size").says):
         assert row["eps"] == eps and f"batch 2000: φ at least {row['batch 2000']:.3g} %" in says
-    for row, says in zip(made("moved_minimum").picture.rows, made("moved_minimum").says):
+    for row, says in zip(made("moved_minimum").picture.table, made("moved_minimum").says):
         d = row["moved by"]
         assert row["cost, sharp"] == pytest.approx(hollows(1.5 - d) - hollows(1.5))
         assert says.startswith(f"Moved by {d:.2f}:") and f"{row['cost, sharp']:.2f} at the sharp one" in says
@@ -202,14 +202,14 @@ def test_a_step_on_a_parabola_grows_beyond_2_and_only_there():
     """x is multiplied by 1 - step: 10 times by -1.5 is 57.7."""
     ends = {0: "stays", 0.5: "shrinks", 1: "shrinks", 2: "stays", 2.5: "grows"}
     slides = made("steps_on_a_parabola")
-    for row, says in zip(slides.picture.rows, slides.says, strict=True):
+    for row, says in zip(slides.picture.table, slides.says, strict=True):
         assert row["factor"] == 1 - row["step"] and f"it {ends[row['step']]}" in says
         assert row["distance after 10"] == pytest.approx(abs(1 - row["step"]) ** 10)
     assert "After 10 updates it is 57.7 times what it was" in slides.says[-1]
 
 
 def test_a_cloud_counts_the_batches_that_point_downhill():
-    for (m, points), row, says in zip(CLOUD.items(), made("cloud_by_size").picture.rows, made("cloud_by_size").says):
+    for (m, points), row, says in zip(CLOUD.items(), made("cloud_by_size").picture.table, made("cloud_by_size").says):
         assert row["downhill"] == (points[:, 0] > 0).sum() and says.startswith(f"m = {m}: {row['downhill']} of 30 ")
     assert says.endswith("is 20 degrees.")
 

@@ -44,7 +44,7 @@ def test_at_one_ratio_and_at_one_rate_a_net_that_was_not_trained_is_hollow():
         for way, name in (("ratio", "one ratio"), ("rate", "one rate")):
             table = np.array(result.values["plain-mlp"][f"{way}_{kind}"])
             expected = np.exp(np.log(table).mean(0)) if kind == "lambda" else table.mean(0)
-            found = [row["mean"] for row in drawn.rows if (row["measured"], row["way"]) == (kind, name)]
+            found = [row["mean"] for row in drawn.table if (row["measured"], row["way"]) == (kind, name)]
             assert found == pytest.approx(expected)
 
 
@@ -53,7 +53,7 @@ def test_each_rate_is_a_position_that_reads_what_was_recorded():
     assert what_a_batch_size_changes.batches(result, "mlp") == (32, 2000)
     drawn = what_a_batch_size_changes.by_rate(result, "mlp")
     assert len(drawn.layers) == len(drawn.says) == 5 and drawn.start == 2
-    for place, (said, row) in enumerate(zip(drawn.says, drawn.picture.rows)):
+    for place, (said, row) in enumerate(zip(drawn.says, drawn.picture.table)):
         assert said.startswith(f"At {[0.25, 0.5, 1, 2, 4][place]:g} times the paper's rate batch 32 ")
         for name, batch in (("SB", 32), ("LB", 2000)):
             test = np.mean(np.array(result.values["mlp"][f"{name}_test"])[:, place])
@@ -68,4 +68,4 @@ def test_a_net_that_is_flat_to_the_last_digit_has_a_place_all_the_same():
     result = rates_result()
     result.values["mlp"]["SB_1e-3"] = [[0.0] * 5] * 3
     drawn = what_a_batch_size_changes.by_rate(result, "mlp")
-    assert all(np.isfinite(list(row.values())).all() for row in drawn.picture.rows)
+    assert all(np.isfinite(list(row.values())).all() for row in drawn.picture.table)

@@ -71,7 +71,7 @@ class Grid:
     found: Sequence[Pair] = field(repr=False)
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, Any]]:
         """One row a judgement."""
         return [
             {"claim": claim.name, "source": claim.source, "rule": claim.rule, **asdict(judgement)}
@@ -103,7 +103,7 @@ class Grid:
         return (
             f'{CSS}<div class="ledger"><fieldset><legend class="words">Which claims to show</legend>{radios}</fieldset>'
             f"{legend}{tables}"
-            f"{folded(self.rows, 'ledger')}</div>"
+            f"{folded(self.table, 'ledger')}</div>"
         )
 
 

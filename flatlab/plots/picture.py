@@ -43,18 +43,18 @@ class Picture:
     ----------
     panels : sequence of matplotlib.figure.Figure
         Side by side where there is room, else under one another.
-    rows : list of dict
+    table : list of dict
         The numbers that are drawn, one dict a row, all with the same keys.
     stamp : str
         Tier, data and number of seeds, by `flatlab.plots.style.stamp`.
     alt : str
         The picture in words, for a reader who does not see it; made from the numbers.
     name : str
-        What the file with the rows is called, without its ending.
+        What the file with the table is called, without its ending.
     """
 
     panels: Sequence[Figure] = field(repr=False)
-    rows: list[dict[str, Any]] = field(repr=False)
+    table: list[dict[str, Any]] = field(repr=False)
     stamp: str
     alt: str = field(repr=False)
     name: str
@@ -145,8 +145,8 @@ def _on_a_page(figure: Figure, key: str) -> str:
 
 
 def beneath(picture: Picture) -> str:
-    """What stands under a picture: its stamp, and its rows folded away."""
-    return f'<p class="picture-stamp">{html.escape(picture.stamp)}</p>{folded(picture.rows, picture.name)}'
+    """What stands under a picture: its stamp, and its table folded away."""
+    return f'<p class="picture-stamp">{html.escape(picture.stamp)}</p>{folded(picture.table, picture.name)}'
 
 
 def folded(rows: Sequence[Mapping[str, Any]], name: str) -> str:
