@@ -21,6 +21,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
+from test_threshold_and_warm_start import further_result, sizes_result, warm_result
 from test_what_a_batch_size_changes import ratio_result
 
 from flatlab.measure.paths import Path
@@ -39,6 +40,7 @@ from flatlab.plots import results as figures
 from flatlab.plots.density import densities
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.orderings import orderings
+from flatlab.plots.threshold_and_warm_start import beside_the_paper, continuations, warm_starts
 from flatlab.plots.waterfall import waterfall
 from flatlab.plots.what_a_batch_size_changes import ratio
 from flatlab.study import columns
@@ -169,6 +171,11 @@ FIGURES = {
     "orderings": lambda: orderings(tau_result(seeds=3)),
     "a cure": lambda: figures.draw(synthetic("sam")),
     "ratio": lambda: ratio(ratio_result()),
+    "two ways beside the paper": lambda: beside_the_paper(
+        {"one rate": sizes_result(), "root rule": sizes_result(fall=0)}, "mlp"
+    ),
+    "warm starts": lambda: warm_starts(warm_result(), "mlp"),
+    "continuations": lambda: continuations(further_result(), "mlp"),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

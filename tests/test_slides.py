@@ -9,11 +9,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
+from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_size_changes import rates_result
 
 from flatlab.plots import edge_of_stability, noisy_compass, sliders, style
 from flatlab.plots.picture import Picture
 from flatlab.plots.slides import Slides
+from flatlab.plots.threshold_and_warm_start import by_size
 from flatlab.plots.what_a_batch_size_changes import by_rate
 
 PATHS = [path(2), path(2.5), path(3)]
@@ -21,6 +23,7 @@ MADE = {
     "moved_minimum": lambda: sliders.moved_minimum(hollows, (-2, 1.5), np.linspace(0.1, 0.8, 8), start=3),
     "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
     "by_rate": lambda: by_rate(rates_result(), "mlp"),
+    "by_size": lambda: by_size(sizes_result(), "mlp", start=4),
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),

@@ -66,7 +66,7 @@ def draw(result: Result) -> Picture:
                 found, points = _ours(axes, drawing, panel, columns)
                 values += found
                 rows += [{"network": net, **point} for point in points]
-            _frame(axes, np.concatenate([np.ravel(one) for one in values]), panel.log)
+            frame(axes, np.concatenate([np.ravel(one) for one in values]), panel.log)
             if drawing.reverse:
                 axes.invert_xaxis()
             _legend(axes, _title(net, result.data.get(net), theirs), lines)
@@ -166,7 +166,7 @@ def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: st
     return drawn
 
 
-def _frame(axes: Axes, values: np.ndarray, log: bool) -> None:
+def frame(axes: Axes, values: np.ndarray, log: bool) -> None:
     """Limit y to twice the range of the seeds' own values: the interval of two seeds can be many times as wide. Label
     few ticks."""
     values = values[np.isfinite(values)]
