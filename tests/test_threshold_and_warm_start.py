@@ -57,7 +57,7 @@ def test_each_size_is_a_position_that_reads_what_was_recorded():
     drawn = figures.by_size(result, "mlp", start=4)
     tests, sharp = (np.array(result.values["mlp"][name]) for name in ("test_acc", "sharp_1e-3"))
     assert len(drawn.layers) == len(drawn.says) == len(SIZES)
-    for place, (said, row) in enumerate(zip(drawn.says, drawn.picture.rows)):
+    for place, (said, row) in enumerate(zip(drawn.says, drawn.picture.table)):
         phi = np.exp(np.log(sharp[:, place]).mean())
         assert said.startswith(
             f"Batch {SIZES[place]}: {tests[:, place].mean():.1f} % of the test rows are right, and the sharpness is "
@@ -78,14 +78,16 @@ def test_both_ways_start_at_nought_and_the_paper_lies_behind_in_grey():
         assert [line.get_markerfacecolor() == "none" for line in dots] == [False] * 9 + [True] * 9
         for way in (dots[:9], dots[9:]):
             assert way[0].get_color().upper() == style.SMALL and way[-1].get_color().upper() == style.LARGE
-    found = {(row["way"], row["batch size"]): row["mean"] for row in drawn.rows if row["measured"].startswith("points")}
+    found = {
+        (row["way"], row["batch size"]): row["mean"] for row in drawn.table if row["measured"].startswith("points")
+    }
     assert found["one rate", 32] == 0 and found["one rate", 1250] == pytest.approx(-16)
     assert found["root rule", 1250] == pytest.approx(0)
 
 
 def test_a_warm_start_is_measured_from_the_large_batch_on_its_own():
     drawn = figures.warm_starts(warm_result(), "mlp")
-    first, *_, last = drawn.rows
+    first, *_, last = drawn.table
     assert (first["epoch"], last["epoch"]) == (0, 20)
     assert first["large batch from there, points"] == 0
     assert last["large batch from there, points"] == pytest.approx(11)
@@ -100,14 +102,14 @@ def test_a_warm_start_is_measured_from_the_large_batch_on_its_own():
 
 def test_four_ways_to_go_on_name_the_rate_they_were_run_at():
     drawn = figures.continuations(further_result(), "mlp")
-    assert [row["way"] for row in drawn.rows] == [
+    assert [row["way"] for row in drawn.table] == [
         "small, as it was",
         "large batch",
         "small, rate / 4",
         "small, rate / 15.6",
     ]
-    assert [row["points"] for row in drawn.rows] == pytest.approx([-1, 2, 1, 2.5])
-    assert [row["phi"] for row in drawn.rows] == pytest.approx([18, 5, 8, 4])
+    assert [row["points"] for row in drawn.table] == pytest.approx([-1, 2, 1, 2.5])
+    assert [row["phi"] for row in drawn.table] == pytest.approx([18, 5, 8, 4])
     for panel in drawn.panels:
         axes = panel.axes[0]
         low, high = axes.get_xlim()
