@@ -70,7 +70,6 @@ def test_data(capsys):
         (["verdicts", "--store", "runs"], "give them with --again"),
         (["verdicts", "--again", "table2", "--tier", "huge"], "there is no 'huge'"),
         (["verdicts", "--again", "--nets", "F9"], "no claim is judged by what is recorded of that at the smoke tier"),
-        (["verdicts", "--again", "--store", str(flatlab.Store().root)], "choose another --store"),
         (["verdicts", "--again", "edge", "--tier", "paper"], "edge is not recorded at the paper tier"),
         (["runs", "show", "zz"], "0 runs"),
         (["runs", "show"], "say which run"),
@@ -80,6 +79,11 @@ def test_refusals_are_one_sentence_and_exit_2(capsys, arguments, sentence):
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.startswith("flatlab: ") and error.count("\n") == 1
+
+
+def test_a_second_run_is_not_read_from_the_first_ones_store(capsys):
+    assert cli.main(["verdicts", "--again", "--store", str(flatlab.Store().root)]) == 2
+    assert "choose another --store" in capsys.readouterr().err
 
 
 def test_of_torchruns_workers_the_first_one_speaks(capsys, monkeypatch):
