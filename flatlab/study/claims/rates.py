@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from flatlab.study.columns import EVIDENCE, of, phi, phi_series, series, test
-from flatlab.study.rates import FACTORS
+from flatlab.study.columns import EVIDENCE, FACTOR, of, phi, phi_series, series, test
 from flatlab.study.rules import (
     AFTERWARDS,
     PAPER,
     Claim,
+    Columns,
     closes_half,
     difference,
     drop,
@@ -21,7 +21,12 @@ from flatlab.study.rules import (
 HOFFER, GOYAL, SHALLUE = "Hoffer et al. 2017", "Goyal et al. 2017", "Shallue et al. 2019"
 SMITH, JASTRZEBSKI = "Smith et al. 2018", "Jastrzebski et al. 2017"
 SHEN = "Shen 2018"
-AT_16 = FACTORS.index(16)  # the place of 16 times the rate in the grid
+
+
+def at_16(columns: Columns, name: str) -> np.ndarray:
+    """What a curve along the grid of rates has at 16 times the paper's."""
+    return columns[name][columns[FACTOR] == 16]
+
 
 CLAIMS = (
     # the learning rate
@@ -129,7 +134,7 @@ CLAIMS = (
         source="the control of the paper",
         experiment="learning-rate",
         measure="log10 of phi(1e-3) of LB at 16 times the rate over SB at the paper's",
-        effect=lambda c: np.log10(c[phi_series(1e-3, "LB")][:, AT_16] / c[phi("SB")]),
+        effect=lambda c: np.log10(at_16(c, phi_series(1e-3, "LB")) / c[phi("SB")]),
         below=0,
         remark="written after a trial of three seeds",
     ),
@@ -139,7 +144,7 @@ CLAIMS = (
         source="the control of the paper",
         experiment="learning-rate",
         measure="test accuracy of SB at the paper's rate less LB at 16 times the rate",
-        effect=lambda c: c[test("SB")] - c[series("LB", "test")][:, AT_16],
+        effect=lambda c: c[test("SB")] - at_16(c, series("LB", "test")),
         unit="points",
         above=0,
         remark="written after a trial of three seeds",
