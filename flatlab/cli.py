@@ -331,8 +331,7 @@ def _entry_lines(entry):
     """A claim and its word, and below it what each network says."""
     yield f"{entry.word:10} {entry.claim.name}: {entry.claim.rule}"
     for one in entry.judgements:
-        width = f" ({one.low:.3g} to {one.high:.3g})" if math.isfinite(one.low) else ""
-        yield f"{'':10} {one.net}, {one.tier} tier, {one.seeds} seeds: {one.word}, {one.effect:.3g}{width}"
+        yield f"{'':10} {one.net}, {one.tier} tier, {one.seeds} seeds: {one.word}, {one.amount}"
 
 
 def _finite(values):

@@ -56,15 +56,8 @@ def run(notebook):
 
     with tempfile.TemporaryDirectory() as room:
         settings = {"FLATLAB_TIER": "smoke", "FLATLAB_STORE": f"{room}/store", "CUDA_VISIBLE_DEVICES": ""}
-        kept = {name: os.environ.get(name) for name in settings}
-        os.environ.update(settings)
-        try:
-            notebook = NotebookClient(
-                copy.deepcopy(notebook), timeout=900, resources={"metadata": {"path": room}}
-            ).execute()
-        finally:
-            for name, value in kept.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+        client = NotebookClient(copy.deepcopy(notebook), timeout=900, resources={"metadata": {"path": room}})
+        notebook = client.execute(env={**os.environ, **settings})
     return {
         cell.id: "".join(output.text for output in cell.outputs if output.get("name") == "stdout").rstrip()
         for cell in notebook.cells

@@ -92,7 +92,7 @@ def test_a_warm_start_is_measured_from_the_large_batch_on_its_own():
     assert first["large batch from there, points"] == 0
     assert last["large batch from there, points"] == pytest.approx(11)
     assert last["small batch, points"] == pytest.approx(8)
-    assert last["phi of the large batch"] == pytest.approx(figures.LEAST), "nought has no logarithm"
+    assert last["phi of the large batch"] == pytest.approx(style.LEAST), "nought has no logarithm"
     above, below = drawn.panels[0].axes
     assert [line.get_color() for line in above.lines[:4]] == [style.PAPER, style.PAPER, style.SMALL, style.LARGE]
     assert [line.get_color() for line in below.lines] == [style.PAPER, style.LARGE]
@@ -130,10 +130,10 @@ def test_what_is_compared_was_recorded_at_one_tier_on_one_network(monkeypatch):
         return kept[experiment, tier]
 
     monkeypatch.setattr(figures, "recorded", recorded)
-    assert figures.together("fig4")[0] == "C1"
-    net, results = figures.together("fig4", "threshold-root")
+    assert figures.at_one_tier("fig4")[0] == "C1"
+    net, results = figures.at_one_tier("fig4", "threshold-root")
     assert net == "mlp" and [result.experiment for result in results] == ["fig4", "threshold-root"]
     assert {result.tier for result in results} == {"smoke"}
     kept["threshold-root", "paper"] = sizes_result(experiment="threshold-root", net="F1", tier="paper")
-    assert figures.together("fig4", "threshold-root")[0] == "mlp", "not on one network"
-    assert figures.together("fig5") is None
+    assert figures.at_one_tier("fig4", "threshold-root")[0] == "mlp", "not on one network"
+    assert figures.at_one_tier("fig5") is None

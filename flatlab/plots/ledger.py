@@ -89,21 +89,17 @@ class Grid:
         choices = {"all": "all claims", **{word: f"{SIGN[word]} {word} somewhere" for word in SIGN}}
         radios = "".join(
             f'<label><input type="radio" name="show-{key}" value="{word}"{" checked" if word == "all" else ""} '
-            f'autocomplete="off"> '
-            f"{words}</label>"
+            f'autocomplete="off"> {words}</label>'
             for word, words in choices.items()
         )
         legend = (
             "<p>In each cell the dashed line is the bound that decides. The dot is the effect and the bar its 95 % "
-            "interval, on the "
-            "claim's side to the right. Where there is one seed there is no bar, and fewer than five seeds decide "
-            "nothing. Open a claim for its "
-            "words and numbers.</p>"
+            "interval, on the claim's side to the right. Where there is one seed there is no bar, and fewer than five "
+            "seeds decide nothing. Open a claim for its words and numbers.</p>"
         )
         return (
             f'{CSS}<div class="ledger"><fieldset><legend class="words">Which claims to show</legend>{radios}</fieldset>'
-            f"{legend}{tables}"
-            f"{folded(self.table, 'ledger')}</div>"
+            f"{legend}{tables}{folded(self.table, 'ledger')}</div>"
         )
 
 
@@ -123,15 +119,9 @@ def place(claim: Claim, judgement: Judgement) -> float:
 def in_words(claim: Claim, judgement: Judgement) -> str:
     """A judgement as a sentence without its claim."""
     return (
-        f"{judgement.word} on {judgement.net}, {named(judgement.data)}: {_amount(judgement)}, to be {claim.bound}; "
+        f"{judgement.word} on {judgement.net}, {named(judgement.data)}: {judgement.amount}, to be {claim.bound}; "
         f"{judgement.tier} tier, {_seeds(judgement)}{_known(judgement)}"
     )
-
-
-def _amount(judgement: Judgement) -> str:
-    """The effect and its interval, which one seed has not."""
-    width = "" if not math.isfinite(judgement.low) else f" ({judgement.low:.3g} to {judgement.high:.3g})"
-    return f"{judgement.effect:.3g}{width}"
 
 
 def _seeds(judgement: Judgement) -> str:
@@ -142,7 +132,7 @@ def told(entry: Entry) -> str:
     """A claim, its verdict and what was measured, in Markdown, as a chapter prints it."""
     claim, judgements = entry
     measured = "; ".join(
-        f"{_amount(one)} on {one.net}, {named(one.data)}, {one.tier} tier, {_seeds(one)}"
+        f"{one.amount} on {one.net}, {named(one.data)}, {one.tier} tier, {_seeds(one)}"
         + (f", {one.word}" if entry.word == "mixed" else "")
         for one in judgements
     )

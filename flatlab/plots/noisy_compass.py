@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
-from flatlab.plots.style import BETWEEN, HALF, TEXT, WIDE, canvas, colours, label, stamp, styled
+from flatlab.plots.style import BETWEEN, HALF, TEXT, WIDE, canvas, colours, label, plain_ticks, stamp, styled
 
 Cloud = Mapping[int, ArrayLike]  # {batch size: gradients x (along G, across)}, in units of |G|
 
@@ -123,7 +123,7 @@ def error_by_size(
     axes.set(xscale="log", yscale="log", xlabel="batch size", ylabel="error / true gradient")
     axes.set_xticks(list(sizes), labels=[str(size) for size in sizes])
     axes.minorticks_off()
-    _plain(axes)
+    plain_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)))
     axes.set_title("dots: measured, lines: closed form")
     alt = f"The error of a batch's gradient in units of the true one, both axes logarithmic: {'; '.join(told)}."
     return Picture([axes.figure], rows_of(columns), stamp(data, 1), alt, "gradient-error-by-size")
@@ -156,7 +156,7 @@ def scale_along(
     axes.errorbar(places, estimates, [low, half], color=BETWEEN, capsize=4, linestyle=":", linewidth=1.2)
     axes.plot(places, exact, "o", color=TEXT, markerfacecolor="none")
     axes.set(yscale="log", xlabel="epoch", ylabel="noise scale, rows")
-    _plain(axes)
+    plain_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)))
     axes.set_xticks(places, labels=[str(epoch) for epoch in epochs])
     axes.set_title("bars: by two batch sizes, circles: exact")
     columns: dict[str, list] = {
@@ -174,13 +174,6 @@ def _true_gradient(axes: Axes) -> None:
     """An arrow of length 1."""
     axes.annotate("", (1, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "color": TEXT, "linewidth": 2})
     axes.set_aspect("equal", "datalim")  # whether a cloud is round is to be seen
-
-
-def _plain(axes: Axes) -> None:
-    """Ticks of a logarithmic y axis as numbers."""
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _columns(rows: Sequence[Mapping[str, float]], *names: str) -> list[list[float]]:

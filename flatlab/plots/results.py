@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
 from flatlab.plots.picture import Picture, course, rows_of
-from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, spread, stamp, styled
+from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, plain_ticks, spread, stamp, styled
 from flatlab.plots.tables import NOTE, named, published, table
 from flatlab.study import paper
 from flatlab.study.recorded import Result
@@ -180,10 +180,8 @@ def frame(axes: Axes, values: np.ndarray, log: bool) -> None:
         if axis.get_scale() == "log":
             low, high = sorted(axis.get_view_interval())
             if high / low < 200:
-                axis.set_major_locator(
-                    MaxNLocator(4) if high / low < 4 else LogLocator(subs=(1, 2, 5) if high / low < 20 else (1, 3))
-                )
-                axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
+                subs = (1, 2, 5) if high / low < 20 else (1, 3)
+                plain_ticks(axis, MaxNLocator(4) if high / low < 4 else LogLocator(subs=subs))
             axis.set_minor_formatter(NullFormatter())
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, Locator, NullFormatter
 from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
@@ -57,6 +59,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",  # letters as shapes: the same on every machine
     "svg.hashsalt": "flatlab",  # the same figure, the same bytes
 }
+LEAST = 1e-3  # percent of sharpness, the smallest that is drawn
 SMALLER = 10  # points: the smallest letters in a figure
 
 styled = matplotlib.rc_context(STYLE)  # a decorator
@@ -80,6 +83,18 @@ def canvas(width: float = WIDE, height: float = 2.8, down: int = 1, **options: A
         The figure is their `.figure`. Pyplot does not know it, so it is shown once, by the cell that returns it.
     """
     return Figure(figsize=(width, height)).subplots(down, **options)
+
+
+def plain_ticks(axis: Axis, locator: Locator) -> None:
+    """Ticks of a logarithmic axis as numbers, 1,000 and not 10 to the third, and none between them."""
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def positive(sharpness: ArrayLike) -> np.ndarray:
+    """Sharpness with a place on a logarithmic axis, where 0 has none."""
+    return np.maximum(np.array(sharpness, float), LEAST)
 
 
 def intervals(table: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from flatlab.plots.style import (
     canvas,
     colours,
     dot,
+    positive,
     spread,
     stamp,
     styled,
@@ -29,13 +30,12 @@ from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
 from flatlab.study.recorded import TIERS, Result, recorded
 
-LEAST = 1e-3  # percent: a sharpness of 0 has no place on a logarithmic axis
 TEST, PHI = series("test", "acc"), phi_series(1e-3)
 SHARPNESS = "$\\phi(10^{-3})$, %"
 BEHIND = "C1"  # the network whose curves of the paper stand behind ours
 
 
-def together(*experiments: str) -> tuple[str, list[Result]] | None:
+def at_one_tier(*experiments: str) -> tuple[str, list[Result]] | None:
     """The results of experiments on one network at the largest tier at which all of them are recorded.
 
     Parameters
@@ -191,11 +191,11 @@ def warm_starts(result: Result, net: str) -> Picture:
     above, below = canvas(WIDE, 5, 2, sharex=True)
     epochs = np.array(ours["sb_epoch"][0], float)
     small, large = (np.array(ours[series(name, "acc")], float) for name in ("SB", "PB"))
-    sharp = _positive(ours[PHI])
+    sharp = positive(ours[PHI])
     for style, name in (("-", "SB_acc"), ("--", "PB_acc")):
         points = theirs[name] - theirs["PB_acc"][0]
         above.plot(theirs["sb_epoch"] / theirs["sb_epoch"].max(), points, style, color=PAPER, linewidth=1.2, zorder=1)
-    below.plot(theirs["sb_epoch"] / theirs["sb_epoch"].max(), _positive(theirs[PHI]), "--", color=PAPER, linewidth=1.2)
+    below.plot(theirs["sb_epoch"] / theirs["sb_epoch"].max(), positive(theirs[PHI]), "--", color=PAPER, linewidth=1.2)
     share, start = epochs / epochs.max(), large[:, :1]
     found: dict[str, np.ndarray] = {"epoch": epochs}
     curves = (
@@ -212,7 +212,7 @@ def warm_starts(result: Result, net: str) -> Picture:
     above.set_title("solid: small batch, dashed: large from there")
     below.set(yscale="log", ylabel=SHARPNESS, xlabel="start, as a share of the small batch's epochs")
     below.set_title(f"grey: the paper's {BEHIND}")
-    frame(below, np.concatenate([sharp.ravel(), _positive(theirs[PHI])]), True)
+    frame(below, np.concatenate([sharp.ravel(), positive(theirs[PHI])]), True)
     trained = (small - start)[:, epochs > 0]  # an untrained net guesses, far below
     frame(above, np.concatenate([trained.ravel(), (large - start).ravel()]), False)
     above.axhline(0, color=TEXT, linewidth=0.8)
@@ -247,9 +247,9 @@ def continuations(result: Result, net: str) -> Picture:
     for run in ("SB root slower", "SB slower"):
         ways[f"small, rate / {recipes['SB']['lr'] / recipes[run]['lr']:.3g}"] = run
     before = np.array(values[columns.test("SB")], float)
-    sharp_before = _positive(values[phi("SB")])
+    sharp_before = positive(values[phi("SB")])
     points = {way: np.array(values[columns.test(run)], float) - before for way, run in ways.items()}
-    sharp = {way: _positive(values[phi(run)]) for way, run in ways.items()}
+    sharp = {way: positive(values[phi(run)]) for way, run in ways.items()}
     gain, steep = canvas(HALF, 2.6), canvas(HALF, 2.6)
     gain.axvline(0, color=TEXT, linewidth=0.8)
     steep.axvline(at := spread(np.c_[sharp_before], True)[1][0], color=TEXT, linewidth=0.8)
@@ -292,11 +292,7 @@ def _seen_wholly(axes: Axes, tables: list[np.ndarray]) -> None:
 def _curves(result: Result, net: str) -> tuple[list[int], np.ndarray, np.ndarray]:
     """Batch sizes, and accuracy and sharpness as seeds x sizes."""
     values = result.values[net]
-    return list(map(int, values[columns.BATCH_SIZE][0])), np.array(values[TEST], float), _positive(values[PHI])
-
-
-def _positive(sharpness: Any) -> np.ndarray:
-    return np.maximum(np.array(sharpness, float), LEAST)
+    return list(map(int, values[columns.BATCH_SIZE][0])), np.array(values[TEST], float), positive(values[PHI])
 
 
 def _stamp(ways: Mapping[str, Result], net: str) -> str:

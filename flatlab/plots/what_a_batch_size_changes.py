@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike
 
 from flatlab.plots.picture import Picture, course, rows_of
@@ -21,6 +21,8 @@ from flatlab.plots.style import (
     colours,
     dot,
     label,
+    plain_ticks,
+    positive,
     spread,
     stamp,
     styled,
@@ -32,7 +34,6 @@ from flatlab.study.recorded import Result
 from flatlab.study.splits import loaded
 from flatlab.training.recipe import Recipe
 
-LEAST = 1e-3  # percent: a sharpness of 0 has no place on a logarithmic axis
 TRAINED = 99  # percent of the training rows: below it a net has not been trained to the end
 
 
@@ -132,7 +133,7 @@ def by_rate(result: Result, net: str, start: int = 2) -> Slides:
     layers: list[list] = [[] for _ in factors]
     table: dict[str, Any] = {"rate, in units of the paper's": factors}
     for name, size, colour in zip(("SB", "LB"), batches(result, net), (SMALL, LARGE)):
-        phi = np.maximum(np.array(values[phi_series(1e-3, name)], float), LEAST)
+        phi = positive(values[phi_series(1e-3, name)])
         test = np.array(values[series(name, "test")], float)
         (left, x, right), (low, y, high) = spread(phi, log=True), spread(test)
         found[name] = phi, test
@@ -175,7 +176,5 @@ def _around(axes: Axes, which: str, values: ArrayLike, log: bool) -> None:
     ends = np.array([seen.min() - room, seen.max() + room])
     axes.set(**{f"{which}lim": np.exp(ends) if log else ends})
     if log:
-        axis = getattr(axes, f"{which}axis")
-        axis.set_major_locator(LogLocator(subs=(1, 3) if np.ptp(ends) > np.log(20) else (1, 2, 5)))
-        axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
-        axis.set_minor_formatter(NullFormatter())
+        subs = (1, 3) if np.ptp(ends) > np.log(20) else (1, 2, 5)
+        plain_ticks(getattr(axes, f"{which}axis"), LogLocator(subs=subs))

@@ -59,6 +59,12 @@ class Judgement:
     q: float = math.nan
     visible: float = math.nan
 
+    @property
+    def amount(self) -> str:
+        """The effect and its interval, which one seed has not, as a text."""
+        width = f" ({self.low:.3g} to {self.high:.3g})" if math.isfinite(self.low) else ""
+        return f"{self.effect:.3g}{width}"
+
 
 class Entry(NamedTuple):
     """A claim and what is known of it, one judgement for each network."""
