@@ -29,10 +29,6 @@ if not REAL:
 only_pretended = pytest.mark.skipif(REAL, reason="the pretended device counts what waits")
 
 
-def known(reason):
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def rows(train=64, test=32, shape=(40,), classes=10, device="cpu"):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(train + test, *shape, generator=generator)
@@ -363,7 +359,6 @@ def test_a_measurement_has_the_same_bits(measure):
         assert_near(a, b)
 
 
-@known("values and residuals are on the CPU, vectors on the device")
 def test_eigenpairs_can_be_multiplied():
     found = flatlab.eigenvalues(Objective("mlp", rows(device="cuda").train).hessian(), 2, max_products=4)
     assert (found.vectors * found.values).is_cuda
