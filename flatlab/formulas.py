@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-FUSED = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
+FUSED_LAYERS = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder)
 
 
 def by_formula(model: nn.Module) -> None:
@@ -30,7 +30,7 @@ def by_formula(model: nn.Module) -> None:
     changes the weights where they lie.
     """
     for module in model.modules():
-        if isinstance(module, FUSED):
+        if isinstance(module, FUSED_LAYERS):
             module.forward = MethodType(_plainly, module)  # type: ignore[method-assign]
         elif isinstance(module, parametrizations._WeightNorm):
             module.forward = MethodType(_weight_norm, module)  # type: ignore[method-assign]

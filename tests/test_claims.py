@@ -1,5 +1,6 @@
 """The ledger: verdicts computed again from the result files, by scipy's interval."""
 
+import ast
 import json
 import math
 import re
@@ -10,7 +11,7 @@ import pytest
 from scipy import stats
 
 import flatlab
-from flatlab.study import paper
+from flatlab.study import columns, paper
 from flatlab.study import recorded as recording
 from flatlab.study.claims import CLAIMS
 from flatlab.study.experiments import EXPERIMENTS
@@ -340,3 +341,17 @@ def test_every_work_that_followed_has_its_claims(works):
     assert len(FOLLOWED) == 20
     wanted = (FOLLOWED | ALSO)[works]
     assert {sources.get(name, f"no claim {name!r}") for name in wanted} == set(works.split("; "))
+
+
+def test_a_column_is_spelt_where_all_columns_are():
+    """A claim reads a column by the name that its experiment writes: a second spelling could differ by a letter."""
+    spelt = {name for key, name in vars(columns).items() if key.isupper() and " " in name}
+    study = Path(columns.__file__).parent
+    again = [
+        (file.name, node.lineno, node.value)
+        for file in study.rglob("*.py")
+        if file.stem != "columns"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and node.value in spelt
+    ]
+    assert not again

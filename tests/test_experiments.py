@@ -36,7 +36,7 @@ from flatlab.study.engines import carry_out_all
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.jobs import Job, carry_out, count_updates
 from flatlab.study.ledger import judge
-from flatlab.study.regression import KINDS, RATES, descend, made
+from flatlab.study.regression import PROBLEMS, STEPS_TRIED, descend, made
 from flatlab.study.reproductions import evidence_of_a_threshold, threshold
 from flatlab.training.train import Recipe
 
@@ -74,7 +74,7 @@ GRIDS = {
     rates: {"RATIO_SIZES": (8, 16, 32, 64, 100, 200), "SAME_RATE_SIZES": (8, 32, 100, 200), "FACTORS": (1, 4, 16)},
     essays: {"FACTORS": (1, 4, 16), "TRIED": {name: (0.01,) for name in essays.TRIED}},
     correlations: {"FITTED": 0.0, "AXES": {**correlations.AXES, "batch": (50, 100), "rate": (2, 8), "decay": (0.0,)}},
-    gradient_noise: {"TARGET": 100.0, "SIZES": (4, 8, 16, 32), "FACTORS": (1, 4)},
+    gradient_noise: {"TARGET": 100.0, "NOISE_SIZES": (4, 8, 16, 32), "FEWER_FACTORS": (1, 4)},
     controls: {"seconds_per_update": lambda *which: 0.001},
 }
 
@@ -262,12 +262,12 @@ def test_an_update_is_timed_on_workers_of_torchrun():
         parallel.seconds_per_update("no-net", "digits", 64, workers=1)
 
 
-@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("rate", STEPS_TRIED)
 def test_descent_on_all_rows_has_its_closed_form(rate):
     """Each full step takes w - w* to (I - 2 rate M)(w - w*); with so many rows M is the features' variances and w* the
     true weights. The excess loss is measured on ten thousand other rows, so to about two percent; what the noise
     leaves, n / N, is added."""
-    kind, count = KINDS["many uneven"], 100_000
+    kind, count = PROBLEMS["many uneven"], 100_000
     rows, truth = made(kind, count, seed=0)
     generator = torch.Generator().manual_seed(0)
     torch.randn(count + count // 10, 64, generator=generator)

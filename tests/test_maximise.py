@@ -365,7 +365,7 @@ def test_the_box_is_equation_3():
 
 @pytest.mark.parametrize("held", [0, 2**28])
 def test_the_subspace_is_one_matrix_whether_held_or_drawn_at_each_use(monkeypatch, held):
-    monkeypatch.setattr(regions, "HELD", held)
+    monkeypatch.setattr(regions, "DIRECTIONS_HELD", held)
     monkeypatch.setattr(regions, "BLOCK", 700)  # several blocks of rows
     x = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     s = regions.Subspace(x, 7, seed=5)

@@ -277,7 +277,7 @@ def test_every_colour_of_a_page_is_as_good_as_text_must_be(ground):
     """4.5 to 1, WCAG's AA: CSS mixes in sRGB as here, channel by channel."""
     for colour in (style.SMALL, style.LARGE, style.BETWEEN, style.CONTROL, style.PAPER, *SCALE):
         for words in WORDS[ground]:
-            share = picture.SHARE / 100
+            share = picture.INK_PERCENT / 100
             mixed = [share * a + (1 - share) * b for a, b in zip(to_rgb(colour), to_rgb(words))]
             assert contrast(mixed, ground) >= 4.5, (colour, words)
 

@@ -514,7 +514,7 @@ def share(student: Student) -> None:
     )
 
 
-ROWS, SMALL, LARGE = 60_000, 256, 6_000  # of MNIST, and the paper's two batch sizes for it
+ROWS, SMALL_BATCH, LARGE_BATCH = 60_000, 256, 6_000  # of MNIST, and the paper's two batch sizes for it
 
 
 @check
@@ -551,7 +551,7 @@ def report(student: Student) -> None:
             (at(equal - 1), f"this is epoch {equal - 1}: {off}."),
             (at(1), f"this is the first epoch: {off}."),
             (at(epochs), "this compares at equal epochs: stop the small batch where its updates are as many."),
-            (at(round(ROWS / SMALL) // 10), f"the ratio of the batch sizes is no epoch: {off}."),
+            (at(round(ROWS / SMALL_BATCH) // 10), f"the ratio of the batch sizes is no epoch: {off}."),
             (1 - at(equal), "this is what is left of the gap: asked for is the share that is given back."),
             (100 * at(equal), "a share, not percent: 1 is the whole gap."),
             (at(equal, seeds=slice(0, 1)), "this is the first seed alone: take the means over all seeds."),
@@ -564,7 +564,7 @@ def report(student: Student) -> None:
 
 def equal_updates(epochs: int) -> int:
     """The last epoch at which the small batch has made no more updates than the large one after so many epochs."""
-    return epochs * math.ceil(ROWS / LARGE) // math.ceil(ROWS / SMALL)
+    return epochs * math.ceil(ROWS / LARGE_BATCH) // math.ceil(ROWS / SMALL_BATCH)
 
 
 def gpu_line(text: str) -> dict:

@@ -22,7 +22,7 @@ from flatlab.measure.region import Region
 PAIRS = 5  # steps that L-BFGS remembers; 3 to 20 are usual, and each is two vectors of size n
 
 STARTS = 8  # from which a box larger than the paper's is searched: of its hills one start often misses the highest
-LARGEST = 1e-3  # of the paper's eps, at which one start finds what eight do, within a few percent
+LARGEST_ONCE = 1e-3  # of the paper's eps, at which one start finds what eight do, within a few percent
 AGREED = 0.01  # the share of the rise by which a second start may end lower
 
 SearchMethod = Literal["lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled"]
@@ -135,7 +135,7 @@ def usual_starts(eps: float | None, method: SearchMethod) -> int:
 
 
 def _is_large(eps: float | None) -> bool:
-    return eps is not None and eps > LARGEST
+    return eps is not None and eps > LARGEST_ONCE
 
 
 class _Search:

@@ -23,7 +23,7 @@ from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.estimate import Estimate
 from flatlab.measure.protocols import MeanFunction
 
-HELD = 2**24  # most numbers in the per-example gradients held at once
+GRADIENTS_HELD = 2**24  # most numbers in the per-example gradients held at once
 DRAWN = ("gradient", "subset", "rows")  # what an f needs of which batches are drawn
 
 
@@ -265,7 +265,7 @@ def gradient_variance(
     full = f.gradient(x)[1]
     lengths = []
     for inputs, targets, _ in drawn.chunks():
-        held = max(1, HELD // f.size)
+        held = max(1, GRADIENTS_HELD // f.size)
         for part in zip(inputs.split(held), targets.split(held)):
             lengths.append(_square(_per_example(f, x, *part) - full))
     mean = Estimate.mean(_finite(torch.cat(lengths)))

@@ -12,7 +12,7 @@ from flatlab.measure import door
 from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.protocols import Function
 
-HELD = 2**28  # numbers of A that are kept in memory (1 GiB in float32); else drawn at each use
+DIRECTIONS_HELD = 2**28  # numbers of A that are kept in memory (1 GiB in float32); else drawn at each use
 BLOCK = 2**24  # numbers of A drawn at once
 
 
@@ -164,7 +164,7 @@ class Subspace:
     def __init__(self, x: torch.Tensor, columns: int, seed: int) -> None:
         self.columns = door.count("subspace", columns, 1, len(x), "the size of x")
         self.x, self.seed = x, seed
-        self.held = [self._draw(*part) for part in self._parts()] if len(x) * self.columns <= HELD else None
+        self.held = [self._draw(*part) for part in self._parts()] if len(x) * self.columns <= DIRECTIONS_HELD else None
 
     def _parts(self) -> list[tuple[int, int]]:
         height = max(1, BLOCK // self.columns)

@@ -27,7 +27,7 @@ from flatlab.plots.style import (
 from flatlab.study import paper
 from flatlab.study.recorded import Tier
 
-KINDS = (("loss", "loss, nats"), ("accuracy", "accuracy, %"))
+SEEN_ALONG = (("loss", "loss, nats"), ("accuracy", "accuracy, %"))
 PARTS = (("train", "training", "-"), ("test", "test", "--"))
 
 
@@ -64,7 +64,7 @@ def paths(
     alphas = found["train"][0].alphas
     columns, told, ours = {"alpha": list(alphas)}, [], canvas(width, 4.4, 2, sharex=True)
     for part, words, style in PARTS:
-        for axes, (kind, _) in zip(ours, KINDS):
+        for axes, (kind, _) in zip(ours, SEEN_ALONG):
             table = [getattr(path, kind) for path in found[part]]
             for values in table:
                 axes.plot(alphas, values, style, color=BETWEEN, linewidth=0.5, alpha=0.6)
@@ -82,7 +82,7 @@ def paths(
                 axes.plot(curve["alpha"], curve[f"{kind}_{part}"], style, color=PAPER, linewidth=1.2)
         panels[-1][0].set_title(f"the paper: {network}", color=PAPER)
     for panel in panels:
-        for axes, (_, words) in zip(panel, KINDS):
+        for axes, (_, words) in zip(panel, SEEN_ALONG):
             _ends(axes)
             axes.set_ylabel(words)
         name_ends(panel[1])

@@ -76,20 +76,20 @@ def on_the_way(eps: float) -> Panel:
 def descent(x: str, label: str) -> Panel:
     """The excess loss of both batch sizes against their own updates or seconds."""
     curves = (
-        Curve(of("few", "excess"), "few rows a batch", SMALL, "-", of("few", x)),
-        Curve(of("all", "excess"), "all rows", LARGE, "--", of("all", x)),
+        Curve(of("few", columns.EXCESS), "few rows a batch", SMALL, "-", of("few", x)),
+        Curve(of("all", columns.EXCESS), "all rows", LARGE, "--", of("all", x)),
     )
     return Panel("excess loss", curves, log=True, x=label)
 
 
-PATH = Drawing(
+ALONG_A_PATH = Drawing(
     "alpha",
     "$\\alpha$",
     (Panel("loss, nats", parts("loss")), Panel("accuracy, %", parts("acc"), most=100)),
     marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")),
     paper=("F1", "F2", "C1", "C2", "C3", "C4"),
 )
-TEST = series("test", "acc")
+TEST = columns.accuracy("test")
 
 BY_SIZE = (Panel("test accuracy, %", (Curve(TEST),), most=100), sharpness(BETWEEN))
 
@@ -102,8 +102,8 @@ def at_doses(long: bool, log: bool = True) -> Drawing:
         more = (Curve(level("LB long"), "as many gradients", CONTROL, ":"),) if long else ()
         return (Curve(cure, "large batch with it", BETWEEN), *both(level("SB"), level("LB")), *more)
 
-    accuracy = Panel("test accuracy, %", curves(series("cure", "test"), columns.test), most=100)
-    phi = Panel("$\\phi$, %", curves(phi_series(1e-3, "cure"), columns.phi), log=True)
+    accuracy = Panel("test accuracy, %", curves(series(columns.CURE, "test"), columns.test), most=100)
+    phi = Panel("$\\phi$, %", curves(phi_series(1e-3, columns.CURE), columns.phi), log=True)
     return Drawing(columns.DOSE, "dose", (accuracy, phi), log=log)
 
 
@@ -122,7 +122,7 @@ def along_descent(label: str, descent: str, rates: tuple[str, ...]) -> Panel:
     )
 
 
-EDGE = "$\\lambda_{max}$ over the edge"
+OVER_THE_EDGE = "$\\lambda_{max}$ over the edge"
 
 DRAWINGS = {
     **{name: at_doses(cure.gradients > 1, log=min(cure.doses) > 0) for name, cure in CURES.items()},
@@ -140,7 +140,7 @@ DRAWINGS = {
         "batch size",
         (
             Panel("test accuracy, %", ratio_and_rate("test"), most=100),
-            Panel("$\\lambda_{max}$", ratio_and_rate("lambda"), log=True),
+            Panel("$\\lambda_{max}$", ratio_and_rate(columns.CURVATURE), log=True),
         ),
         log=True,
     ),
@@ -148,26 +148,34 @@ DRAWINGS = {
     "edge": Drawing(
         columns.STEP,
         "step",
-        tuple(along_descent(f"{EDGE}, {loss}", loss, ("0.05", "0.1")) for loss in ("squared", "cross entropy")),
+        tuple(
+            along_descent(f"{OVER_THE_EDGE}, {loss}", loss, ("0.05", "0.1")) for loss in ("squared", "cross entropy")
+        ),
     ),
     "edge-by-batch": Drawing(
         columns.BATCH_SIZE,
         "batch size",
         (
             Panel(
-                EDGE, (Curve("lambda", "all rows", LARGE, "--"), Curve("batch", "a batch, along its gradient", SMALL))
+                OVER_THE_EDGE,
+                (
+                    Curve(columns.CURVATURE, "all rows", LARGE, "--"),
+                    Curve(columns.BATCH_CURVATURE, "a batch, along its gradient", SMALL),
+                ),
             ),
         ),
         log=True,
     ),
-    "adam-edge": Drawing(columns.STEP, "step", (along_descent(f"{EDGE}, Adam's", "adam", ("0.0001", "0.0003")),)),
+    "adam-edge": Drawing(
+        columns.STEP, "step", (along_descent(f"{OVER_THE_EDGE}, Adam's", "adam", ("0.0001", "0.0003")),)
+    ),
     "noise-along": Drawing(
         columns.EPOCH,
         "epoch",
         (
             Panel(
                 "noise scale, rows",
-                (Curve("exact", "exact"), Curve("two batches", "by two batches", style=":")),
+                (Curve(columns.EXACT, "exact"), Curve(columns.TWO_BATCHES, "by two batches", style=":")),
                 log=True,
             ),
         ),
@@ -196,7 +204,7 @@ DRAWINGS = {
             for part, words in (("test", "test"), ("train", "training"))
         ),
     ),
-    "fig3": PATH,
+    "fig3": ALONG_A_PATH,
     "fig4": Drawing(
         columns.BATCH_SIZE,
         "batch size",
@@ -213,8 +221,8 @@ DRAWINGS = {
             Panel(
                 "test accuracy, %",
                 (
-                    Curve(series("SB", "acc"), "small batch, so far", SMALL),
-                    Curve(series("PB", "acc"), "large batch from there", LARGE, "--"),
+                    Curve(columns.accuracy("SB"), "small batch, so far", SMALL),
+                    Curve(columns.accuracy("PB"), "large batch from there", LARGE, "--"),
                 ),
                 most=100,
             ),
@@ -229,7 +237,7 @@ DRAWINGS = {
         reverse=True,
         paper=("C1", "F2"),
     ),
-    "fig7": PATH,
+    "fig7": ALONG_A_PATH,
     "spectrum": Drawing(
         None,
         "rank",
@@ -237,8 +245,8 @@ DRAWINGS = {
             Panel(
                 "eigenvalue",
                 (
-                    *both(of("SB", "eigenvalues"), of("LB", "eigenvalues")),
-                    Curve(of("start", "eigenvalues"), "at the start", CONTROL, ":"),
+                    *both(of("SB", columns.EIGENVALUES), of("LB", columns.EIGENVALUES)),
+                    Curve(of("start", columns.EIGENVALUES), "at the start", CONTROL, ":"),
                 ),
                 log=True,
             ),
@@ -272,11 +280,11 @@ DRAWINGS = {
             Panel(
                 "cosine with the whole",
                 (
-                    Curve(at("cosine", "start"), "part, at the start"),
-                    Curve(at("cosine fresh", "start"), "fresh data, at the start", style=":"),
-                    Curve(at("cosine", "end"), "part, at the end", CONTROL),
-                    Curve(at("cosine fresh", "end"), "fresh data, at the end", CONTROL, ":"),
-                    Curve("null", "a part of pure noise", CONTROL, "--"),
+                    Curve(at(columns.COSINE, "start"), "part, at the start"),
+                    Curve(at(columns.COSINE_FRESH, "start"), "fresh data, at the start", style=":"),
+                    Curve(at(columns.COSINE, "end"), "part, at the end", CONTROL),
+                    Curve(at(columns.COSINE_FRESH, "end"), "fresh data, at the end", CONTROL, ":"),
+                    Curve(columns.NULL, "a part of pure noise", CONTROL, "--"),
                 ),
             ),
         ),

@@ -24,7 +24,7 @@ from flatlab.study.ledger import Entry, Judgement
 from flatlab.study.rules import Claim
 
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
-Pair = tuple[Claim, Sequence[Judgement]]
+Judged = tuple[Claim, Sequence[Judgement]]
 CSS = f"""<style>
 .ledger fieldset {{ display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; border: 0; padding: 0; margin: 0.5rem 0; }}
 .ledger .words {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
@@ -68,7 +68,7 @@ class Grid:
         What `flatlab.study.ledger.ledger` returns, or a part of it.
     """
 
-    found: Sequence[Pair] = field(repr=False)
+    found: Sequence[Judged] = field(repr=False)
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ class Grid:
         ]
 
     def _repr_html_(self) -> str:
-        parts: dict[bool, list[Pair]] = {True: [], False: []}
+        parts: dict[bool, list[Judged]] = {True: [], False: []}
         for claim, judgements in self.found:
             parts[any(paper.original(one.net) in paper.NETWORKS for one in judgements)].append((claim, judgements))
         captions = {True: "Claims tried on the paper's networks", False: "Claims tried on small networks only"}
@@ -176,7 +176,7 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
     return f'<tr><th scope="row">{words}</th>{"".join(cells)}</tr>'
 
 
-def _table(caption: str, found: Sequence[Pair]) -> str:
+def _table(caption: str, found: Sequence[Judged]) -> str:
     """A table with a body for each source."""
     run = {judgement.net for _, judgements in found for judgement in judgements}
     order = ["mlp", "plain-mlp", *paper.NETWORKS]
@@ -184,7 +184,7 @@ def _table(caption: str, found: Sequence[Pair]) -> str:
     nets = [*known, *sorted(run - set(known))]
     head = "".join(f'<th scope="col">{html.escape(net)}</th>' for net in nets)
     bodies = ""
-    groups: dict[str, list[Pair]] = {}
+    groups: dict[str, list[Judged]] = {}
     for claim, judgements in found:
         groups.setdefault(claim.source.split(",")[0], []).append((claim, judgements))
     for source, pairs in groups.items():

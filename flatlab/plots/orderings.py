@@ -8,17 +8,18 @@ from matplotlib.patches import Rectangle
 from flatlab.plots.picture import Picture
 from flatlab.plots.style import LARGE, SMALL, SMALLER, WIDE, canvas, spread, stamp, styled
 from flatlab.plots.tables import named
+from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.recorded import Result
 
 # What is varied -> the kind of Kendall's tau in the result's columns.
 KINDS = {
-    "all\nnets": "tau",
-    "each\nalone": "granulated tau",
-    "batch\nsize": "tau along the batch",
-    "rate": "tau along the rate",
-    "decay": "tau along the decay",
-    "width": "tau along the width",
+    "all\nnets": columns.TAU,
+    "each\nalone": columns.GRANULATED_TAU,
+    "batch\nsize": columns.tau_along("batch"),
+    "rate": columns.tau_along("rate"),
+    "decay": columns.tau_along("decay"),
+    "width": columns.tau_along("width"),
 }
 DEPTH = 0.35  # opacity of a cell whose tau is 1 or -1, so that its number can be read
 

@@ -26,9 +26,8 @@ from numpy.typing import ArrayLike
 from flatlab.files import write_whole
 from flatlab.plots.style import STYLE, TEXT
 
-SHARE = (
-    75  # percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
-)
+# percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
+INK_PERCENT = 75
 ACROSS = 700  # points: as wide as panels stand side by side in a file
 GAP = 8  # points between two panels
 LAYER = "layer-"  # what the gid of an artist begins with that is drawn for one position of a slider only
@@ -140,7 +139,8 @@ def _on_a_page(figure: Figure, key: str) -> str:
     style = f"flex: 1 1 {width:.0f}px; min-width: 0; max-width: min(100%, {4 * width / 3:.0f}px); height: auto"
     svg = _svg(figure, key, letters="none").replace("<svg ", f'<svg style="{style}" ', 1)
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2).replace(TEXT.lower(), "currentColor")
-    mixed = rf"\1: \2; \1: color-mix(in srgb, \2 {SHARE}%, currentColor)"  # a browser from before 2023 takes the first
+    # a browser from before 2023 takes the first
+    mixed = rf"\1: \2; \1: color-mix(in srgb, \2 {INK_PERCENT}%, currentColor)"
     return re.sub(r"(fill|stroke): (#[0-9a-f]{6})", mixed, svg)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatlab.measure.paths import Path
-from flatlab.plots.between_two_minima import KINDS, PARTS, name_ends
+from flatlab.plots.between_two_minima import PARTS, SEEN_ALONG, name_ends
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
@@ -158,7 +158,7 @@ def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: T
     alphas, panels = found["train"][0].alphas, [canvas(HALF, 3), canvas(HALF, 3)]
     columns: dict[str, Any] = {"alpha": list(alphas)}
     layers: list[list] = [[axes.axvline(alpha, color=TEXT, linewidth=0.8) for axes in panels] for alpha in alphas]
-    for axes, (kind, words) in zip(panels, KINDS):
+    for axes, (kind, words) in zip(panels, SEEN_ALONG):
         for part, name, style in PARTS:
             mean, _ = intervals([getattr(path, kind) for path in found[part]])
             columns[f"{kind}, {name}"] = mean.tolist()

@@ -27,11 +27,11 @@ from flatlab.plots.style import (
 )
 from flatlab.plots.tables import named
 from flatlab.study import columns, paper
-from flatlab.study.columns import phi, phi_series, series
+from flatlab.study.columns import phi, phi_series
 from flatlab.study.recorded import TIERS, Result, recorded
 
-TEST, PHI = series("test", "acc"), phi_series(1e-3)
-SHARPNESS = "$\\phi(10^{-3})$, %"
+TEST, PHI = columns.accuracy("test"), phi_series(1e-3)
+PHI_LABEL = "$\\phi(10^{-3})$, %"
 BEHIND = "C1"  # the network whose curves of the paper stand behind ours
 
 
@@ -80,7 +80,7 @@ def by_size(result: Result, net: str, start: int = 0) -> Slides:
     sizes, accuracy, sharp = _curves(result, net)
     colour, panels, levels = colours(sizes), [], {}
     layers: list[list] = [[] for _ in sizes]
-    for words, table, log in (("test accuracy, %", accuracy, False), (SHARPNESS, sharp, True)):
+    for words, table, log in (("test accuracy, %", accuracy, False), (PHI_LABEL, sharp, True)):
         axes = canvas(HALF, 3)
         _, mean, _ = spread(table, log)
         axes.plot(sizes, mean, color=TEXT, linewidth=1)
@@ -151,7 +151,7 @@ def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
             rows += rows_of({**count, "low": low.tolist(), "mean": mean.tolist(), "high": high.tolist()})
             told.append(course(f"{name} at {way}", sizes, mean))
     for axes, seen, log in zip(panels, drawn, (False, True)):
-        words = SHARPNESS if log else "points above the smallest batch"
+        words = PHI_LABEL if log else "points above the smallest batch"
         axes.set(xscale="log", xlabel="batch size", yscale="log" if log else "linear", ylabel=words)
         frame(axes, np.concatenate(seen), log)
     panels[0].axhline(0, color=TEXT, linewidth=0.8)
@@ -190,7 +190,7 @@ def warm_starts(result: Result, net: str) -> Picture:
     ours, theirs = result.values[net], paper.curve("fig5", BEHIND)
     above, below = canvas(WIDE, 5, 2, sharex=True)
     epochs = np.array(ours["sb_epoch"][0], float)
-    small, large = (np.array(ours[series(name, "acc")], float) for name in ("SB", "PB"))
+    small, large = (np.array(ours[columns.accuracy(name)], float) for name in ("SB", "PB"))
     sharp = positive(ours[PHI])
     for style, name in (("-", "SB_acc"), ("--", "PB_acc")):
         points = theirs[name] - theirs["PB_acc"][0]
@@ -210,7 +210,7 @@ def warm_starts(result: Result, net: str) -> Picture:
         found[name] = mean
     above.set_ylabel("test accuracy, points above\nthe large batch on its own")
     above.set_title("solid: small batch, dashed: large from there")
-    below.set(yscale="log", ylabel=SHARPNESS, xlabel="start, as a share of the small batch's epochs")
+    below.set(yscale="log", ylabel=PHI_LABEL, xlabel="start, as a share of the small batch's epochs")
     below.set_title(f"grey: the paper's {BEHIND}")
     frame(below, np.concatenate([sharp.ravel(), positive(theirs[PHI])]), True)
     trained = (small - start)[:, epochs > 0]  # an untrained net guesses, far below

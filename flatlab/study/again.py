@@ -15,7 +15,7 @@ from pathlib import Path
 from flatlab.study.claims import CLAIMS
 from flatlab.study.recorded import Result, Tier, largest, recorded
 
-PATH = {"ATEN_CPU_CAPABILITY": "default", "CUDA_VISIBLE_DEVICES": ""}  # the environment of the child
+OTHER_PATH = {"ATEN_CPU_CAPABILITY": "default", "CUDA_VISIBLE_DEVICES": ""}  # the environment of the child
 PROGRAM = (sys.executable, "-m", "flatlab")
 
 
@@ -85,7 +85,7 @@ def reproduce_again(result: Result, store: str | Path, workers: int | None = Non
         command = [*PROGRAM, "reproduce", result.experiment, "--tier", result.tier, "--nets", *result.values]
         command += ["--store", str(store), "--out", str(out)]
         command += [] if workers is None else ["--workers", str(workers)]
-        done = subprocess.run(command, env={**os.environ, **PATH}, capture_output=True, text=True)
+        done = subprocess.run(command, env={**os.environ, **OTHER_PATH}, capture_output=True, text=True)
         if done.returncode or not out.exists():
             said = done.stderr.strip().splitlines() or ["it said nothing"]
             raise ChildProcessError(f"{result.experiment} could not be run again: {said[-1].removeprefix('flatlab: ')}")

@@ -28,7 +28,69 @@ ROWS_PER_SECOND = "rows per second"
 
 STEP = "step"
 
+# Curvature and noise
+LARGEST = "largest"
+SMALLEST = "smallest"
+LARGEST_EIGENVALUE = "largest eigenvalue"
+EIGENVALUES = "eigenvalues"
+GAUSS_NEWTON = "Gauss-Newton"
+TRACE = "trace"
+EFFECTIVE_DIMENSION = "effective dimension"
+CURVATURE = "lambda"
+BATCH_CURVATURE = "batch"
+ERROR = "error"
+ERROR_FRESH = "error fresh"
+SLOPE = "slope"
+FIRST_SLOPE = "first slope"
+LAST_SLOPE = "last slope"
+COSINE = "cosine"
+COSINE_FRESH = "cosine fresh"
+COSINE_OF_HALVES = "cosine halves"
+NULL = "null"
+EXACT = "exact"
+TWO_BATCHES = "two batches"
+ISOTROPIC = "isotropic"
+CRITICAL = "critical"
+NOISE_SCALE = "noise scale"
+
+# Between two minima
+ALPHA = "alpha"
+BARRIER = "barrier"
+MATCHED_BARRIER = "matched barrier"
+LINE_BARRIER = "line barrier"
+LINE_DROP = "line drop"
+CURVE_BARRIER = "curve barrier"
+CURVE_DROP = "curve drop"
+BEYOND_THE_ENDS = "LB less SB"
+RISE = "rise"
+SLICE = "slice"
+NORM = "norm"
+NEAR_ZERO = "near zero"
+
+# Over many nets
+PHI = "phi"
+ADAPTIVE_SHARPNESS = "adaptive sharpness"
+AVERAGE_SHARPNESS = "average sharpness"
+DISTANCE = "distance"
+UPDATES = "updates"
+PAC_BAYES = "PAC-Bayes"
+TAU = "tau"
+TAU_WITH_THE_RATE = "tau with the rate"
+GRANULATED_TAU = "granulated tau"
+
+# Cures, and what is chosen
+CURE = "cure"
+RIVAL = "rival"
+RATE = "rate"
+TUNED_FACTOR = "tuned factor"
+
+# Regression
+EXCESS = "excess"
+EQUAL_UPDATES = "equal updates"
+EQUAL_SECONDS = "equal seconds"
+
 # Appendix C
+EFFICIENCY = "efficiency"
 UPDATES_RATIO = "updates ratio"
 UPDATES_RATIO_ALLOWED = "updates ratio allowed"
 SECONDS_RATIO = "seconds ratio"
@@ -62,6 +124,16 @@ def phi(label: str, eps: float = 1e-3) -> str:
 def series(label: str, kind: str) -> str:
     """A curve of a run, or of a split: "SB_test", "loss_train", "LB_cross_entropy"."""
     return f"{label}_{kind}"
+
+
+def accuracy(label: str) -> str:
+    """A curve of accuracy, of a run or of a split: "test_acc", "SB_acc"."""
+    return series(label, "acc")
+
+
+def tau_along(axis: str) -> str:
+    """Kendall's tau along one axis of a grid, the others held: "tau along the rate"."""
+    return f"{TAU} along the {axis}"
 
 
 def phi_series(eps: float, label: str = "sharp") -> str:

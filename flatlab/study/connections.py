@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from flatlab.measure.paths import connect, directions, line, plane
 from flatlab.measure.spectrum import eigenvalues
 from flatlab.objective import Objective
+from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.columns import phi as phi_column
 from flatlab.study.curvature import small
@@ -16,24 +17,24 @@ from flatlab.study.design import PLAIN_ONLY, SMALL_ONLY, Case, Experiment, Jobs,
 from flatlab.study.reproductions import pair, phi
 
 WAYS: tuple[tuple[str, Literal["filter"] | None, float], ...] = (("plain", None, 3.0), ("filter", "filter", 0.3))
-BETWEEN = tuple(k / 12 for k in range(13))
+POSITIONS = tuple(k / 12 for k in range(13))
 
 
 def curve(case: Case, steps: int) -> Measured:
     """The barrier of the training loss and the drop of the test accuracy between small and large batch, on the line and
     on a learned curve."""
     ends = case.runs["SB"].x, case.runs["LB"].x
-    on_line, on_curve = line(case.f, *ends, alphas=BETWEEN), connect(case.f, *ends, steps=steps, seed=case.seed)
-    tested = cast(tuple[float, ...], line(case.test, *ends, alphas=BETWEEN).accuracy)
+    on_line, on_curve = line(case.f, *ends, alphas=POSITIONS), connect(case.f, *ends, steps=steps, seed=case.seed)
+    tested = cast(tuple[float, ...], line(case.test, *ends, alphas=POSITIONS).accuracy)
     middle = on_curve.middle
     assert middle is not None
-    bend = [(1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * middle + t**2 * ends[1] for t in BETWEEN]
+    bend = [(1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * middle + t**2 * ends[1] for t in POSITIONS]
     bent = [accuracy(case.test, x) for x in bend]
     return {
-        "line barrier": on_line.barrier(),
-        "curve barrier": on_curve.barrier(),
-        "line drop": min(tested[0], tested[-1]) - min(tested),
-        "curve drop": min(bent[0], bent[-1]) - min(bent),
+        columns.LINE_BARRIER: on_line.barrier(),
+        columns.CURVE_BARRIER: on_curve.barrier(),
+        columns.LINE_DROP: min(tested[0], tested[-1]) - min(tested),
+        columns.CURVE_DROP: min(bent[0], bent[-1]) - min(bent),
     }
 
 
@@ -56,7 +57,7 @@ def flip(case: Case, samples: int) -> Measured:
     for words in ("", " decayed"):
         points = {label: case.runs[f"{label}{words}"].x for label in ("SB", "LB")}
         along = line(case.f, points["SB"], points["LB"])
-        found[of("line", f"LB less SB{words}")] = _mean(along.loss[17:21]) - _mean(along.loss[4:8])
+        found[of("line", f"{columns.BEYOND_THE_ENDS}{words}")] = _mean(along.loss[17:21]) - _mean(along.loss[4:8])
         for label, x in points.items():
             model = case.network(x)
             base = case.f.value(x)
@@ -66,7 +67,7 @@ def flip(case: Case, samples: int) -> Measured:
                 found[of(f"{label}{words}", f"{name} rise")] = _mean(
                     [case.f.value(x + radius * d) - base for d in lengths]
                 )
-            found[of(f"{label}{words}", "norm")] = x.norm().item()
+            found[of(f"{label}{words}", columns.NORM)] = x.norm().item()
     return found
 
 
@@ -81,7 +82,11 @@ def planes(case: Case) -> Measured:
         model = case.network(run.x)
         grid = tuple(k / 10 for k in range(-5, 6, 1))
         surface = plane(case.f, run.x, directions(model, 2, seed=case.seed), grid)
-        found |= {"alpha": list(grid), of(label, "rise"): surface.rise(), of(label, "slice"): list(surface.loss[5])}
+        found |= {
+            columns.ALPHA: list(grid),
+            of(label, columns.RISE): surface.rise(),
+            of(label, columns.SLICE): list(surface.loss[5]),
+        }
     return found
 
 
@@ -98,8 +103,8 @@ def matched(case: Case) -> Measured:
     their activations."""
     one, other = case.runs["one"].x, case.runs["other"].x
     return {
-        "barrier": line(case.f, one, other, alphas=BETWEEN).barrier(),
-        "matched barrier": line(case.f, one, permuted(case, one, other), alphas=BETWEEN).barrier(),
+        columns.BARRIER: line(case.f, one, other, alphas=POSITIONS).barrier(),
+        columns.MATCHED_BARRIER: line(case.f, one, permuted(case, one, other), alphas=POSITIONS).barrier(),
     }
 
 
@@ -157,8 +162,8 @@ def rescaled(case: Case, factor: float) -> Measured:
     return {
         phi_column("before"): phi(case, x),
         phi_column("after"): phi(case, f.x),
-        of("before", "largest"): float(eigenvalues(case.f.hessian(x), tol=1e-2)),
-        of("after", "largest"): float(eigenvalues(case.f.hessian(f.x), tol=1e-2)),
+        of("before", columns.LARGEST): float(eigenvalues(case.f.hessian(x), tol=1e-2)),
+        of("after", columns.LARGEST): float(eigenvalues(case.f.hessian(f.x), tol=1e-2)),
         "outputs moved": abs(case.f.value(f.x) - case.f.value(x)),
     }
 

@@ -6,7 +6,7 @@ from flatlab.measure.sharpness import sharpness
 from flatlab.objective import Objective
 from flatlab.study import columns
 from flatlab.study.columns import at, of
-from flatlab.study.design import CONTROL, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
+from flatlab.study.design import CONTROLS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
 from flatlab.study.gradient_noise import frozen
 from flatlab.study.parallel import seconds_per_update
 from flatlab.study.performance import allowed_updates_ratio, parallel_efficiency
@@ -14,7 +14,7 @@ from flatlab.study.reproductions import pair
 from flatlab.training.train import Recipe
 
 POLICIES = ("batch", "frozen", "batches of 256")
-SEARCHES: dict[str, dict[str, Any]] = {
+SEARCHED: dict[str, dict[str, Any]] = {
     "lbfgs 10": {},
     "lbfgs 20": {"steps": 20},
     "apgd 20": {"method": "apgd", "steps": 20},
@@ -41,7 +41,7 @@ def maximiser(case: Case) -> Measured:
     return {
         of(label, name): sharpness(case.f, run.x, **options).percent
         for label, run in case.runs.items()
-        for name, options in SEARCHES.items()
+        for name, options in SEARCHED.items()
     }
 
 
@@ -70,10 +70,10 @@ def performance(case: Case, workers: int) -> Measured:
         alone, together = (seconds_per_update(setting.net, setting.data, rows, count) for count in (1, workers))
         found |= {
             at("rows", label): rows,
-            at("updates", label): run.history["updates"][epoch - 1],
+            at(columns.UPDATES, label): run.history["updates"][epoch - 1],
             at("seconds per update", label): alone,
             at("seconds per update together", label): together,
-            at("efficiency", label): parallel_efficiency(alone, together, workers),
+            at(columns.EFFICIENCY, label): parallel_efficiency(alone, together, workers),
         }
     return found | {
         columns.UPDATES_RATIO: found["updates LB"] / found["updates SB"],
@@ -85,7 +85,7 @@ def performance(case: Case, workers: int) -> Measured:
 
 
 EXPERIMENTS = {
-    "batch-norm": Experiment("BatchNorm's policy while measuring", CONTROL, pair, batch_norm),
+    "batch-norm": Experiment("BatchNorm's policy while measuring", CONTROLS, pair, batch_norm),
     "maximiser": Experiment("the inner maximiser", SMALL_ONLY, pair, maximiser),
     "performance": Experiment(
         "appendix C with measured efficiency", SMALL_ONLY, often_kept, performance, {"workers": 2}

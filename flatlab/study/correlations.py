@@ -16,10 +16,11 @@ import torch
 from flatlab.measure.sharpness import adaptive_sharpness, average_sharpness, sharpness
 from flatlab.measure.spectrum import eigenvalues, trace
 from flatlab.objective import Objective
+from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.design import FIVE, SMOKE, Case, Experiment, Jobs, Measured, Setting, accuracy, replace
 from flatlab.study.jobs import Job
-from flatlab.study.rates import RATE
+from flatlab.study.rates import DEFAULT_RATE
 from flatlab.training.train import Recipe, Run
 
 AXES: dict[str, tuple[Any, ...]] = {
@@ -38,7 +39,9 @@ def grid(setting: Setting, seed: int) -> Jobs:
             net,
             setting.data,
             seed,
-            Recipe(batch_size=min(batch, setting.rows), epochs=setting.epochs, lr=RATE * rate, weight_decay=decay),
+            Recipe(
+                batch_size=min(batch, setting.rows), epochs=setting.epochs, lr=DEFAULT_RATE * rate, weight_decay=decay
+            ),
         )
         for batch, rate, decay, net in itertools.product(*AXES.values())
     }
@@ -50,16 +53,16 @@ def measures(f: Objective, run: Run, samples: int) -> dict[str, float]:
     length, distance = run.x.norm().item(), (run.x - run.x0).norm().item()
     average = average_sharpness(f, run.x, samples=samples).value
     return {
-        "phi": sharpness(f, run.x).percent,
-        "adaptive sharpness": float(adaptive_sharpness(f, run.x, 0.1, norm=2)),
-        "average sharpness": average,
-        "largest eigenvalue": float(eigenvalues(hessian, tol=1e-2, max_products=60)),
-        "trace": trace(hessian, tol=0.1, max_products=60).value,
+        columns.PHI: sharpness(f, run.x).percent,
+        columns.ADAPTIVE_SHARPNESS: float(adaptive_sharpness(f, run.x, 0.1, norm=2)),
+        columns.AVERAGE_SHARPNESS: average,
+        columns.LARGEST_EIGENVALUE: float(eigenvalues(hessian, tol=1e-2, max_products=60)),
+        columns.TRACE: trace(hessian, tol=0.1, max_products=60).value,
         "length": length,
-        "distance": distance,
+        columns.DISTANCE: distance,
         "training loss": f.value(run.x),
-        "updates": float(run.history["updates"][-1]),
-        "PAC-Bayes": pac_bayes(f, run.x, distance, samples),
+        columns.UPDATES: float(run.history["updates"][-1]),
+        columns.PAC_BAYES: pac_bayes(f, run.x, distance, samples),
     }
 
 
@@ -95,10 +98,10 @@ def ordering(case: Case, samples: int) -> Measured:
     for name in nets[0][2] if nets else ():
         each = [values[name] for _, _, values in nets]
         found |= {
-            of(name, "tau"): tau(each, errors),
-            of(name, "tau with the rate"): tau(each, [values[1] for values, _, _ in nets]),
-            of(name, "granulated tau"): granulated(nets, name),
-            **{of(name, f"tau along the {axis}"): along(nets, name, place) for place, axis in enumerate(AXES)},
+            of(name, columns.TAU): tau(each, errors),
+            of(name, columns.TAU_WITH_THE_RATE): tau(each, [values[1] for values, _, _ in nets]),
+            of(name, columns.GRANULATED_TAU): granulated(nets, name),
+            **{of(name, columns.tau_along(axis)): along(nets, name, place) for place, axis in enumerate(AXES)},
         }
     return found
 

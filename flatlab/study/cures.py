@@ -14,8 +14,8 @@ import torch
 
 from flatlab.study import columns
 from flatlab.study.columns import of, series
-from flatlab.study.design import CURE, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, settled
-from flatlab.study.rates import RATE, chosen, outcome
+from flatlab.study.design import CURE_SETTINGS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, settled
+from flatlab.study.rates import DEFAULT_RATE, chosen, outcome
 from flatlab.study.reproductions import phi
 
 
@@ -89,7 +89,7 @@ CURES = {
         "the same with Adam's direction; the dose is the rate",
         (0.003, 0.01, 0.03, 0.1),
         lambda dose: {"update": "lamb", "lr": dose},
-        rivals={f"adam x{factor:g}": {"lr": RATE * factor} for factor in (1, 2, 4, 8, 16)},
+        rivals={f"adam x{factor:g}": {"lr": DEFAULT_RATE * factor} for factor in (1, 2, 4, 8, 16)},
     ),
 }
 
@@ -113,15 +113,15 @@ def strength(case: Case, doses: tuple[float, ...]) -> Measured:
     """Along the doses and at the chosen one: accuracy on both splits, sharpness."""
     labels = [f"{dose:g}" for dose in doses]
     best, rivals = chosen(case, labels), [label for label in case.runs if label not in ("SB", "LB", "LB long", *labels)]
-    rival = {columns.test("rival"): settled(case.runs[chosen(case, rivals)])} if rivals else {}
+    rival = {columns.test(columns.RIVAL): settled(case.runs[chosen(case, rivals)])} if rivals else {}
     return rival | {
         columns.DOSE: list(doses),
-        series("cure", "test"): [settled(case.runs[label]) for label in labels],
-        series("cure", "train"): [case.whole.accuracy(case.runs[label].x) for label in labels],
-        columns.phi_series(1e-3, "cure"): [phi(case, case.runs[label].x) for label in labels],
-        columns.test("cure"): settled(case.runs[best]),
-        columns.phi("cure"): phi(case, case.runs[best].x),
-        of("cure", "dose"): doses[labels.index(best)],
+        series(columns.CURE, "test"): [settled(case.runs[label]) for label in labels],
+        series(columns.CURE, "train"): [case.whole.accuracy(case.runs[label].x) for label in labels],
+        columns.phi_series(1e-3, columns.CURE): [phi(case, case.runs[label].x) for label in labels],
+        columns.test(columns.CURE): settled(case.runs[best]),
+        columns.phi(columns.CURE): phi(case, case.runs[best].x),
+        of(columns.CURE, columns.DOSE): doses[labels.index(best)],
         **outcome(case, [label for label in ("SB", "LB", "LB long") if label in case.runs]),
     }
 
@@ -130,7 +130,7 @@ def averaged(setting: Setting, seed: int) -> Jobs:
     """Small and large batch, the large one at the root rule as well, with the points of the last quarter of the
     epochs."""
     kept = tuple(range(setting.epochs - max(2, setting.epochs // 4) + 1, setting.epochs + 1))
-    root = setting.job(setting.large, seed, lr=RATE * setting.ratio**0.5, keep=kept)
+    root = setting.job(setting.large, seed, lr=DEFAULT_RATE * setting.ratio**0.5, keep=kept)
     return setting.pair(seed, keep=kept) | {"LB root": root}
 
 
@@ -151,7 +151,7 @@ OF_THE_PAPER = ("adversarial", "stability", "gradient-noise")  # tried on F1 as 
 
 EXPERIMENTS = {
     name: Experiment(
-        cure.about, CURE if name in OF_THE_PAPER else SMALL_ONLY, doses(cure), strength, {"doses": cure.doses}
+        cure.about, CURE_SETTINGS if name in OF_THE_PAPER else SMALL_ONLY, doses(cure), strength, {"doses": cure.doses}
     )
     for name, cure in CURES.items()
 } | {"swa": Experiment("the mean of the last quarter's points", SMALL_ONLY, averaged, averages)}

@@ -28,7 +28,7 @@ from flatlab.study.design import (
 )
 from flatlab.study.reproductions import pair
 
-Loss = Literal["squared", "cross entropy"]
+LossName = Literal["squared", "cross entropy"]
 
 
 def no_jobs(setting: Setting, seed: int) -> Jobs:
@@ -65,14 +65,14 @@ def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Meas
         flat = (whole.weights * (whole.nodes.abs() < top.values[0].abs() / 100)).sum(1).mean().item()
         first, second = ((whole.weights * whole.nodes**power).sum(1).mean().item() for power in (1, 2))
         found |= {
-            of(label, "eigenvalues"): top.values.tolist(),
+            of(label, columns.EIGENVALUES): top.values.tolist(),
             of(label, "residual"): top.residuals.max().item(),
-            of(label, "largest"): float(top),
-            of(label, "Gauss-Newton"): float(eigenvalues(f.gauss_newton(x), tol=1e-2, max_products=40)),
-            of(label, "smallest"): float(eigenvalues(hessian, which="smallest", tol=1e-2, max_products=40)),
-            of(label, "trace"): trace(hessian, max_products=60).value,
+            of(label, columns.LARGEST): float(top),
+            of(label, columns.GAUSS_NEWTON): float(eigenvalues(f.gauss_newton(x), tol=1e-2, max_products=40)),
+            of(label, columns.SMALLEST): float(eigenvalues(hessian, which="smallest", tol=1e-2, max_products=40)),
+            of(label, columns.TRACE): trace(hessian, max_products=60).value,
             of(label, "flat share"): flat,
-            of(label, "effective dimension"): first**2 / second,
+            of(label, columns.EFFECTIVE_DIMENSION): first**2 / second,
         }
     return found
 
@@ -119,7 +119,7 @@ class Descent:
     """Gradient descent on a net and a split, by batches of some rows; loss "squared" is half the squared distance from
     the one-hot target."""
 
-    def __init__(self, case: Case, rows: int, loss: Loss) -> None:
+    def __init__(self, case: Case, rows: int, loss: LossName) -> None:
         data, squared = case.data.train.subset(min(rows, len(case.data.train))), loss == "squared"
         targets = one_hot(data.y, case.data.classes).to(data.x.dtype) if squared else data.y
         net = case.network(seed=case.seed)
@@ -157,7 +157,7 @@ def _half_squares(outputs: Tensor, targets: Tensor) -> Tensor:
     return mse_loss(outputs, targets, reduction="sum") / (2 * len(targets))
 
 
-def edge(case: Case, rows: int, steps: int, rates: dict[Loss, tuple[float, ...]], points: int) -> Measured:
+def edge(case: Case, rows: int, steps: int, rates: dict[LossName, tuple[float, ...]], points: int) -> Measured:
     """lambda_max rate / 2 along full-batch descent, for each loss and rate: at the edge it is 1."""
     found: Measured = {columns.STEP: [steps * (k + 1) // points for k in range(points)]}
     for loss, grid in rates.items():
@@ -173,13 +173,18 @@ def edge(case: Case, rows: int, steps: int, rates: dict[Loss, tuple[float, ...]]
 def edge_by_batch(case: Case, rows: int, steps: int, rate: float, sizes: tuple[int, ...], samples: int) -> Measured:
     """After descent by batches of each size at one rate, squared loss: lambda_max rate / 2 and the batches' own
     curvature rate / 2; the accuracy on the test split."""
-    found: Measured = {columns.BATCH_SIZE: list(sizes), "lambda": [], "batch": [], columns.series("test", "acc"): []}
+    found: Measured = {
+        columns.BATCH_SIZE: list(sizes),
+        columns.CURVATURE: [],
+        columns.BATCH_CURVATURE: [],
+        columns.accuracy("test"): [],
+    }
     for size in sizes:
         descent = Descent(case, rows, "squared")
         descent.steps(steps, rate, None if size >= descent.f.rows else size)
-        found["lambda"].append(descent.curvature() * rate / 2)
-        found["batch"].append(descent.batch_curvature(min(size, descent.f.rows), samples) * rate / 2)
-        found[columns.series("test", "acc")].append(case.test.accuracy(descent.x))
+        found[columns.CURVATURE].append(descent.curvature() * rate / 2)
+        found[columns.BATCH_CURVATURE].append(descent.batch_curvature(min(size, descent.f.rows), samples) * rate / 2)
+        found[columns.accuracy("test")].append(case.test.accuracy(descent.x))
     return found
 
 
@@ -221,8 +226,8 @@ def adam_edge(case: Case, rows: int, steps: int, rates: tuple[float, ...], point
     return found
 
 
-RATES: dict[Loss, tuple[float, ...]] = {"squared": (0.05, 0.1), "cross entropy": (0.05, 0.1)}
-EDGE: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN_SMOKE, seeds=FIVE, data="mnist1d"),)}
+EDGE_RATES: dict[LossName, tuple[float, ...]] = {"squared": (0.05, 0.1), "cross entropy": (0.05, 0.1)}
+FULL_BATCH_ROWS: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN_SMOKE, seeds=FIVE, data="mnist1d"),)}
 EXPERIMENTS = {
     "spectrum": Experiment(
         "few large against many small eigenvalues",
@@ -240,21 +245,21 @@ EXPERIMENTS = {
     ),
     "edge": Experiment(
         "full-batch descent at the edge of stability",
-        EDGE,
+        FULL_BATCH_ROWS,
         no_jobs,
         edge,
-        {"rows": 500, "steps": 1280, "rates": RATES, "points": 16},
+        {"rows": 500, "steps": 1280, "rates": EDGE_RATES, "points": 16},
     ),
     "edge-by-batch": Experiment(
         "batch sizes at the edge of stability",
-        EDGE,
+        FULL_BATCH_ROWS,
         no_jobs,
         edge_by_batch,
         {"rows": 500, "steps": 2000, "rate": 0.1, "sizes": (8, 32, 125, 500), "samples": 50},
     ),
     "adam-edge": Experiment(
         "full-batch Adam at its own edge",
-        EDGE,
+        FULL_BATCH_ROWS,
         no_jobs,
         adam_edge,
         {"rows": 500, "steps": 1000, "rates": (1e-4, 3e-4), "points": 10},

@@ -181,7 +181,7 @@ TWO, FIVE, TEN = tuple(range(2)), tuple(range(5)), tuple(range(10))
 # seeds decide, ten see a point. The large batch is the paper's tenth, or half of the data where the label says so.
 SMOKE = Setting("mlp", "1000 rows of mnist1d", 32, 500, 20, TWO)
 MLP = Setting("mlp", "mnist1d", 32, paper.LARGE_FRACTION, 100, TEN)
-HALF = replace(MLP, large=0.5, label="mlp, half")
+HALF_OF_ROWS = replace(MLP, large=0.5, label="mlp, half")
 F1 = Setting("F1", "mnist", paper.SMALL_BATCH, paper.LARGE_FRACTION, 20, FIVE, measured=10_000)
 C1 = Setting("C1", "cifar10", paper.SMALL_BATCH, paper.LARGE_FRACTION, 100, FIVE)
 FULL_F1 = replace(F1, epochs=100, measured=None)
@@ -190,8 +190,8 @@ FULL_F1 = replace(F1, epochs=100, measured=None)
 PLAIN_SMOKE = replace(SMOKE, net="plain-mlp")
 PLAIN = replace(MLP, net="plain-mlp")
 
-CONTROL: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,), "paper": (FULL_F1, C1)}
-CURE: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,)}
+CONTROLS: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,), "paper": (FULL_F1, C1)}
+CURE_SETTINGS: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,)}
 SMALL_ONLY: Settings = {"smoke": (SMOKE,), "reduced": (MLP,)}
 PLAIN_ONLY: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (PLAIN,)}
 EITHER: Settings = {"smoke": (SMOKE, PLAIN_SMOKE), "reduced": (MLP, PLAIN)}
@@ -203,7 +203,7 @@ BASE: Settings = {
     # themselves would take more than a week per seed, and with their dropout a part of the data is not learnt.
     "reduced": (
         MLP,
-        HALF,
+        HALF_OF_ROWS,
         *(
             Setting(net, f"10000 rows of {data}", paper.SMALL_BATCH, share, 40, FIVE, label)
             for net, data in (("C1", "cifar10"), ("C3", "cifar100"))
@@ -232,7 +232,7 @@ BASE: Settings = {
 
 
 def also(settings: Settings, **more: tuple[Setting, ...]) -> Settings:
-    """Settings with more of them at some tiers: also(CONTROL, reduced=(HALF,))."""
+    """Settings with more of them at some tiers: also(CONTROLS, reduced=(HALF_OF_ROWS,))."""
     return {tier: settings.get(tier, ()) + more.get(tier, ()) for tier in TIERS if tier in settings or tier in more}
 
 

@@ -12,7 +12,7 @@ from flatlab.study import columns
 from flatlab.study.columns import at, of
 from flatlab.study.curvature import small
 from flatlab.study.design import (
-    CONTROL,
+    CONTROLS,
     FIVE,
     MLP,
     PLAIN,
@@ -75,8 +75,8 @@ def sweep(case: Case, share: float) -> Measured:
     finals = list(map(settled, case.runs.values()))
     found: Measured = {
         columns.BATCH_SIZE: [int(size) for size in case.runs],
-        columns.series("test", "acc"): finals,
-        columns.series("train", "acc"): [case.whole.accuracy(run.x) for run in case.runs.values()],
+        columns.accuracy("test"): finals,
+        columns.accuracy("train"): [case.whole.accuracy(run.x) for run in case.runs.values()],
         columns.GOAL: share * max(finals),
         columns.SECONDS_PER_EPOCH: [],
         columns.EPOCHS: [],
@@ -128,8 +128,8 @@ def best_rates(case: Case) -> Measured:
             columns.train(label): case.whole.accuracy(run.x),
             columns.test(label): settled(run),
             columns.loss(label): case.whole.value(run.x),
-            of(label, "rate"): run.recipe.lr,
-            of(label, "norm"): run.x.norm().item(),
+            of(label, columns.RATE): run.recipe.lr,
+            of(label, columns.NORM): run.x.norm().item(),
         }
     return found
 
@@ -178,21 +178,21 @@ def many_starts(case: Case) -> Measured:
         found |= {
             of(label, "loss"): statistics.mean(case.whole.value(run.x) for run in runs),
             of(label, "test"): statistics.mean(map(settled, runs)),
-            of(label, "updates"): runs[0].history["updates"][-1],
+            of(label, columns.UPDATES): runs[0].history["updates"][-1],
         }
     return found
 
 
 # Does the best batch grow with the data?
 
-SHARES, BATCHES = (16, 4, 1), (4, 8, 16, 32, 64)
+TRAINED_SHARES, BATCHES = (16, 4, 1), (4, 8, 16, 32, 64)
 
 
 def by_data(setting: Setting, seed: int) -> Jobs:
     """The same batch sizes at three sizes of the training set, for as many epochs each."""
     return {
         f"1/{share} {batch}": setting.job(batch, seed, subset=setting.rows // share)
-        for share in SHARES
+        for share in TRAINED_SHARES
         for batch in BATCHES
         if batch <= setting.rows // share
     }
@@ -201,7 +201,7 @@ def by_data(setting: Setting, seed: int) -> Jobs:
 def best_by_data(case: Case) -> Measured:
     """Test accuracy, and which batch size is best on the validation split at each size of the training set."""
     found: Measured = {label: settled(run) for label, run in case.runs.items()}
-    for share in SHARES:
+    for share in TRAINED_SHARES:
         labels = [label for label in case.runs if label.startswith(f"1/{share} ")]
         found[at("best", f"1/{share}")] = int(chosen(case, labels).split()[1])
     return found
@@ -241,8 +241,8 @@ def flatness(case: Case) -> Measured:
             columns.test(name): settled(run),
             columns.phi(name): phi(case, run.x),
             of(name, "adaptive"): float(adaptive_sharpness(case.f, run.x, 1e-3)),
-            of(name, "norm"): run.x.norm().item(),
-            of(name, "near zero"): (run.x.abs() < largest / 1000).double().mean().item(),
+            of(name, columns.NORM): run.x.norm().item(),
+            of(name, columns.NEAR_ZERO): (run.x.abs() < largest / 1000).double().mean().item(),
             of(name, "epochs"): fitted[0] if fitted else case.setting.epochs,
         }
     return found
@@ -316,7 +316,7 @@ EXPERIMENTS = {
         flatness,
     ),
     "throughput": Experiment(
-        "rows per second against the batch size", CONTROL, small, throughput, {"sizes": (8, 32, 128, 512, 2048)}
+        "rows per second against the batch size", CONTROLS, small, throughput, {"sizes": (8, 32, 128, 512, 2048)}
     ),
     "walk": Experiment("how the distance from the start grows", SMALL_ONLY, pair, walk),
 }

@@ -82,8 +82,8 @@ def gradient_error(case: Case, sizes: tuple[int, ...], samples: int) -> Measured
         slope = np.polyfit(np.log(sizes), np.log(np.array(errors) / np.array(left)), 1)[0]
         found |= {
             columns.BATCH_SIZE: list(sizes),
-            at("error", place): errors,
-            at("slope", place): float(slope),
+            at(columns.ERROR, place): errors,
+            at(columns.SLOPE, place): float(slope),
             at(columns.SECONDS, place): seconds,
         }
     return found
@@ -100,7 +100,7 @@ def parts_of_the_data(case: Case, shares: tuple[float, ...]) -> Measured:
     of the two is recorded. Only at the start do the rows know nothing of x.
     """
     generator = torch.Generator().manual_seed(case.seed)
-    found: Measured = {columns.SHARE: list(shares), "null": [share**0.5 for share in shares]}
+    found: Measured = {columns.SHARE: list(shares), columns.NULL: [share**0.5 for share in shares]}
     for place, (f, fresh, x) in objectives(case).items():
         whole, beyond = f.gradient(x)[1], fresh.gradient(x)[1]
 
@@ -113,10 +113,12 @@ def parts_of_the_data(case: Case, shares: tuple[float, ...]) -> Measured:
         halves = [part(rows) for rows in order().tensor_split(2)]
         variance = gradient_variance(f, x, samples=min(f.rows, 1000), seed=case.seed).value
         found |= {
-            at("cosine", place): [_cosine(part(order()[: max(2, round(share * f.rows))]), whole) for share in shares],
-            at("cosine halves", place): _cosine(*halves),
-            at("cosine fresh", place): _cosine(beyond, whole),
-            at("error fresh", place): float((whole - beyond).square().sum())
+            at(columns.COSINE, place): [
+                _cosine(part(order()[: max(2, round(share * f.rows))]), whole) for share in shares
+            ],
+            at(columns.COSINE_OF_HALVES, place): _cosine(*halves),
+            at(columns.COSINE_FRESH, place): _cosine(beyond, whole),
+            at(columns.ERROR_FRESH, place): float((whole - beyond).square().sum())
             / (variance * (1 / f.rows + 1 / fresh.rows)),
         }
     return found
@@ -139,11 +141,13 @@ def noise_along(case: Case, small: int, big: int, samples: int) -> Measured:
     """The simple noise scale by two batch sizes, beside the exact one from every row's own gradient."""
     points = case.runs["SB"].points
     big = min(big, case.f.rows // 2)
-    found: Measured = {columns.EPOCH: list(points), "two batches": [], "exact": []}
+    found: Measured = {columns.EPOCH: list(points), columns.TWO_BATCHES: [], columns.EXACT: []}
     for x in points.values():
         variance, gradient = gradient_variance(case.f, x).value, case.f.gradient(x)[1]
-        found["exact"].append(variance / float(gradient.double().square().sum()))
-        found["two batches"].append(noise_scale(case.f, x, small=small, big=big, samples=samples, seed=case.seed).value)
+        found[columns.EXACT].append(variance / float(gradient.double().square().sum()))
+        found[columns.TWO_BATCHES].append(
+            noise_scale(case.f, x, small=small, big=big, samples=samples, seed=case.seed).value
+        )
     return found
 
 
@@ -156,11 +160,11 @@ def noise_directions(case: Case, count: int) -> Measured:
     sum_k Var(g_i . v_k) / tr(S) over rows i; g_i . v is a forward derivative of the row's loss. Isotropic noise has
     count / n there.
     """
-    found: Measured = {"isotropic": count / case.f.size}
+    found: Measured = {columns.ISOTROPIC: count / case.f.size}
     for place, x in zip(PLACES, (case.runs["SB"].x0, case.runs["SB"].x)):
         top = eigenvalues(case.f.hessian(x), count, tol=1e-2, max_products=120).vectors
         along = sum(float(_along(case.f, x, v.to(x)).var(unbiased=False)) for v in top.T)
-        found[at("share", place)] = along / gradient_variance(case.f, x).value
+        found[at(columns.SHARE, place)] = along / gradient_variance(case.f, x).value
     return found
 
 
@@ -176,8 +180,8 @@ def _along(f: Objective, x: Tensor, v: Tensor) -> Tensor:
 # Critical batch size: steps to a target
 
 TARGET = 0.7  # nats of the running training loss
-FACTORS = (0.5, 1, 2, 4)
-SIZES = (8, 32, 128, 500)
+FEWER_FACTORS = (0.5, 1, 2, 4)
+NOISE_SIZES = (8, 32, 128, 500)
 SHARES = (4, 1)
 EARLY = (0, 1, 2, 3, 4)  # epochs at which the noise scale is taken beside
 
@@ -189,9 +193,9 @@ def to_target(setting: Setting, seed: int) -> Jobs:
             size, seed, lr=1e-3 * factor, subset=setting.rows // share, keep=EARLY if size == 32 and factor == 1 else ()
         )
         for share in SHARES
-        for size in SIZES
+        for size in NOISE_SIZES
         if size <= setting.rows // share // 2
-        for factor in FACTORS
+        for factor in FEWER_FACTORS
     }
 
 
@@ -204,16 +208,16 @@ def critical_batch(case: Case) -> Measured:
     errors; the critical batch size is E_min / S_min (McCandlish et al. 2018, equation 2.11). Beside it stands the
     simple noise scale, the geometric mean over the start and the first epochs.
     """
-    found: Measured = {columns.BATCH_SIZE: list(SIZES)}
+    found: Measured = {columns.BATCH_SIZE: list(NOISE_SIZES)}
     for share in SHARES:
-        counts = [fewest_updates(case, f"1/{share} {size} ") for size in SIZES]
-        reached = [(size, count) for size, count in zip(SIZES, counts) if count]
+        counts = [fewest_updates(case, f"1/{share} {size} ") for size in NOISE_SIZES]
+        reached = [(size, count) for size, count in zip(NOISE_SIZES, counts) if count]
         slopes = [math.log(b[1] / a[1]) / math.log(b[0] / a[0]) for a, b in itertools.pairwise(reached)]
         found |= {
-            at("updates", f"1/{share}"): counts,
-            at("critical", f"1/{share}"): hyperbola(reached),
-            at("first slope", f"1/{share}"): slopes[0] if slopes else None,
-            at("last slope", f"1/{share}"): slopes[-1] if slopes else None,
+            at(columns.UPDATES, f"1/{share}"): counts,
+            at(columns.CRITICAL, f"1/{share}"): hyperbola(reached),
+            at(columns.FIRST_SLOPE, f"1/{share}"): slopes[0] if slopes else None,
+            at(columns.LAST_SLOPE, f"1/{share}"): slopes[-1] if slopes else None,
         }
     points = case.runs["1/1 32 x1"].points.values()
     scales = [
@@ -221,7 +225,7 @@ def critical_batch(case: Case) -> Measured:
         / float(case.f.gradient(x)[1].double().square().sum())
         for x in points
     ]
-    return found | {"noise scale": float(np.exp(np.mean(np.log(scales))))}
+    return found | {columns.NOISE_SCALE: float(np.exp(np.mean(np.log(scales))))}
 
 
 def fewest_updates(case: Case, labels: str) -> int | None:
@@ -247,7 +251,7 @@ def hyperbola(points: list[tuple[int, int]]) -> float | None:
     return float(least_rows / least_steps) if min(least_steps, least_rows) > 0 else None
 
 
-ALONG: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN, data="2000 rows of mnist1d"),)}
+NOISE_ALONG: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN, data="2000 rows of mnist1d"),)}
 EXPERIMENTS = {
     "gradient-error": Experiment(
         "error of a batch's gradient against its cost",
@@ -265,7 +269,7 @@ EXPERIMENTS = {
     ),
     "noise-along": Experiment(
         "the noise scale along training, by two batches and exactly",
-        ALONG,
+        NOISE_ALONG,
         kept_along,
         noise_along,
         {"small": 32, "big": 512, "samples": 40},

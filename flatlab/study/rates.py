@@ -10,10 +10,10 @@ from flatlab.measure.spectrum import eigenvalues
 from flatlab.study import columns
 from flatlab.study.columns import of, series
 from flatlab.study.design import (
-    CONTROL,
-    CURE,
+    CONTROLS,
+    CURE_SETTINGS,
     F1,
-    HALF,
+    HALF_OF_ROWS,
     PLAIN,
     PLAIN_SMOKE,
     SMALL_ONLY,
@@ -30,10 +30,10 @@ from flatlab.study.design import (
     settled,
 )
 from flatlab.study.jobs import Job
-from flatlab.study.reproductions import WIDE, fig4, phi, sizes
+from flatlab.study.reproductions import FROM_32_UP, fig4, phi, sizes
 from flatlab.training.train import Recipe
 
-RATE = Recipe().lr
+DEFAULT_RATE = Recipe().lr
 FACTORS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)  # of the rate, over which both batch sizes are tuned
 WARM_UP = 0.05  # of the epochs, as Goyal et al.'s 5 of 90
 
@@ -64,13 +64,13 @@ def rates(setting: Setting, seed: int) -> Jobs:
     """Both batch sizes over the grid of rates; the large one by the root and the linear rule, with and without
     warm-up."""
     grid = {
-        at_rate(label, factor): setting.job(batch, seed, lr=RATE * factor)
+        at_rate(label, factor): setting.job(batch, seed, lr=DEFAULT_RATE * factor)
         for label, batch in (("SB", setting.small), ("LB", setting.large))
         for factor in FACTORS
     }
     warm_up = max(1, round(WARM_UP * setting.epochs))
     rules = {
-        f"LB {name}{words}": setting.job(setting.large, seed, lr=RATE * setting.ratio**power, warm_up=epochs)
+        f"LB {name}{words}": setting.job(setting.large, seed, lr=DEFAULT_RATE * setting.ratio**power, warm_up=epochs)
         for name, power in (("root", 0.5), ("linear", 1.0))
         for words, epochs in (("", 0), (" warm", warm_up))
     }
@@ -89,7 +89,7 @@ def learning_rate(case: Case) -> Measured:
             columns.phi_series(1e-3, label): [phi(case, case.runs[each].x) for each in labels],
             columns.test(f"{label} tuned"): settled(case.runs[best]),
             columns.phi(f"{label} tuned"): phi(case, case.runs[best].x),
-            of(label, "tuned factor"): FACTORS[labels.index(best)],
+            of(label, columns.TUNED_FACTOR): FACTORS[labels.index(best)],
         }
     return found | outcome(case, ["SB", "LB", "LB root", "LB root warm", "LB linear", "LB linear warm"])
 
@@ -101,7 +101,7 @@ def waterfall(setting: Setting, seed: int) -> Jobs:
     """From the large batch to the small one, one cause at a time: the rate (root rule), BatchNorm's statistics (ghost
     batches of the small size), the number of updates; all three are the regime of Hoffer et al. Also the small batch
     with the large one's updates."""
-    root, ghost = {"lr": RATE * setting.ratio**0.5}, {"update": "ghost", "strength": setting.small}
+    root, ghost = {"lr": DEFAULT_RATE * setting.ratio**0.5}, {"update": "ghost", "strength": setting.small}
     long = {"epochs": round(setting.epochs * setting.ratio)}
     steps = {
         "LB": {},
@@ -155,7 +155,9 @@ def ratio(case: Case) -> Measured:
         found |= {
             series(kind, "test"): list(map(settled, runs)),
             series(kind, "train"): [case.whole.accuracy(run.x) for run in runs],
-            series(kind, "lambda"): [float(eigenvalues(case.f.hessian(run.x), max_products=60)) for run in runs],
+            series(kind, columns.CURVATURE): [
+                float(eigenvalues(case.f.hessian(run.x), max_products=60)) for run in runs
+            ],
         }
     return found
 
@@ -166,7 +168,7 @@ def ratio(case: Case) -> Measured:
 def batches_at_root_rule(setting: Setting, seed: int) -> Jobs:
     """Figure 4's batch sizes, each at a rate that grows with the root of the size."""
     return {
-        str(size): setting.job(size, seed, lr=RATE * (size / setting.small) ** 0.5)
+        str(size): setting.job(size, seed, lr=DEFAULT_RATE * (size / setting.small) ** 0.5)
         for size in sizes(setting)
         if size <= setting.rows // 2
     }
@@ -188,10 +190,10 @@ def after_the_small_batch(setting: Setting, seed: int) -> Jobs:
     its root."""
     small, ratio = kept_to_the_end(setting.job(setting.small, seed)), setting.ratio
     runs = {
-        "SB on": (setting.small, RATE),
-        "LB on": (setting.large, RATE),
-        "SB root slower": (setting.small, RATE / ratio**0.5),
-        "SB slower": (setting.small, RATE / ratio),
+        "SB on": (setting.small, DEFAULT_RATE),
+        "LB on": (setting.large, DEFAULT_RATE),
+        "SB root slower": (setting.small, DEFAULT_RATE / ratio**0.5),
+        "SB slower": (setting.small, DEFAULT_RATE / ratio),
     }
     return {"SB": small} | further(setting, seed, small, runs)
 
@@ -201,9 +203,9 @@ def after_the_large_batch(setting: Setting, seed: int) -> Jobs:
     long in all."""
     large = kept_to_the_end(setting.job(setting.large, seed))
     runs = {
-        "LB on": (setting.large, RATE),
-        "LB faster": (setting.large, RATE * setting.ratio**0.5),
-        "SB on": (setting.small, RATE),
+        "LB on": (setting.large, DEFAULT_RATE),
+        "LB faster": (setting.large, DEFAULT_RATE * setting.ratio**0.5),
+        "SB on": (setting.small, DEFAULT_RATE),
     }
     twice = setting.job(setting.small, seed, epochs=2 * setting.epochs)
     return {"LB": large, "SB twice": twice} | further(setting, seed, large, runs)
@@ -231,7 +233,7 @@ def growing_outcome(case: Case) -> Measured:
 
 
 # Rows are left over for validation.
-TUNED = also(SMALL_ONLY, reduced=(HALF,), colab=(replace(F1, data="50000 rows of mnist"),))
+TUNED = also(SMALL_ONLY, reduced=(HALF_OF_ROWS,), colab=(replace(F1, data="50000 rows of mnist"),))
 RATIOS: Settings = {
     "smoke": (PLAIN_SMOKE,),
     "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),),
@@ -244,11 +246,11 @@ EXPERIMENTS = {
         "rate, BatchNorm's statistics, updates: what closes the gap", SMALL_ONLY, waterfall, outcome
     ),
     "rate-and-statistics": Experiment(
-        "the same without more updates", {**CURE, "reduced": (HALF,)}, without_more_updates, outcome
+        "the same without more updates", {**CURE_SETTINGS, "reduced": (HALF_OF_ROWS,)}, without_more_updates, outcome
     ),
     "ratio": Experiment("the ratio of learning rate to batch size", RATIOS, ratios, ratio),
-    "threshold-root": Experiment("batch sizes at the root rule", WIDE, batches_at_root_rule, fig4),
-    "warm-decay": Experiment("a warm start against a falling rate", CONTROL, after_the_small_batch, outcome),
-    "escape": Experiment("on from the large batch's end", CONTROL, after_the_large_batch, outcome),
-    "dynamic": Experiment("a batch that grows until it is the large one", CONTROL, growing, growing_outcome),
+    "threshold-root": Experiment("batch sizes at the root rule", FROM_32_UP, batches_at_root_rule, fig4),
+    "warm-decay": Experiment("a warm start against a falling rate", CONTROLS, after_the_small_batch, outcome),
+    "escape": Experiment("on from the large batch's end", CONTROLS, after_the_large_batch, outcome),
+    "dynamic": Experiment("a batch that grows until it is the large one", CONTROLS, growing, growing_outcome),
 }

@@ -18,7 +18,7 @@ from flatlab.study.curvature import no_jobs
 from flatlab.study.design import FIVE, TEN, Case, Experiment, Measured, Setting
 from flatlab.study.recorded import Tier
 
-RATES = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)  # at 1 descent on all rows of even features is no longer stable
+STEPS_TRIED = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)  # at 1 descent on all rows of even features is no longer stable
 NETWORK_RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 
@@ -40,7 +40,7 @@ class Kind(NamedTuple):
 
 
 # Even features are the full batch's best case: one step is Newton's.
-KINDS = {
+PROBLEMS = {
     "even": Kind(4, 1),
     "uneven": Kind(4, 100),
     "many even": Kind(64, 1),
@@ -123,13 +123,13 @@ def regression(case: Case, passes: int) -> Measured:
     """Batches of a thousand against all rows: the excess loss on the way, at equal updates and at equal seconds; the
     rate of each is the best of a grid on the validation rows."""
     setting = case.setting
-    kind = KINDS[setting.net]
+    kind = PROBLEMS[setting.net]
     with torch.random.fork_rng(devices=[]):
         rows, truth = made(kind, int(setting.large), case.seed)
         curves = {
             label: {
                 rate: descend(rows, truth, kind, batch, rate, passes, case.seed)
-                for rate in (NETWORK_RATES if kind.network else RATES)
+                for rate in (NETWORK_RATES if kind.network else STEPS_TRIED)
             }
             for label, batch in (("few", int(setting.small)), ("all", int(setting.large)))
         }
@@ -140,12 +140,12 @@ def regression(case: Case, passes: int) -> Measured:
         curve = grid[rate]
         at_update = [each.excess[each.updates == passes][0] for each in grid.values()]
         found |= {
-            of(label, "rate"): rate,
+            of(label, columns.RATE): rate,
             of(label, "update"): curve.updates.tolist(),
             of(label, columns.SECONDS): curve.seconds.tolist(),
-            of(label, "excess"): curve.excess.tolist(),
-            of(label, "equal updates"): float(np.nanmin(at_update)),
-            of(label, "equal seconds"): float(curve.excess[curve.seconds <= until][-1]),
+            of(label, columns.EXCESS): curve.excess.tolist(),
+            of(label, columns.EQUAL_UPDATES): float(np.nanmin(at_update)),
+            of(label, columns.EQUAL_SECONDS): float(curve.excess[curve.seconds <= until][-1]),
         }
     return found
 
@@ -154,14 +154,16 @@ def _best(curves: Iterable[Way]) -> Way:
     return min(curves, key=lambda curve: curve.validation)
 
 
-SIZES: tuple[tuple[Tier, int, tuple[int, ...]], ...] = (
+ROWS_AT: tuple[tuple[Tier, int, tuple[int, ...]], ...] = (
     ("smoke", 100_000, (0, 1)),
     ("reduced", 1_000_000, TEN),
     ("paper", 1_000_000, FIVE),
 )
 FEATURES = {
-    tier: tuple(Setting(name, f"{kind.features} normal features", 1000, rows, 3, seeds) for name, kind in KINDS.items())
-    for tier, rows, seeds in SIZES
+    tier: tuple(
+        Setting(name, f"{kind.features} normal features", 1000, rows, 3, seeds) for name, kind in PROBLEMS.items()
+    )
+    for tier, rows, seeds in ROWS_AT
 }
 EXPERIMENTS = {
     "regression": Experiment(

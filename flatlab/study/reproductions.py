@@ -12,8 +12,8 @@ from flatlab.measure.sharpness import sharpness
 from flatlab.study import columns, paper
 from flatlab.study.design import (
     BASE,
-    CONTROL,
-    HALF,
+    CONTROLS,
+    HALF_OF_ROWS,
     SMALL_ONLY,
     Case,
     Experiment,
@@ -104,7 +104,7 @@ def fig4(case: Case) -> Measured:
     sharp = {columns.phi_series(eps): [phi(case, run.x, eps) for run in case.runs.values()] for eps in paper.EPSILONS}
     return {
         columns.BATCH_SIZE: found,
-        columns.series("test", "acc"): accuracy,
+        columns.accuracy("test"): accuracy,
         **sharp,
         columns.THRESHOLD: threshold(found, accuracy),
         columns.EVIDENCE: evidence_of_a_threshold(found, accuracy),
@@ -159,8 +159,8 @@ def fig5(case: Case) -> Measured:
     warm = [case.runs[str(epoch)] for epoch in epochs]
     return {
         "sb_epoch": epochs,
-        columns.series("SB", "acc"): [case.test.accuracy(small.points[epoch]) for epoch in epochs],
-        columns.series("PB", "acc"): list(map(settled, warm)),
+        columns.accuracy("SB"): [case.test.accuracy(small.points[epoch]) for epoch in epochs],
+        columns.accuracy("PB"): list(map(settled, warm)),
         **{columns.phi_series(eps): [phi(case, run.x, eps) for run in warm] for eps in paper.EPSILONS},
     }
 
@@ -226,8 +226,8 @@ def conservative(setting: Setting, seed: int) -> Jobs:
 
 # The paper shows Figures 4 to 6 for C1 and F2; F1 is what a processor can do of its size.
 F2 = tuple(setting for setting in BASE["paper"] if setting.net == "F2")
-ALONG = also(CONTROL, reduced=(HALF,), paper=F2)
-WIDE: Settings = {**ALONG, "reduced": (HALF,)}  # from 32 rows to more than half of them
+TRAINED_ALONG = also(CONTROLS, reduced=(HALF_OF_ROWS,), paper=F2)
+FROM_32_UP: Settings = {**TRAINED_ALONG, "reduced": (HALF_OF_ROWS,)}  # from 32 rows to more than half of them
 IMAGES: Settings = {
     **SMALL_ONLY,  # signals
     "colab": tuple(setting for setting in BASE["colab"] if setting.net.startswith("C")),
@@ -242,9 +242,9 @@ EXPERIMENTS = {
     "fig3": Experiment("the line between the two minima", BASE, pair, fig3),
     "fig7": Experiment("the arc between the two minima", BASE, pair, fig7),
     "distances": Experiment("how far from the start each ends", BASE, pair, distances),
-    "fig4": Experiment("batch size against accuracy and sharpness", WIDE, batches, fig4),
-    "fig5": Experiment("large batch warm-started from small", ALONG, warm_starts, fig5),
-    "fig6": Experiment("sharpness against the loss on the way", ALONG, kept_pair, fig6),
+    "fig4": Experiment("batch size against accuracy and sharpness", FROM_32_UP, batches, fig4),
+    "fig5": Experiment("large batch warm-started from small", TRAINED_ALONG, warm_starts, fig5),
+    "fig6": Experiment("sharpness against the loss on the way", TRAINED_ALONG, kept_pair, fig6),
     "table6": Experiment("augmented data", IMAGES, augmented_pair, table6),
-    "table7": Experiment("conservative training of the large batch", CONTROL, conservative, table6),
+    "table7": Experiment("conservative training of the large batch", CONTROLS, conservative, table6),
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from flatlab.study.columns import EPOCHS, EPOCHS_IN_ALL, SECONDS, SECONDS_IN_ALL, of, test
 
-PAPER = "Keskar et al. 2017"
+KESKAR = "Keskar et al. 2017"
 AFTERWARDS = "written after a result"
 
 

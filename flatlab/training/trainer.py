@@ -23,7 +23,10 @@ TORCH_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "rprop": torch.optim.Rprop,
 }
-FUSED = {"cpu": ("adam", "sgd", "adagrad"), "cuda": ("adam", "sgd")}  # where an optimizer steps a tensor in one kernel
+FUSED_STEPS = {
+    "cpu": ("adam", "sgd", "adagrad"),
+    "cuda": ("adam", "sgd"),
+}  # where an optimizer steps a tensor in one kernel
 
 
 class Trainer:
@@ -273,7 +276,7 @@ def _optimizer(point: nn.Parameter, recipe: Recipe) -> torch.optim.Optimizer:
         options["weight_decay"] = recipe.weight_decay
     if recipe.optimizer == "sgd":
         options["momentum"] = recipe.momentum
-    if recipe.optimizer in FUSED[point.device.type]:
+    if recipe.optimizer in FUSED_STEPS[point.device.type]:
         options["fused"] = True
     if recipe.optimizer == "adam" and point.is_cuda:
         options["capturable"] = True

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from flatlab.study import columns
 from flatlab.study.columns import of, phi
-from flatlab.study.rules import PAPER, Claim, factor
+from flatlab.study.rules import KESKAR, Claim, factor
 
 GARIPOV, LI, DINH = "Garipov et al. 2018", "Li et al. 2018", "Dinh et al. 2017"
 
@@ -11,10 +12,10 @@ CLAIMS = (
     Claim(
         name="the line has a barrier",
         words="between small and large batch the loss rises",
-        source=f"{PAPER}, Figure 3",
+        source=f"{KESKAR}, Figure 3",
         experiment="connect",
         measure="barrier of the training loss on the line",
-        effect=lambda c: c["line barrier"],
+        effect=lambda c: c[columns.LINE_BARRIER],
         unit="nats",
         above=0.1,
     ),
@@ -24,7 +25,7 @@ CLAIMS = (
         source=GARIPOV,
         experiment="connect",
         measure="barrier of the training loss on the learned curve",
-        effect=lambda c: c["curve barrier"],
+        effect=lambda c: c[columns.CURVE_BARRIER],
         unit="nats",
         below=0.05,
     ),
@@ -34,7 +35,7 @@ CLAIMS = (
         source="Gotmare et al. 2018",
         experiment="connect",
         measure="drop of the test accuracy on the curve below its lower end",
-        effect=lambda c: c["curve drop"],
+        effect=lambda c: c[columns.CURVE_DROP],
         unit="points",
         below=2,
     ),
@@ -44,7 +45,7 @@ CLAIMS = (
         source=LI,
         experiment="decay-flip",
         measure="training loss just beyond LB less just beyond SB, without weight decay",
-        effect=lambda c: c[of("line", "LB less SB")],
+        effect=lambda c: c[of("line", columns.BEYOND_THE_ENDS)],
         unit="nats",
         above=0,
     ),
@@ -54,7 +55,7 @@ CLAIMS = (
         source=LI,
         experiment="decay-flip",
         measure="the same with weight decay",
-        effect=lambda c: c[of("line", "LB less SB decayed")],
+        effect=lambda c: c[of("line", f"{columns.BEYOND_THE_ENDS} decayed")],
         unit="nats",
         below=0,
     ),
@@ -73,7 +74,7 @@ CLAIMS = (
         source=LI,
         experiment="planes",
         measure="log10 of the largest rise on the plane around LB over SB",
-        effect=factor(of("LB", "rise"), of("SB", "rise")),
+        effect=factor(of("LB", columns.RISE), of("SB", columns.RISE)),
         above=0,
     ),
     Claim(
@@ -82,7 +83,7 @@ CLAIMS = (
         source="Ainsworth et al. 2023",
         experiment="matched",
         measure="log2 of the barrier as it is over the barrier after matching units",
-        effect=lambda c: np.log2(c["barrier"] / np.maximum(c["matched barrier"], 1e-9)),
+        effect=lambda c: np.log2(c[columns.BARRIER] / np.maximum(c[columns.MATCHED_BARRIER], 1e-9)),
         above=1,
     ),
     Claim(
@@ -91,7 +92,7 @@ CLAIMS = (
         source=DINH,
         experiment="rescale",
         measure="log10 of lambda_max after the rescaling over before",
-        effect=factor(of("after", "largest"), of("before", "largest")),
+        effect=factor(of("after", columns.LARGEST), of("before", columns.LARGEST)),
         above=1,
     ),
     Claim(

@@ -1,12 +1,13 @@
 """Which measure orders nets by their test error."""
 
+from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.rules import Claim
 
 JIANG, DZIUGAITE, ANDRIUSHCHENKO = "Jiang et al. 2020", "Dziugaite et al. 2020", "Andriushchenko et al. 2023"
 
 
-def orders(name: str, words: str, source: str, measure: str, kind: str = "tau", *, above: float = 0) -> Claim:
+def orders(name: str, words: str, source: str, measure: str, kind: str = columns.TAU, *, above: float = 0) -> Claim:
     """Kendall's tau with the test error lies above a bound."""
     return Claim(
         name=name,
@@ -20,23 +21,35 @@ def orders(name: str, words: str, source: str, measure: str, kind: str = "tau", 
 
 
 CLAIMS = (
-    orders("phi orders nets", "sharpness measures order nets by their test error", JIANG, "phi"),
-    orders("phi orders nets, axis by axis", "also when each choice is varied alone", JIANG, "phi", "granulated tau"),
-    orders("average sharpness orders nets", "and the Gaussian version does", JIANG, "average sharpness"),
+    orders("phi orders nets", "sharpness measures order nets by their test error", JIANG, columns.PHI),
     orders(
-        "adaptive sharpness orders nets", "and the one that is relative to the weights", JIANG, "adaptive sharpness"
+        "phi orders nets, axis by axis",
+        "also when each choice is varied alone",
+        JIANG,
+        columns.PHI,
+        columns.GRANULATED_TAU,
     ),
-    orders("lambda_max orders nets", "and the largest eigenvalue", JIANG, "largest eigenvalue"),
-    orders("the trace orders nets", "and the trace", JIANG, "trace"),
+    orders("average sharpness orders nets", "and the Gaussian version does", JIANG, columns.AVERAGE_SHARPNESS),
     orders(
-        "PAC-Bayes orders nets", "a bound from flatness and distance orders them", "Dziugaite and Roy 2017", "PAC-Bayes"
+        "adaptive sharpness orders nets",
+        "and the one that is relative to the weights",
+        JIANG,
+        columns.ADAPTIVE_SHARPNESS,
+    ),
+    orders("lambda_max orders nets", "and the largest eigenvalue", JIANG, columns.LARGEST_EIGENVALUE),
+    orders("the trace orders nets", "and the trace", JIANG, columns.TRACE),
+    orders(
+        "PAC-Bayes orders nets",
+        "a bound from flatness and distance orders them",
+        "Dziugaite and Roy 2017",
+        columns.PAC_BAYES,
     ),
     orders(
         "phi fails in some environment",
         "every measure fails in some environment: along the batch size alone",
         DZIUGAITE,
-        "phi",
-        "tau along the batch",
+        columns.PHI,
+        columns.tau_along("batch"),
     ),
     Claim(
         name="sharpness follows the rate",
@@ -45,7 +58,7 @@ CLAIMS = (
         source=ANDRIUSHCHENKO,
         experiment="measures",
         measure="size of phi's tau with the rate less its tau with the test error",
-        effect=lambda c: abs(c[of("phi", "tau with the rate")]) - c[of("phi", "tau")],
+        effect=lambda c: abs(c[of(columns.PHI, columns.TAU_WITH_THE_RATE)]) - c[of(columns.PHI, columns.TAU)],
         above=0,
     ),
     Claim(
@@ -54,7 +67,7 @@ CLAIMS = (
         source="Shen 2018",
         experiment="measures",
         measure="Kendall's tau of the distance from the start with the test error",
-        effect=lambda c: c[of("distance", "tau")],
+        effect=lambda c: c[of(columns.DISTANCE, columns.TAU)],
         below=0,
     ),
     Claim(
@@ -63,7 +76,7 @@ CLAIMS = (
         source="the control of the measures",
         experiment="measures",
         measure="tau of phi plus tau of the distance, which is negative where the distance tells more",
-        effect=lambda c: c[of("phi", "tau")] + c[of("distance", "tau")],
+        effect=lambda c: c[of(columns.PHI, columns.TAU)] + c[of(columns.DISTANCE, columns.TAU)],
         below=0,
     ),
 )

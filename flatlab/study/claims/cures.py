@@ -1,25 +1,26 @@
 """What is said of every cure, judged at the dose that the validation split chooses."""
 
+from flatlab.study import columns
 from flatlab.study.columns import phi, phi_series, series, test
-from flatlab.study.rules import PAPER, Claim, by_rule, closes_half, difference, drop, factor, fall, spread
+from flatlab.study.rules import KESKAR, Claim, by_rule, closes_half, difference, drop, factor, fall, spread
 
 THREAD = "the paper's review thread"
 
 helps = by_rule(
     measure="test accuracy of LB with the cure less LB",
-    effect=difference(test("cure"), test("LB")),
+    effect=difference(test(columns.CURE), test("LB")),
     unit="points",
     above=0,
 )
 does_not_help = by_rule(
     measure="test accuracy of LB with the cure less LB",
-    effect=difference(test("cure"), test("LB")),
+    effect=difference(test(columns.CURE), test("LB")),
     unit="points",
     below=1,
 )
 beyond_its_gradients = by_rule(
     measure="test accuracy of LB with the cure less LB for as many gradients",
-    effect=difference(test("cure"), test("LB long")),
+    effect=difference(test(columns.CURE), test("LB long")),
     unit="points",
     above=0,
 )
@@ -28,7 +29,7 @@ flattens = by_rule(
 )
 closes_the_gap = by_rule(
     measure="test accuracy of LB with the cure less SB",
-    effect=difference(test("cure"), test("SB")),
+    effect=difference(test(columns.CURE), test("SB")),
     unit="points",
     above=-1,
 )
@@ -46,20 +47,20 @@ CLAIMS = (
     helps(
         "conservative steps help at some lambda",
         "conservative training improves the large batch's accuracy",
-        f"{PAPER}, appendix E.2",
+        f"{KESKAR}, appendix E.2",
         "conservative",
     ),
     beyond_its_gradients(
         "conservative steps beyond their gradients",
         "and not by its three gradients per batch alone",
-        f"{PAPER}, appendix E.2",
+        f"{KESKAR}, appendix E.2",
         "conservative",
     ),
     does_not_help(
-        "robust training does not help", "“did not improve generalization”", f"{PAPER}, appendix E.3", "adversarial"
+        "robust training does not help", "“did not improve generalization”", f"{KESKAR}, appendix E.3", "adversarial"
     ),
     does_not_help(
-        "stability training does not help", "“did not improve generalization”", f"{PAPER}, appendix E.3", "stability"
+        "stability training does not help", "“did not improve generalization”", f"{KESKAR}, appendix E.3", "stability"
     ),
     does_not_help(
         "gradient noise does not help",
@@ -88,7 +89,7 @@ CLAIMS = (
         source="article on the paper",
         experiment="sampled-noise",
         measure="test accuracy of LB with the cure less the mean of SB and LB",
-        effect=closes_half("cure"),
+        effect=closes_half(columns.CURE),
         unit="points",
         above=0,
     ),
@@ -122,7 +123,7 @@ CLAIMS = (
         source=NADO,
         experiment="lars",
         measure="test accuracy of LB by momentum at its best rate less LB with LARS",
-        effect=difference(test("rival"), test("cure")),
+        effect=difference(test(columns.RIVAL), test(columns.CURE)),
         unit="points",
         above=-1,
     ),
@@ -132,7 +133,7 @@ CLAIMS = (
         source=NADO,
         experiment="lamb",
         measure="test accuracy of LB by Adam at its best rate less LB with LAMB",
-        effect=difference(test("rival"), test("cure")),
+        effect=difference(test(columns.RIVAL), test(columns.CURE)),
         unit="points",
         above=-1,
     ),
@@ -171,7 +172,7 @@ CLAIMS = (
         source="Smith and Le 2018",
         experiment="momentum",
         measure="test accuracy at the best momentum less the worst",
-        effect=spread(series("cure", "test")),
+        effect=spread(series(columns.CURE, "test")),
         unit="points",
         below=2,
     ),
@@ -187,7 +188,7 @@ CLAIMS = (
         source=FORET,
         experiment="sam",
         measure="log10 of phi(1e-3) at the least rho over the largest",
-        effect=fall(phi_series(1e-3, "cure")),
+        effect=fall(phi_series(1e-3, columns.CURE)),
         above=0,
     ),
     Claim(
@@ -196,7 +197,7 @@ CLAIMS = (
         source=THREAD,
         experiment="gradient-noise",
         measure="test accuracy at the least dose less the largest",
-        effect=drop(series("cure", "test")),
+        effect=drop(series(columns.CURE, "test")),
         unit="points",
         above=0,
     ),

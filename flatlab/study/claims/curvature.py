@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from flatlab.study import columns
 from flatlab.study.columns import GROWTH, of
-from flatlab.study.curvature import Loss
-from flatlab.study.rules import AFTERWARDS, PAPER, Claim, factor, late
+from flatlab.study.curvature import LossName
+from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, factor, late
 
 COHEN = "Cohen et al. 2021"
 
 
-def at_the_edge(loss: Loss, rate: str) -> Claim:
+def at_the_edge(loss: LossName, rate: str) -> Claim:
     """lambda_max settles at 2 / rate."""
     return Claim(
         name=f"the edge of stability, {loss}, rate {rate}",
@@ -27,48 +28,48 @@ CLAIMS = (
     Claim(
         name="few steep directions",
         words="“rises steeply only along a small dimensional subspace (e.g. 5% of the whole space)”",
-        source=f"{PAPER}, section 2",
+        source=f"{KESKAR}, section 2",
         experiment="spectrum",
         measure="effective dimension of LB's Hessian over that at the start, log10",
-        effect=factor(of("LB", "effective dimension"), of("start", "effective dimension")),
+        effect=factor(of("LB", columns.EFFECTIVE_DIMENSION), of("start", columns.EFFECTIVE_DIMENSION)),
         below=0,
         remark="the share of small eigenvalues, which an earlier rule took, is above 0.9 before anything is trained",
     ),
     Claim(
         name="fewer than at the small batch's end",
         words="and fewer than for the small batch",
-        source=f"{PAPER}, section 2",
+        source=f"{KESKAR}, section 2",
         experiment="spectrum",
         measure="log10 of the effective dimension at LB over SB",
-        effect=factor(of("LB", "effective dimension"), of("SB", "effective dimension")),
+        effect=factor(of("LB", columns.EFFECTIVE_DIMENSION), of("SB", columns.EFFECTIVE_DIMENSION)),
         below=0,
     ),
     Claim(
         name="the largest eigenvalue is larger",
         words="the large batch's Hessian has the larger eigenvalues",
-        source=f"{PAPER}, section 2.2.2",
+        source=f"{KESKAR}, section 2.2.2",
         experiment="spectrum",
         measure="log10 of lambda_max at LB over SB",
-        effect=factor(of("LB", "largest"), of("SB", "largest")),
+        effect=factor(of("LB", columns.LARGEST), of("SB", columns.LARGEST)),
         above=0,
     ),
     Claim(
         name="the trace is larger",
         words="the large batch's Hessian has the larger eigenvalues",
-        source=f"{PAPER}, section 2.2.2",
+        source=f"{KESKAR}, section 2.2.2",
         experiment="spectrum",
         measure="log10 of the trace at LB over SB",
-        effect=factor(of("LB", "trace"), of("SB", "trace")),
+        effect=factor(of("LB", columns.TRACE), of("SB", columns.TRACE)),
         above=0,
         remark=AFTERWARDS,
     ),
     Claim(
         name="no saddle point",
         words="the large batch does not end at a saddle point",
-        source=f"{PAPER}, section 2.1",
+        source=f"{KESKAR}, section 2.1",
         experiment="spectrum",
         measure="smallest eigenvalue at LB over the largest",
-        effect=lambda c: c[of("LB", "smallest")] / c[of("LB", "largest")],
+        effect=lambda c: c[of("LB", columns.SMALLEST)] / c[of("LB", columns.LARGEST)],
         above=-0.05,
     ),
     Claim(
@@ -77,7 +78,7 @@ CLAIMS = (
         source="Papyan 2019",
         experiment="spectrum",
         measure="lambda_max of the Gauss-Newton matrix over the Hessian's, at LB",
-        effect=lambda c: c[of("LB", "Gauss-Newton")] / c[of("LB", "largest")],
+        effect=lambda c: c[of("LB", columns.GAUSS_NEWTON)] / c[of("LB", columns.LARGEST)],
         above=0.9,
         below=1.1,
     ),
@@ -127,7 +128,7 @@ CLAIMS = (
         source="Andreyev and Beneventano 2024",
         experiment="edge-by-batch",
         measure="lambda_max rate / 2 at batch 8",
-        effect=lambda c: c["lambda"][:, 0],
+        effect=lambda c: c[columns.CURVATURE][:, 0],
         below=0.9,
     ),
     Claim(
@@ -136,7 +137,7 @@ CLAIMS = (
         source="Andreyev and Beneventano 2024",
         experiment="edge-by-batch",
         measure="curvature of a batch of 8 along its own gradient, rate / 2",
-        effect=lambda c: c["batch"][:, 0],
+        effect=lambda c: c[columns.BATCH_CURVATURE][:, 0],
         above=0.8,
         below=1.25,
     ),
@@ -146,7 +147,7 @@ CLAIMS = (
         source="Andreyev and Beneventano 2024",
         experiment="edge-by-batch",
         measure="log10 of lambda_max at all rows over batch 8",
-        effect=lambda c: np.log10(c["lambda"][:, -1] / c["lambda"][:, 0]),
+        effect=lambda c: np.log10(c[columns.CURVATURE][:, -1] / c[columns.CURVATURE][:, 0]),
         above=0,
     ),
     Claim(

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from flatlab.study.columns import ROWS_PER_SECOND, SECONDS_PER_EPOCH, at, loss, of, phi, series, test, train
+from flatlab.study import columns
+from flatlab.study.columns import ROWS_PER_SECOND, SECONDS_PER_EPOCH, at, loss, of, phi, test, train
 from flatlab.study.rules import (
     AFTERWARDS,
     Claim,
@@ -21,7 +22,7 @@ CLAIMS = (
         source="question and answer on batch size",
         experiment="regression",
         measure="log10 of the excess loss of full batches over that of batches of 1,000 after three passes",
-        effect=lambda c: np.log10(c[of("all", "excess")][:, -1] / c[of("few", "excess")][:, -1]),
+        effect=lambda c: np.log10(c[of("all", columns.EXCESS)][:, -1] / c[of("few", columns.EXCESS)][:, -1]),
         above=0,
     ),
     Claim(
@@ -30,7 +31,7 @@ CLAIMS = (
         source="question and answer on batch size",
         experiment="regression",
         measure="the same at equal seconds instead of three passes",
-        effect=factor(of("all", "equal seconds"), of("few", "equal seconds")),
+        effect=factor(of("all", columns.EQUAL_SECONDS), of("few", columns.EQUAL_SECONDS)),
         above=0,
         nets=("many even", "many uneven"),
     ),
@@ -40,7 +41,7 @@ CLAIMS = (
         source="question and answer on batch size",
         experiment="regression",
         measure="log10 of the excess loss of full batches over that of batches of 1,000 at equal seconds",
-        effect=factor(of("all", "equal seconds"), of("few", "equal seconds")),
+        effect=factor(of("all", columns.EQUAL_SECONDS), of("few", columns.EQUAL_SECONDS)),
         above=0,
         nets=("even", "uneven", "network"),
     ),
@@ -50,7 +51,7 @@ CLAIMS = (
         source="the asker of the question on batch size",
         experiment="regression",
         measure="log10 of the excess loss of batches of 1,000 over that of full batches after three updates of each",
-        effect=factor(of("few", "equal updates"), of("all", "equal updates")),
+        effect=factor(of("few", columns.EQUAL_UPDATES), of("all", columns.EQUAL_UPDATES)),
         above=0,
     ),
     Claim(
@@ -79,7 +80,7 @@ CLAIMS = (
         source="Shen 2018",
         experiment="optimizers",
         measure="log10 of the length of x by Adam over gradient descent, batch 32",
-        effect=factor(of("adam 32", "norm"), of("sgd 32", "norm")),
+        effect=factor(of("adam 32", columns.NORM), of("sgd 32", columns.NORM)),
         above=0.1,
     ),
     Claim(
@@ -107,7 +108,7 @@ CLAIMS = (
         source="study notes on optimisation",
         experiment="lenet-sweep",
         measure="training accuracy at the least batch less the best of the sweep",
-        effect=lambda c: c[series("train", "acc")][:, 0] - c[series("train", "acc")].max(1),
+        effect=lambda c: c[columns.accuracy("train")][:, 0] - c[columns.accuracy("train")].max(1),
         unit="points",
         below=-1,
     ),
@@ -145,7 +146,7 @@ CLAIMS = (
         source="study notes on optimisation",
         experiment="lenet-sweep",
         measure="final test accuracy of the best between the two ends less the better end's",
-        effect=lambda c: inside(c[series("test", "acc")]),
+        effect=lambda c: inside(c[columns.accuracy("test")]),
         unit="points",
         above=0,
     ),
@@ -203,7 +204,7 @@ CLAIMS = (
         source="study notes on optimisation",
         experiment="regularisers",
         measure="share of weights near zero with L1 at its best dose less without",
-        effect=difference(of("L1", "near zero"), of("none", "near zero")),
+        effect=difference(of("L1", columns.NEAR_ZERO), of("none", columns.NEAR_ZERO)),
         above=0.1,
     ),
     Claim(
@@ -212,7 +213,7 @@ CLAIMS = (
         source="study notes on optimisation",
         experiment="regularisers",
         measure="log10 of the length of x with L2 at its best dose over without",
-        effect=factor(of("L2", "norm"), of("none", "norm")),
+        effect=factor(of("L2", columns.NORM), of("none", columns.NORM)),
         below=-0.05,
     ),
     Claim(
@@ -269,7 +270,7 @@ CLAIMS = (
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",
         measure="log10 of the seconds to the least test loss of LB over SB",
-        effect=factor(of("LB", "seconds"), of("SB", "seconds")),
+        effect=factor(of("LB", columns.SECONDS), of("SB", columns.SECONDS)),
         above=0,
     ),
     Claim(

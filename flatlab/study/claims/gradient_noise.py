@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from flatlab.study import columns
 from flatlab.study.columns import at
 from flatlab.study.rules import Claim, factor, last
 
-QUESTION, NOTES = "question and answer on batch size", "study notes on batch size"
+QUESTION, STUDY_NOTES = "question and answer on batch size", "study notes on batch size"
 MCCANDLISH, SHALLUE = "McCandlish et al. 2018", "Shallue et al. 2019"
 
 
@@ -17,7 +18,7 @@ def slope(place: str, source: str, name: str, words: str) -> Claim:
         source=source,
         experiment="gradient-error",
         measure=f"slope of log error against log batch size at the {place}",
-        effect=lambda c: c[at("slope", place)],
+        effect=lambda c: c[at(columns.SLOPE, place)],
         above=-0.6,
         below=-0.4,
     )
@@ -35,37 +36,37 @@ CLAIMS = (
     Claim(
         name="a part has nearly the whole gradient",
         words="half of the data, or far less, gives almost the same gradient as all",
-        source=NOTES,
+        source=STUDY_NOTES,
         experiment="part-of-the-data",
         measure="cosine between the gradient of half of the data and of all at the end",
-        effect=last(at("cosine", "end")),
+        effect=last(at(columns.COSINE, "end")),
         above=0.9,
     ),
     Claim(
         name="and at the start",
         words="half of the data, or far less, gives almost the same gradient as all",
-        source=NOTES,
+        source=STUDY_NOTES,
         experiment="part-of-the-data",
         measure="the same at the start",
-        effect=last(at("cosine", "start")),
+        effect=last(at(columns.COSINE, "start")),
         above=0.9,
     ),
     Claim(
         name="a tenth at the start",
         words="half of the data, or far less, gives almost the same gradient as all",
-        source=NOTES,
+        source=STUDY_NOTES,
         experiment="part-of-the-data",
         measure="cosine between the gradient of a tenth of the data and of all at the start",
-        effect=lambda c: c[at("cosine", "start")][:, 3],
+        effect=lambda c: c[at(columns.COSINE, "start")][:, 3],
         above=0.9,
     ),
     Claim(
         name="two halves agree at the end",
         words="a part shows where the whole would go",
-        source=NOTES,
+        source=STUDY_NOTES,
         experiment="part-of-the-data",
         measure="cosine between the gradients of two halves at the end, where pure noise has 0",
-        effect=lambda c: c[at("cosine halves", "end")],
+        effect=lambda c: c[at(columns.COSINE_OF_HALVES, "end")],
         above=0.1,
     ),
     Claim(
@@ -75,7 +76,7 @@ CLAIMS = (
         experiment="part-of-the-data",
         measure="log10 of the squared distance of the training gradient from that on fresh rows over what a batch of "
         "its size would have, at the start",
-        effect=lambda c: np.log10(c[at("error fresh", "start")]),
+        effect=lambda c: np.log10(c[at(columns.ERROR_FRESH, "start")]),
         above=-0.2,
         below=0.2,
     ),
@@ -85,7 +86,7 @@ CLAIMS = (
         source=MCCANDLISH,
         experiment="noise-along",
         measure="log10 of the exact noise scale at the end over the start",
-        effect=lambda c: np.log10(c["exact"][:, -1] / c["exact"][:, 0]),
+        effect=lambda c: np.log10(c[columns.EXACT][:, -1] / c[columns.EXACT][:, 0]),
         above=1,
     ),
     Claim(
@@ -94,7 +95,7 @@ CLAIMS = (
         source=MCCANDLISH,
         experiment="noise-along",
         measure="log10 of the estimate by two batches over the exact noise scale, the mean along training",
-        effect=lambda c: np.log10(np.maximum(c["two batches"], 1e-3) / c["exact"]).mean(1),
+        effect=lambda c: np.log10(np.maximum(c[columns.TWO_BATCHES], 1e-3) / c[columns.EXACT]).mean(1),
         above=-0.1,
         below=0.1,
     ),
@@ -104,7 +105,7 @@ CLAIMS = (
         source="Jastrzebski et al. 2017",
         experiment="noise-directions",
         measure="share of the gradient's variance along the ten steepest directions at the end",
-        effect=lambda c: c[at("share", "end")],
+        effect=lambda c: c[at(columns.SHARE, "end")],
         above=0.5,
     ),
     Claim(
@@ -113,7 +114,7 @@ CLAIMS = (
         source="Jastrzebski et al. 2017",
         experiment="noise-directions",
         measure="log10 of the same over isotropic noise's",
-        effect=lambda c: np.log10(c[at("share", "end")] / c["isotropic"]),
+        effect=lambda c: np.log10(c[at(columns.SHARE, "end")] / c[columns.ISOTROPIC]),
         above=1,
     ),
     Claim(
@@ -122,7 +123,7 @@ CLAIMS = (
         source=SHALLUE,
         experiment="critical-batch",
         measure="slope of log updates against log batch size between the two smallest batches",
-        effect=lambda c: c[at("first slope", "1/1")],
+        effect=lambda c: c[at(columns.FIRST_SLOPE, "1/1")],
         above=-1.15,
         below=-0.85,
     ),
@@ -132,7 +133,7 @@ CLAIMS = (
         source=SHALLUE,
         experiment="critical-batch",
         measure="the same between the two largest",
-        effect=lambda c: c[at("last slope", "1/1")],
+        effect=lambda c: c[at(columns.LAST_SLOPE, "1/1")],
         above=-0.75,
     ),
     Claim(
@@ -141,7 +142,7 @@ CLAIMS = (
         source=MCCANDLISH,
         experiment="critical-batch",
         measure="log10 of the critical batch size over the noise scale of the first epochs",
-        effect=factor(at("critical", "1/1"), "noise scale"),
+        effect=factor(at(columns.CRITICAL, "1/1"), columns.NOISE_SCALE),
         above=-0.5,
         below=0.5,
     ),
@@ -151,7 +152,7 @@ CLAIMS = (
         source="engrXiv 7356",
         experiment="critical-batch",
         measure="log10 of the critical batch size on all rows over a quarter of them",
-        effect=factor(at("critical", "1/1"), at("critical", "1/4")),
+        effect=factor(at(columns.CRITICAL, "1/1"), at(columns.CRITICAL, "1/4")),
         above=0.15,
         below=0.45,
     ),

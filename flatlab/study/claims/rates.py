@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from flatlab.study import columns
 from flatlab.study.columns import EVIDENCE, FACTOR, of, phi, phi_series, series, test
 from flatlab.study.rules import (
     AFTERWARDS,
-    PAPER,
+    KESKAR,
     Claim,
     Columns,
     closes_half,
@@ -165,7 +166,7 @@ CLAIMS = (
         source=SHALLUE,
         experiment="learning-rate",
         measure="log2 of LB's best rate over SB's",
-        effect=lambda c: np.log2(c[of("LB", "tuned factor")] / c[of("SB", "tuned factor")]),
+        effect=lambda c: np.log2(c[of("LB", columns.TUNED_FACTOR)] / c[of("SB", columns.TUNED_FACTOR)]),
         above=0,
     ),
     # the waterfall
@@ -265,7 +266,9 @@ CLAIMS = (
         source=JASTRZEBSKI,
         experiment="ratio",
         measure="log10 of the largest lambda_max over the smallest, at one ratio",
-        effect=lambda c: np.log10(c[series("ratio", "lambda")].max(1) / c[series("ratio", "lambda")].min(1)),
+        effect=lambda c: np.log10(
+            c[series("ratio", columns.CURVATURE)].max(1) / c[series("ratio", columns.CURVATURE)].min(1)
+        ),
         below=0.3,
     ),
     Claim(
@@ -274,7 +277,9 @@ CLAIMS = (
         source=JASTRZEBSKI,
         experiment="ratio",
         measure="log10 of lambda_max at batch 128 over batch 8, at one rate",
-        effect=lambda c: np.log10(c[series("rate", "lambda")][:, 2] / c[series("rate", "lambda")][:, 0]),
+        effect=lambda c: np.log10(
+            c[series("rate", columns.CURVATURE)][:, 2] / c[series("rate", columns.CURVATURE)][:, 0]
+        ),
         above=0,
     ),
     Claim(
@@ -313,7 +318,9 @@ CLAIMS = (
         source="engrXiv 7356",
         experiment="ratio",
         measure="log10 of lambda_max at batch 500 over batch 32 at one rate, from half to twice the source's",
-        effect=lambda c: np.log10(c[series("rate", "lambda")][:, 3] / c[series("rate", "lambda")][:, 1]),
+        effect=lambda c: np.log10(
+            c[series("rate", columns.CURVATURE)][:, 3] / c[series("rate", columns.CURVATURE)][:, 1]
+        ),
         above=0.54,
         below=1.14,
     ),
@@ -324,7 +331,7 @@ CLAIMS = (
         source="the control of the paper",
         experiment="threshold-root",
         measure="test accuracy at the least batch less at the largest",
-        effect=drop(series("test", "acc")),
+        effect=drop(columns.accuracy("test")),
         unit="points",
         above=-2,
         below=2,
@@ -392,7 +399,7 @@ CLAIMS = (
     Claim(
         name="small batches leave the sharp minimum",
         words="small batches escape from the sharp minimum that the large batch found",
-        source=f"{PAPER}, section 3",
+        source=f"{KESKAR}, section 3",
         experiment="escape",
         measure="log10 of phi(1e-3) of LB on over SB on, both after LB",
         effect=factor(phi("LB on"), phi("SB on")),
@@ -402,7 +409,7 @@ CLAIMS = (
     Claim(
         name="a growing batch does as well",
         words="a batch that grows while training keeps the small one's accuracy",
-        source=f"{PAPER}, section 4",
+        source=f"{KESKAR}, section 4",
         experiment="dynamic",
         measure="test accuracy of the growing batch less SB",
         effect=difference(test("growing"), test("SB")),
@@ -412,7 +419,7 @@ CLAIMS = (
     Claim(
         name="a growing batch ends flat",
         words="and ends in a flat minimum",
-        source=f"{PAPER}, section 4",
+        source=f"{KESKAR}, section 4",
         experiment="dynamic",
         measure="log10 of phi(1e-3) of the growing batch over SB",
         effect=factor(phi("growing"), phi("SB")),

@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from flatlab.study import columns
 from flatlab.study.columns import EVIDENCE, RATIO, phi, phi_series, series, test, train
-from flatlab.study.rules import AFTERWARDS, PAPER, Claim, difference, drop, factor, growth, halfway
+from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, difference, drop, factor, growth, halfway
 
 CLAIMS = (
     Claim(
         name="gap",
         words="“a degradation in the quality of the model, as measured by its ability to generalize”",
-        source=f"{PAPER}, abstract",
+        source=f"{KESKAR}, abstract",
         experiment="table2",
         measure="test accuracy of SB less LB",
         effect=difference(test("SB"), test("LB")),
@@ -19,7 +20,7 @@ CLAIMS = (
     Claim(
         name="trained alike",
         words="both reach nearly the same training accuracy",
-        source=f"{PAPER}, section 2.2, Table 2",
+        source=f"{KESKAR}, section 2.2, Table 2",
         experiment="table2",
         measure="training accuracy of SB less LB",
         effect=difference(train("SB"), train("LB")),
@@ -30,7 +31,7 @@ CLAIMS = (
     Claim(
         name="not over-fitting",
         words="“the generalization gap is not due to over-fitting”",
-        source=f"{PAPER}, section 2.2, Figure 2",
+        source=f"{KESKAR}, section 2.2, Figure 2",
         experiment="fig2",
         measure="test accuracy of SB over its last five epochs less that of LB at its best epoch",
         effect=lambda c: c[series("SB", "test")][:, -5:].mean(1) - c[series("LB", "test")].max(1),
@@ -40,7 +41,7 @@ CLAIMS = (
     Claim(
         name="sharp at 1e-3",
         words="“large-batch methods tend to converge to sharp minimizers”",
-        source=f"{PAPER}, Table 3",
+        source=f"{KESKAR}, Table 3",
         experiment="table3",
         measure="log10 of phi(LB) / phi(SB), full space, eps 1e-3",
         effect=factor(phi("LB"), phi("SB")),
@@ -49,7 +50,7 @@ CLAIMS = (
     Claim(
         name="sharp at 5e-4",
         words="“large-batch methods tend to converge to sharp minimizers”",
-        source=f"{PAPER}, Table 3",
+        source=f"{KESKAR}, Table 3",
         experiment="table3",
         measure="log10 of phi(LB) / phi(SB), full space, eps 5e-4",
         effect=factor(phi("LB", 5e-4), phi("SB", 5e-4)),
@@ -58,7 +59,7 @@ CLAIMS = (
     Claim(
         name="one to two orders of magnitude",
         words="the large batch is one to two orders of magnitude sharper",
-        source=f"{PAPER}, section 2.2.2, Table 3",
+        source=f"{KESKAR}, section 2.2.2, Table 3",
         experiment="table3",
         measure="log10 of phi(LB) / phi(SB), full space, eps 1e-3",
         effect=factor(phi("LB"), phi("SB")),
@@ -68,7 +69,7 @@ CLAIMS = (
     Claim(
         name="sharp in random subspaces, 1e-3",
         words="also in random subspaces the large batch is the sharper one",
-        source=f"{PAPER}, Table 4",
+        source=f"{KESKAR}, Table 4",
         experiment="table4",
         measure="log10 of phi(LB) / phi(SB), 100 random dimensions, eps 1e-3",
         effect=factor(phi("LB"), phi("SB")),
@@ -77,7 +78,7 @@ CLAIMS = (
     Claim(
         name="sharp in random subspaces, 5e-4",
         words="also in random subspaces the large batch is the sharper one",
-        source=f"{PAPER}, Table 4",
+        source=f"{KESKAR}, Table 4",
         experiment="table4",
         measure="log10 of phi(LB) / phi(SB), 100 random dimensions, eps 5e-4",
         effect=factor(phi("LB", 5e-4), phi("SB", 5e-4)),
@@ -86,7 +87,7 @@ CLAIMS = (
     Claim(
         name="steeper on the line",
         words="along the line the large batch's minimum is the sharper one",
-        source=f"{PAPER}, Figure 3",
+        source=f"{KESKAR}, Figure 3",
         experiment="fig3",
         measure="mean training loss beyond LB (alpha 1 to 2) less beyond SB (alpha -1 to 0)",
         effect=lambda c: c[series("loss", "train")][:, 17:].mean(1) - c[series("loss", "train")][:, :8].mean(1),
@@ -96,7 +97,7 @@ CLAIMS = (
     Claim(
         name="steeper on the arc",
         words="along the arc, too",
-        source=f"{PAPER}, Figure 7",
+        source=f"{KESKAR}, Figure 7",
         experiment="fig7",
         measure="mean training loss just beyond LB (alpha 1 to 1.5) less just beyond SB (alpha -0.5 to 0)",
         effect=lambda c: c[series("loss", "train")][:, 17:21].mean(1) - c[series("loss", "train")][:, 4:8].mean(1),
@@ -106,7 +107,7 @@ CLAIMS = (
     Claim(
         name="distance",
         words="“in the range of 3-10”: the small batch goes further from the start",
-        source=f"{PAPER}, section 3",
+        source=f"{KESKAR}, section 3",
         experiment="distances",
         measure="SB's distance from the start over LB's",
         effect=lambda c: c[RATIO],
@@ -116,17 +117,17 @@ CLAIMS = (
     Claim(
         name="falls with the batch",
         words="beyond a threshold accuracy falls as the batch grows",
-        source=f"{PAPER}, section 3, Figure 4",
+        source=f"{KESKAR}, section 3, Figure 4",
         experiment="fig4",
         measure="test accuracy at the least batch less at the largest",
-        effect=drop(series("test", "acc")),
+        effect=drop(columns.accuracy("test")),
         unit="points",
         above=0,
     ),
     Claim(
         name="sharpens with the batch",
         words="“the upward drift in value of the sharpness” as the batch grows",
-        source=f"{PAPER}, section 3, Figure 4",
+        source=f"{KESKAR}, section 3, Figure 4",
         experiment="fig4",
         measure="log10 of phi(1e-3) at the largest batch over the least",
         effect=growth(phi_series(1e-3)),
@@ -135,7 +136,7 @@ CLAIMS = (
     Claim(
         name="a threshold exists",
         words="there is a batch size beyond which accuracy falls",
-        source=f"{PAPER}, section 3, Figure 4",
+        source=f"{KESKAR}, section 3, Figure 4",
         experiment="fig4",
         measure="log-likelihood of a level and then a line less that of a line",
         effect=lambda c: c[EVIDENCE],
@@ -146,7 +147,7 @@ CLAIMS = (
     Claim(
         name="warm start is flat",
         words="started from a late small-batch iterate the large batch ends flat",
-        source=f"{PAPER}, section 3, Figure 5",
+        source=f"{KESKAR}, section 3, Figure 5",
         experiment="fig5",
         measure="log10 of phi(1e-3) warm-started from the start over from the end",
         effect=lambda c: -growth(phi_series(1e-3))(c),
@@ -155,17 +156,17 @@ CLAIMS = (
     Claim(
         name="warm start is accurate",
         words="and is the more accurate, the later it is started",
-        source=f"{PAPER}, section 3, Figure 5",
+        source=f"{KESKAR}, section 3, Figure 5",
         experiment="fig5",
         measure="test accuracy warm-started from the end less from the start",
-        effect=lambda c: -drop(series("PB", "acc"))(c),
+        effect=lambda c: -drop(columns.accuracy("PB"))(c),
         unit="points",
         above=0,
     ),
     Claim(
         name="LB sharpens as it trains",
         words="the large batch grows sharper as its loss falls",
-        source=f"{PAPER}, section 3, Figure 6",
+        source=f"{KESKAR}, section 3, Figure 6",
         experiment="fig6",
         measure="log10 of phi(1e-3) of LB at the last kept epoch over the first",
         effect=growth(phi_series(1e-3, "LB")),
@@ -174,7 +175,7 @@ CLAIMS = (
     Claim(
         name="alike near the start",
         words="“near the initial point, SB and LB method yield similar values of sharpness”",
-        source=f"{PAPER}, section 3, Figure 6",
+        source=f"{KESKAR}, section 3, Figure 6",
         experiment="fig6",
         measure="log10 of phi(1e-3) of LB over SB at the first kept epoch",
         effect=lambda c: np.log10(c[phi_series(1e-3, "LB")][:, 0] / c[phi_series(1e-3, "SB")][:, 0]),
@@ -184,7 +185,7 @@ CLAIMS = (
     Claim(
         name="SB is constant at first",
         words="the small batch's sharpness “stays relatively constant initially”",
-        source=f"{PAPER}, section 3, Figure 6",
+        source=f"{KESKAR}, section 3, Figure 6",
         experiment="fig6",
         measure="log10 of phi(1e-3) of SB half-way through the kept epochs over the first",
         effect=lambda c: np.log10(halfway(c[phi_series(1e-3, "SB")]) / c[phi_series(1e-3, "SB")][:, 0]),
@@ -194,7 +195,7 @@ CLAIMS = (
     Claim(
         name="SB then flattens",
         words="“and then reduces”",
-        source=f"{PAPER}, section 3, Figure 6",
+        source=f"{KESKAR}, section 3, Figure 6",
         experiment="fig6",
         measure="log10 of phi(1e-3) of SB at the last kept epoch over half-way through them",
         effect=lambda c: np.log10(c[phi_series(1e-3, "SB")][:, -1] / halfway(c[phi_series(1e-3, "SB")])),
@@ -203,7 +204,7 @@ CLAIMS = (
     Claim(
         name="augmentation closes the gap",
         words="with augmented data the large batch is about as accurate as the small one",
-        source=f"{PAPER}, appendix E.1, Table 6",
+        source=f"{KESKAR}, appendix E.1, Table 6",
         experiment="table6",
         measure="augmented test accuracy of LB less SB",
         effect=difference(test("LB"), test("SB")),
@@ -214,7 +215,7 @@ CLAIMS = (
     Claim(
         name="augmentation narrows the gap",
         words="and the gap is smaller than without",
-        source=f"{PAPER}, appendix E.1, Table 6",
+        source=f"{KESKAR}, appendix E.1, Table 6",
         experiment="table6",
         measure="gap on the data as they are less the gap with augmented data",
         effect=lambda c: (c[test("SB plain")] - c[test("LB plain")]) - (c[test("SB")] - c[test("LB")]),
@@ -224,7 +225,7 @@ CLAIMS = (
     Claim(
         name="augmentation does not flatten",
         words="but the large batch ends sharp all the same",
-        source=f"{PAPER}, appendix E.1, Table 6",
+        source=f"{KESKAR}, appendix E.1, Table 6",
         experiment="table6",
         measure="log10 of phi(1e-3) of augmented LB over LB",
         effect=factor(phi("LB"), phi("LB plain")),
@@ -233,7 +234,7 @@ CLAIMS = (
     Claim(
         name="conservative training helps",
         words="conservative training improves the large batch's accuracy",
-        source=f"{PAPER}, appendix E.2, Table 7",
+        source=f"{KESKAR}, appendix E.2, Table 7",
         experiment="table7",
         measure="test accuracy of conservative LB less LB",
         effect=difference(test("LB"), test("LB plain")),
@@ -253,7 +254,7 @@ CLAIMS = (
     Claim(
         name="conservative training does not flatten",
         words="“but it does not solve the problem of sensitivity”",
-        source=f"{PAPER}, appendix E.2, Table 7",
+        source=f"{KESKAR}, appendix E.2, Table 7",
         experiment="table7",
         measure="log10 of phi(1e-3) of conservative LB over LB",
         effect=factor(phi("LB"), phi("LB plain")),
