@@ -9,7 +9,7 @@ settings hold while it runs.
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, Locator, NullFormatter
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
@@ -90,6 +90,19 @@ def plain_ticks(axis: Axis, locator: Locator) -> None:
     axis.set_major_locator(locator)
     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def around(axes: Axes, which: Literal["x", "y"], values: ArrayLike, log: bool) -> None:
+    """Limit an axis to the seeds' own values and a tenth more: the interval of two seeds can be many times
+    as wide."""
+    seen = np.asarray(values, float)
+    seen = np.log(seen) if log else seen
+    room = 0.1 * (np.ptp(seen) or 1)
+    ends = np.array([seen.min() - room, seen.max() + room])
+    axes.set(**{f"{which}lim": np.exp(ends) if log else ends})
+    if log:
+        subs = (1, 3) if np.ptp(ends) > np.log(20) else (1, 2, 5)
+        plain_ticks(getattr(axes, f"{which}axis"), LogLocator(subs=subs))
 
 
 def positive(sharpness: ArrayLike) -> np.ndarray:

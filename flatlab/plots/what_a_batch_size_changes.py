@@ -3,9 +3,6 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator
-from numpy.typing import ArrayLike
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
@@ -16,12 +13,12 @@ from flatlab.plots.style import (
     SMALLER,
     TEXT,
     WIDE,
+    around,
     batch_axis,
     canvas,
     colours,
     dot,
     label,
-    plain_ticks,
     positive,
     spread,
     stamp,
@@ -101,7 +98,7 @@ def ratio(result: Result) -> Picture:
         batch_axis(axes, sorted({*sizes["ratio"], *sizes["rate"]}))
         axes.tick_params(axis="x", labelsize=SMALLER)
         axes.set(ylabel=words, yscale="log" if log else "linear")
-        _around(axes, "y", seen, log)
+        around(axes, "y", seen, log)
         panels.append(axes)
     panels[0].set_title("solid: one ratio, dashed: one rate")
     panels[1].set_title(f"hollow: training below {TRAINED} %")
@@ -148,8 +145,8 @@ def by_rate(result: Result, net: str, start: int = 2) -> Slides:
             layer += axes.plot([x[place]] * 2, [low[place], high[place]], color=colour, linewidth=1)
         table |= {f"phi(1e-3), batch {size}": x.tolist(), f"test accuracy, batch {size}": y.tolist()}
     axes.set(xscale="log", xlabel="sharpness $\\phi(10^{-3})$, %", ylabel="test accuracy, %")
-    _around(axes, "x", np.concatenate([phi.ravel() for phi, _ in found.values()]), True)
-    _around(axes, "y", np.concatenate([test.ravel() for _, test in found.values()]), False)
+    around(axes, "x", np.concatenate([phi.ravel() for phi, _ in found.values()]), True)
+    around(axes, "y", np.concatenate([test.ravel() for _, test in found.values()]), False)
     rows = rows_of(table)
     says = [_read(row) for row in rows]
     told = [course(name, factors, column) for name, column in table.items() if name.startswith(("phi", "test"))]
@@ -166,15 +163,3 @@ def _read(row: dict[str, float]) -> str:
     for (name, phi), (_, test) in zip(rest[::2], rest[1::2]):
         read.append(f"{name.partition(', ')[2]} has a sharpness of {phi:.3g} % and a test accuracy of {test:.1f} %")
     return f"At {factor:g} times the paper's rate {', '.join(read)}."
-
-
-def _around(axes: Axes, which: str, values: ArrayLike, log: bool) -> None:
-    """Limit an axis to the seeds' own values and a tenth more: the interval of two seeds can be many times as wide."""
-    seen = np.asarray(values, float)
-    seen = np.log(seen) if log else seen
-    room = 0.1 * (np.ptp(seen) or 1)
-    ends = np.array([seen.min() - room, seen.max() + room])
-    axes.set(**{f"{which}lim": np.exp(ends) if log else ends})
-    if log:
-        subs = (1, 3) if np.ptp(ends) > np.log(20) else (1, 2, 5)
-        plain_ticks(getattr(axes, f"{which}axis"), LogLocator(subs=subs))
