@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
+from test_cures import a_comparison, augmented_result
 from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
 from test_threshold_and_warm_start import further_result, sizes_result, warm_result
@@ -37,6 +38,7 @@ from flatlab.plots import (
     style,
 )
 from flatlab.plots import results as figures
+from flatlab.plots.cures import before_and_after, beside_one_another
 from flatlab.plots.density import densities
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.orderings import orderings
@@ -176,6 +178,8 @@ FIGURES = {
     ),
     "warm starts": lambda: warm_starts(warm_result(), "mlp"),
     "continuations": lambda: continuations(further_result(), "mlp"),
+    "cures": lambda: beside_one_another(a_comparison()),
+    "with and without a cure": lambda: before_and_after(augmented_result(), "mlp"),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
+from test_cures import strengths
 from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
 from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_size_changes import rates_result
@@ -24,6 +25,7 @@ MADE = {
     "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
     "by_rate": lambda: by_rate(rates_result(), "mlp"),
     "by_size": lambda: by_size(sizes_result(), "mlp", start=4),
+    "by_strength": strengths,
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),

@@ -1,0 +1,402 @@
+"""Cures of the gap, drawn: what a cure does as it grows stronger, and many cures beside one another.
+
+A cure is something that is done to the large batch. Its two outcomes are the points of test accuracy that it adds and
+the factor by which it changes the sharpness, each taken seed by seed beside the large batch as it is.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.slides import Slides
+from flatlab.plots.style import (
+    CONTROL,
+    LARGE,
+    PAPER,
+    SMALL,
+    SMALLER,
+    TEXT,
+    WIDE,
+    around,
+    canvas,
+    label,
+    positive,
+    spread,
+    stamp,
+    styled,
+)
+from flatlab.plots.tables import named, printed
+from flatlab.plots.what_a_batch_size_changes import TRAINED
+from flatlab.study import columns, paper
+from flatlab.study.columns import phi, phi_series, series
+from flatlab.study.recorded import TIERS, Result, recorded
+
+POINTS = "points of test accuracy added"
+TIMES = "$\\phi(10^{-3})$, times the large batch's"
+MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."))  # of the cures in one panel
+# What the strength of a cure is called.
+DOSES = {
+    "conservative": "λ",
+    "adversarial": "radius",
+    "stability": "noise",
+    "sam": "ρ",
+    "asam": "ρ",
+    "lars": "coefficient",
+    "lamb": "rate",
+}
+
+
+class Treatment(NamedTuple):
+    """A cure among others.
+
+    Attributes
+    ----------
+    words : str
+        What it is called.
+    experiment : str
+        Whose result holds it.
+    run : str
+        The label of the large batch's run with it.
+    plain : str
+        The label of the large batch's run without it.
+    long : str
+        The label of a plain run of as many gradients, where the cure takes more than one a step.
+    """
+
+    words: str
+    experiment: str
+    run: str = "cure"
+    plain: str = "LB"
+    long: str = ""
+
+
+OF_THE_PAPER = (
+    Treatment("augmented data", "table6", "LB", "LB plain"),
+    Treatment("conservative steps", "conservative", long="LB long"),
+    Treatment("adversarial training", "adversarial", long="LB long"),
+    Treatment("stability training", "stability", long="LB long"),
+    Treatment("a growing batch", "dynamic", "growing"),
+    Treatment("noisy gradients", "gradient-noise"),
+    Treatment("noisy weights", "iterate-noise"),
+    Treatment("noisy inputs", "input-noise"),
+    Treatment("noisy labels", "label-noise"),
+)
+
+
+class Outcome(NamedTuple):
+    """What a cure has done, one number a seed.
+
+    Attributes
+    ----------
+    words : str
+        What the cure is called.
+    gain : array
+        Points of test accuracy above the large batch as it is.
+    times : array
+        Its sharpness over that of the large batch as it is.
+    longer : array or None
+        The gain of the large batch as it is for as many gradients.
+    """
+
+    words: str
+    gain: np.ndarray
+    times: np.ndarray
+    longer: np.ndarray | None = None
+
+
+class Comparison(NamedTuple):
+    """Cures on one network at one tier.
+
+    Attributes
+    ----------
+    net : str
+        The network.
+    results : dict
+        {experiment: its result}.
+    small : Outcome
+        The small batch, as if it were a cure.
+    outcomes : list of Outcome
+        Of the cures that are recorded there.
+    """
+
+    net: str
+    results: dict[str, Result]
+    small: Outcome
+    outcomes: list[Outcome]
+
+
+def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, Result]]:
+    """Results that can be compared, because they are on one network at one tier.
+
+    Parameters
+    ----------
+    experiments : iterable of str
+        Their names.
+
+    Returns
+    -------
+    (str, dict)
+        The network, and {experiment: result}, where most of the experiments are recorded; the larger tier where two
+        have as many.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where none of them is recorded.
+    """
+    found: dict[tuple[int, str], dict[str, Result]] = {}
+    for place, tier in enumerate(TIERS):
+        for experiment in dict.fromkeys(experiments):
+            try:
+                result = recorded(experiment, tier)
+            except FileNotFoundError:
+                continue
+            for net in result.values:
+                found.setdefault((place, net), {})[experiment] = result
+    if not found:
+        raise FileNotFoundError(f"none of {', '.join(experiments)} is recorded: run `flatlab reproduce` on one.")
+    most = max(found, key=lambda setting: (len(found[setting]), setting[0]))
+    return most[1], found[most]
+
+
+def compared(treatments: Sequence[Treatment]) -> Comparison:
+    """The outcomes of cures, on the network and at the tier at which most of them are recorded.
+
+    Parameters
+    ----------
+    treatments : sequence of Treatment
+        Those that are not recorded there are left out.
+
+    Returns
+    -------
+    Comparison
+        In the order of the treatments.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where none of them is recorded.
+    """
+    net, results = where_most_are_recorded(treatment.experiment for treatment in treatments)
+    known = [treatment for treatment in treatments if treatment.experiment in results]
+    small = next(Treatment("small batch", t.experiment, "SB") for t in known if t.plain == "LB")
+    values = {experiment: result.values[net] for experiment, result in results.items()}
+    return Comparison(net, results, _outcome(small, values), [_outcome(treatment, values) for treatment in known])
+
+
+def _outcome(treatment: Treatment, values: Mapping[str, Mapping[str, list]]) -> Outcome:
+    found = values[treatment.experiment]
+
+    def gain(run: str) -> np.ndarray:
+        return np.subtract(found[columns.test(run)], found[columns.test(treatment.plain)])
+
+    times = positive(found[phi(treatment.run)]) / positive(found[phi(treatment.plain)])
+    return Outcome(treatment.words, gain(treatment.run), times, gain(treatment.long) if treatment.long else None)
+
+
+@styled
+def beside_one_another(comparison: Comparison) -> Picture:
+    """The points of test accuracy that each cure adds, and the factor by which it changes the sharpness.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `compared`.
+
+    Returns
+    -------
+    Picture
+        One row a cure. A hollow dot is the large batch as it is for as many gradients; the dotted line is half of the
+        way to the small batch.
+    """
+    rows, panels = [*comparison.outcomes, comparison.small], []
+    table: dict[str, list] = {"cure": [row.words for row in rows]}
+    for name, words, log in (("gain", POINTS, False), ("times", TIMES, True)):
+        axes = canvas(WIDE, 1.1 + 0.25 * len(rows))
+        seen = [getattr(row, name) for row in rows]
+        axes.axvline(1 if log else 0, color=LARGE, linewidth=1, linestyle="--")
+        low, mean, high = (np.ravel(ends) for ends in zip(*(spread(np.c_[values], log) for values in seen)))
+        for place, (row, values) in enumerate(zip(rows, seen)):
+            colour = SMALL if row is comparison.small else CONTROL
+            axes.plot([low[place], high[place]], [place] * 2, color=colour, linewidth=1.2)
+            axes.plot(values, [place] * len(values), "o", color=colour, markersize=3)
+            axes.plot(mean[place], place, "o", color=colour, markersize=7)
+            if not log and row.longer is not None:
+                axes.plot(row.longer.mean(), place, "o", color=LARGE, markersize=9, markerfacecolor="none")
+        if not log:
+            axes.axvline(comparison.small.gain.mean() / 2, color=SMALL, linewidth=1, linestyle=":")
+        axes.set(xscale="log" if log else "linear")
+        around(axes, "x", np.concatenate(seen), log)
+        axes.set_yticks(range(len(rows)), labels=table["cure"], size=SMALLER)
+        axes.set(xlabel=words, ylim=(len(rows) - 0.5, -0.5))
+        axes.set_title("dashed: the large batch" if log else "dotted: half of the gap")
+        panels.append(axes.figure)
+        table |= {f"{name}, low": low.tolist(), name: mean.tolist(), f"{name}, high": high.tolist()}
+    table["gain of as many gradients"] = [np.nan if row.longer is None else float(row.longer.mean()) for row in rows]
+    told = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2f} times" for row in rows_of(table)]
+    alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'; '.join(told)}."
+    first = next(iter(comparison.results.values()))
+    name = f"cures-{'-'.join(comparison.results)}"[:40]
+    return Picture(panels, rows_of(table), _stamp(first, comparison.net), alt, f"{name}-{first.tier}")
+
+
+@styled
+def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slides:
+    """Test accuracy against sharpness as cures grow stronger, from the large batch as it is.
+
+    Parameters
+    ----------
+    results : mapping of str to Result
+        {what a cure is called: a result of `flatlab.study.cures`}, at most four, all of one tier.
+    net : str
+        A network of them all.
+    start : int
+        The first position.
+
+    Returns
+    -------
+    Slides
+        Position 0 is no cure; then a position for each strength, the weakest first. A cure with fewer strengths stays
+        at its strongest. One row a strength of each cure. Hollow where the mean training accuracy is below `TRAINED`.
+    """
+    count = 1 + max(len(result.values[net][columns.DOSE][0]) for result in results.values())
+    axes, rows, told = canvas(WIDE, 3.8), [], []
+    layers: list[list] = [[] for _ in range(count)]
+    read: list[list[str]] = [[] for _ in range(count)]
+    sharp, right = [], []
+    for (words, result), (mark, style) in zip(results.items(), MARKS):
+        values = result.values[net]
+        doses = values[columns.DOSE][0]
+        test = np.c_[values[columns.test("LB")], values[series("cure", "test")]]
+        phis = positive(np.c_[values[phi("LB")], values[phi_series(1e-3, "cure")]])
+        trained = [100, *np.mean(values[series("cure", "train")], 0)]
+        (left, x, far), (low, y, high) = spread(phis, log=True), spread(test)
+        axes.plot(x, y, style, color=CONTROL, marker=mark, markersize=4, linewidth=1, alpha=0.7, label=words)
+        called = DOSES.get(result.experiment, "strength")
+        for place, layer in enumerate(layers):
+            at = min(place, len(doses))
+            colour = CONTROL if at else LARGE
+            face = colour if trained[at] >= TRAINED else "none"
+            layer += axes.plot(phis[:, at], test[:, at], mark, color=colour, markersize=4, alpha=0.6, mew=0)
+            layer += axes.plot(x[at], y[at], mark, color=colour, markersize=10, markerfacecolor=face)
+            layer += axes.plot([left[at], far[at]], [y[at]] * 2, color=colour, linewidth=1)
+            layer += axes.plot([x[at]] * 2, [low[at], high[at]], color=colour, linewidth=1)
+            strength = f" at {called} = {doses[at - 1]:g}" if at else ""
+            fitted = "" if trained[at] >= TRAINED else f", and only {trained[at]:.0f} % of the training rows are right"
+            read[place].append(f"{words}{strength}: {y[at]:.1f} % right, sharpness {x[at]:.3g} %{fitted}")
+        rows += rows_of(
+            {
+                "cure": [words] * len(x),
+                "strength": [0, *doses],
+                "phi(1e-3)": x.tolist(),
+                "test accuracy": y.tolist(),
+                "training accuracy": [np.nan, *map(float, trained[1:])],
+            }
+        )
+        told.append(f"{words}: {course('accuracy', x, y)}")
+        sharp.append(phis.ravel())
+        right.append(test.ravel())
+    values = next(iter(results.values())).values[net]
+    for name, run, colour, away in (("small batch", "SB", SMALL, (0, 12)), ("large batch", "LB", LARGE, (0, -14))):
+        phis, test = positive(values[phi(run)]), np.array(values[columns.test(run)], float)
+        at_x, at_y = float(np.exp(np.log(phis).mean())), float(test.mean())
+        axes.plot(at_x, at_y, "*", color=colour, markersize=11)
+        label(axes, at_x, at_y, name, colour, xytext=away, ha="center")
+        rows.append(
+            {"cure": name, "strength": 0, "phi(1e-3)": at_x, "test accuracy": at_y, "training accuracy": np.nan}
+        )
+        told.append(f"{name} {at_y:.3g} at {at_x:.3g}")
+        read[0].append(f"the {name}: {at_y:.1f} % right, sharpness {at_x:.3g} %")
+        sharp.append(phis)
+        right.append(test)
+    axes.set(xscale="log", xlabel="sharpness $\\phi(10^{-3})$, %", ylabel="test accuracy, %")
+    around(axes, "x", np.concatenate(sharp), True)
+    around(axes, "y", np.concatenate(right), False)
+    axes.figure.legend(loc="outside upper left", ncols=2, fontsize=SMALLER, labelcolor="linecolor", borderaxespad=0.2)
+    names = ["no cure", *(f"strength {place} of {count - 1}" for place in range(1, count))]
+    says = [f"{name[0].upper()}{name[1:]}. {'; '.join(one)}." for name, one in zip(names, [read[0][-2:], *read[1:]])]
+    alt = (
+        "Test accuracy in percent against sharpness in percent, logarithmic; a way for each cure, from the large batch "
+        f"as it is to the strongest. {'; '.join(told)}."
+    )
+    first = next(iter(results.values()))
+    picture = Picture([axes.figure], rows, _stamp(first, net), alt, f"strength-{first.experiment}-{first.tier}")
+    return Slides(picture, layers, "Strength of the cure", says, start)
+
+
+@styled
+def before_and_after(result: Result, net: str) -> Picture:
+    """The gap and the large batch's sharpness without a cure and with it, for each network of the paper and for ours.
+
+    Parameters
+    ----------
+    result : Result
+        Of `table6` or `table7`.
+    net : str
+        One of the result's.
+
+    Returns
+    -------
+    Picture
+        One row a network: hollow without the cure, filled with it.
+    """
+    values = result.values[net]
+    small = "SB plain" if columns.test("SB plain") in values else "SB"
+    ours = {
+        "gap": [np.subtract(values[columns.test(a)], values[columns.test(b)]) for a, b in ((small, "LB plain"), _PAIR)],
+        "phi": [positive(values[phi(run)]) for run in ("LB plain", "LB")],
+    }
+    theirs = {
+        name: {"gap": [_gap(paper.TABLE2[name]), _gap(row)], "phi": [float(paper.TABLE3[name][_PHI]), float(row[_PHI])]}
+        for name, row in printed(result.experiment).items()
+    }
+    names = [*theirs, "ours"]
+    panels: list[Figure] = []
+    table: dict[str, list] = {"network": names}
+    for kind, words, log in (("gap", "gap, points", False), ("phi", "$\\phi(10^{-3})$ of the large batch, %", True)):
+        axes = canvas(WIDE, 1.1 + 0.28 * len(names))
+        ends = [spread(np.c_[one], log) for one in ours[kind]]
+        way = [*(theirs[name][kind] for name in theirs), [float(mean[0]) for _, mean, _ in ends]]
+        for place, (before, after) in enumerate(way):
+            colour = PAPER if place < len(theirs) else CONTROL
+            axes.annotate(
+                "", (after, place), (before, place), arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 4}
+            )
+            axes.plot(before, place, "o", color=colour if colour is PAPER else LARGE, markerfacecolor="none")
+            axes.plot(after, place, "o", color=colour)
+        for (low, _, high), seeds, colour, up in zip(ends, ours[kind], (LARGE, CONTROL), (0.16, -0.16)):
+            axes.plot([low, high], [len(theirs) + up] * 2, color=colour, linewidth=1)
+            axes.plot(seeds, [len(theirs) + up] * len(seeds), "o", color=colour, markersize=3)
+        if not log:
+            axes.axvline(0, color=TEXT, linewidth=0.8)
+        axes.set(xscale="log" if log else "linear")
+        around(axes, "x", np.concatenate([np.ravel(way), *ours[kind], *([] if log else [[0]])]), log)
+        axes.set_yticks(range(len(names)), labels=[*(f"the paper's {name}" for name in theirs), net], size=SMALLER)
+        axes.set(xlabel=words, ylim=(len(names) - 0.5, -0.5))
+        axes.set_title("hollow: without, filled: with")
+        panels.append(axes.figure)
+        table |= {f"{kind} without": [a for a, _ in way], f"{kind} with": [b for _, b in way]}
+    rows = rows_of(table)
+    told = [
+        f"{row['network']} gap {row['gap without']:.2f} to {row['gap with']:.2f}, sharpness "
+        f"{row['phi without']:.3g} to {row['phi with']:.3g}"
+        for row in rows
+    ]
+    alt = f"Without the cure and with it: {'; '.join(told)}. All but ours are the paper's."
+    return Picture(panels, rows, _stamp(result, net), alt, f"{result.experiment}-before-after-{result.tier}")
+
+
+_PAIR, _PHI = ("SB", "LB"), phi("LB")
+
+
+def _gap(row: Mapping[str, paper.Value]) -> float:
+    """Test accuracy of the small batch less that of the large one, in a table of the paper."""
+    return float(row[columns.test("SB")]) - float(row[columns.test("LB")])
+
+
+def _stamp(result: Result, net: str) -> str:
+    seeds = len(next(iter(result.values[net].values())))
+    return stamp(f"{net} on {named(result.data[net])}", seeds, result.tier)

@@ -1,0 +1,143 @@
+"""The figures of the two chapters of cures: what is drawn and read out is what a made-up result holds."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from flatlab.plots import cures, style
+from flatlab.study import paper
+from flatlab.study.recorded import Result
+
+SEEDS = 3
+SHIFT = np.linspace(-1, 1, SEEDS)
+
+
+def a_result(experiment, runs, net="mlp", tier="smoke", **more):
+    """`runs`: {label: (test accuracy, sharpness)}, the same for each seed except for a shift."""
+    values = {f"test {run}": (test + SHIFT).tolist() for run, (test, _) in runs.items()}
+    values |= {f"{run} 1e-3": (phi * np.exp(0.1 * SHIFT)).tolist() for run, (_, phi) in runs.items()}
+    return Result(experiment, tier, {net: "mnist1d"}, tuple(range(SEEDS)), {}, {net: values | more}, {})
+
+
+def strength_result(experiment="sam", doses=(0.1, 0.5, 1.0), **options):
+    """A point more and half the sharpness with each dose; at the last the training rows are not fitted."""
+    places, column = np.arange(1, len(doses) + 1), SHIFT[:, None]
+    more = {
+        "dose": [list(doses)] * SEEDS,
+        "cure_test": (50 + places + column).tolist(),
+        "cure_1e-3": (40 / 2.0**places * np.exp(0.1 * column)).tolist(),
+        "cure_train": [[100.0] * (len(doses) - 1) + [90.0]] * SEEDS,
+    }
+    runs = {"SB": (56, 10), "LB": (50, 40), "LB long": (52, 30), "cure": (52, 10)}
+    return a_result(experiment, runs, **options, **more)
+
+
+def augmented_result(**options):
+    runs = {"SB": (60, 15), "LB": (58, 24), "SB plain": (56, 10), "LB plain": (50, 40)}
+    return a_result("table6", runs, **options)
+
+
+def a_comparison():
+    treatments = [cures.Treatment("SAM", "sam", long="LB long"), cures.Treatment("moved", "table6", "LB", "LB plain")]
+    kept = {("sam", "smoke"): strength_result(), ("table6", "smoke"): augmented_result()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cures, "recorded", reads(kept))
+        return cures.compared(treatments)
+
+
+def reads(kept):
+    """`recorded`, from {(experiment, tier): result}."""
+
+    def recorded(experiment, tier):
+        if (experiment, tier) not in kept:
+            raise FileNotFoundError
+        return kept[experiment, tier]
+
+    return recorded
+
+
+def strengths():
+    return cures.by_strength({"SAM": strength_result(), "ASAM": strength_result("asam", (2, 4))}, "mlp", start=1)
+
+
+def test_every_strength_is_a_position_that_reads_what_was_recorded():
+    drawn = strengths()
+    assert len(drawn.layers) == len(drawn.says) == 4
+    assert (
+        drawn.says[0] == "No cure. the small batch: 56.0 % right, sharpness 10 %; the large batch: 50.0 % right, "
+        "sharpness 40 %."
+    )
+    assert drawn.says[1].startswith("Strength 1 of 3. SAM at ρ = 0.1: 51.0 % right, sharpness 20 %; ASAM at ρ = 2: ")
+    fit = ", and only 90 % of the training rows are right"
+    assert f"SAM at ρ = 1: 53.0 % right, sharpness 5 %{fit}" in drawn.says[3]
+    assert f"ASAM at ρ = 4: 52.0 % right, sharpness 10 %{fit}" in drawn.says[3], "it stays at its strongest"
+    found = {(row["cure"], row["strength"]): (row["test accuracy"], row["phi(1e-3)"]) for row in drawn.picture.table}
+    assert found["SAM", 0.5] == pytest.approx((52, 10)) and found["ASAM", 0] == pytest.approx((50, 40))
+
+
+def test_a_strength_at_which_the_net_was_not_trained_is_hollow():
+    (last, *_), (start, *_) = (
+        [line for line in strengths().layers[place] if line.get_markersize() == 10] for place in (3, 0)
+    )
+    assert last.get_markerfacecolor() == "none" and last.get_color() == style.CONTROL
+    assert start.get_markerfacecolor() == start.get_color() == style.LARGE, "without a cure it is the large batch"
+
+
+def test_an_outcome_is_taken_seed_by_seed_beside_the_large_batch_as_it_is():
+    found = a_comparison()
+    sam, moved = found.outcomes
+    assert (sam.words, moved.words) == ("SAM", "moved")
+    assert sam.gain == pytest.approx([2] * 3) and moved.gain == pytest.approx([8] * 3)
+    assert sam.times == pytest.approx([0.25] * 3) and moved.times == pytest.approx([0.6] * 3)
+    assert sam.longer == pytest.approx([2] * 3) and moved.longer is None
+    assert found.small.gain == pytest.approx([6] * 3) and found.small.times == pytest.approx([0.25] * 3)
+
+
+def test_cures_stand_beside_one_another_with_the_small_batch_last_and_half_of_the_gap():
+    drawn = cures.beside_one_another(a_comparison())
+    assert [row["cure"] for row in drawn.table] == ["SAM", "moved", "small batch"]
+    assert [row["gain"] for row in drawn.table] == pytest.approx([2, 8, 6])
+    assert [row["times"] for row in drawn.table] == pytest.approx([0.25, 0.6, 0.25])
+    gain, times = (panel.axes[0] for panel in drawn.panels)
+    dotted = [line for line in gain.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in dotted] == pytest.approx([3]), "half of the gap"
+    hollow = [line for line in gain.lines if line.get_markerfacecolor() == "none" and line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in hollow] == pytest.approx([2]), "as many gradients"
+    for axes in (gain, times):
+        means = [line for line in axes.lines if line.get_markersize() == 7 and line.get_marker() == "o"]
+        assert [line.get_color() for line in means] == [style.CONTROL, style.CONTROL, style.SMALL]
+
+
+def test_what_is_compared_is_where_most_is_recorded_and_then_the_larger_tier(monkeypatch):
+    kept = {("sam", "smoke"): strength_result(), ("asam", "smoke"): strength_result("asam")}
+    kept["sam", "reduced"] = strength_result(tier="reduced")
+    monkeypatch.setattr(cures, "recorded", reads(kept))
+    net, found = cures.where_most_are_recorded(["sam", "asam", "lars"])
+    assert net == "mlp" and {name: result.tier for name, result in found.items()} == {"sam": "smoke", "asam": "smoke"}
+    kept["asam", "reduced"] = strength_result("asam", tier="reduced", net="F1")
+    assert cures.where_most_are_recorded(["sam", "asam"])[1]["sam"].tier == "smoke", "not on one network"
+    kept["asam", "reduced"] = strength_result("asam", tier="reduced")
+    assert cures.where_most_are_recorded(["sam", "asam"])[1]["sam"].tier == "reduced"
+    with pytest.raises(FileNotFoundError, match="none of lars is recorded"):
+        cures.where_most_are_recorded(["lars"])
+
+
+@pytest.mark.parametrize("table, nets", [("table6", 4), ("table7", 6)])
+def test_with_and_without_a_cure_the_papers_networks_are_grey_and_ours_is_not(table, nets):
+    runs = {"SB": (56, 10), "LB": (52, 24), "LB plain": (50, 40)}
+    result = augmented_result() if table == "table6" else a_result(table, runs)
+    drawn = cures.before_and_after(result, "mlp")
+    rows = {row["network"]: row for row in drawn.table}
+    assert len(rows) == nets + 1
+    published = {"table6": paper.TABLE6, "table7": paper.TABLE7}[table]["C1"]
+    assert rows["C1"]["gap without"] == pytest.approx(80.04 - 77.26)
+    assert rows["C1"]["gap with"] == pytest.approx(published["test SB"].mean - published["test LB"].mean)
+    assert (rows["C1"]["phi without"], rows["C1"]["phi with"]) == (707.23, published["LB 1e-3"].mean)
+    assert rows["ours"]["gap without"] == pytest.approx(6)
+    assert rows["ours"]["gap with"] == pytest.approx(2 if table == "table6" else 4)
+    assert (rows["ours"]["phi without"], rows["ours"]["phi with"]) == pytest.approx((40, 24))
+    for panel in drawn.panels:
+        dots = [line for line in panel.axes[0].lines if len(line.get_xdata()) == 1 and line.get_marker() == "o"]
+        assert [line.get_color() for line in dots[: 2 * nets]] == [style.PAPER] * 2 * nets
+        assert [line.get_color() for line in dots[2 * nets :]] == [style.LARGE, style.CONTROL]
