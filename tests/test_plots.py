@@ -33,6 +33,7 @@ from flatlab.plots import (
     headline,
     measuring_sharpness,
     noisy_compass,
+    on_the_way_down,
     picture,
     puzzle,
     style,
@@ -180,6 +181,12 @@ FIGURES = {
     "continuations": lambda: continuations(further_result(), "mlp"),
     "cures": lambda: beside_one_another(a_comparison()),
     "with and without a cure": lambda: before_and_after(augmented_result(), "mlp"),
+    "ratios": lambda: on_the_way_down.ratios(
+        {"mlp": {"largest eigenvalue": [1, 1.2, 1.5], "trace": [5, 6, 7]}, "plain-mlp": {"trace": [20, 21, 22]}},
+        "mnist1d",
+        "smoke",
+    ),
+    "ritz_values": lambda: on_the_way_down.ritz_values([[3], [1, 4], [-2, 2, 5]], np.linspace(-2, 5, 50)),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),
