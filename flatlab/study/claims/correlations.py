@@ -44,12 +44,15 @@ CLAIMS = (
         "Dziugaite and Roy 2017",
         columns.PAC_BAYES,
     ),
-    orders(
-        "phi fails in some environment",
-        "every measure fails in some environment: along the batch size alone",
-        DZIUGAITE,
-        columns.PHI,
-        columns.tau_along("batch"),
+    Claim(
+        name="phi fails in some environment",
+        words="every measure fails in some environment: along the batch size alone",
+        source=DZIUGAITE,
+        experiment="measures",
+        measure="Kendall's tau along the batch of phi with the test error",
+        effect=lambda c: c[of(columns.PHI, columns.tau_along("batch"))],
+        below=0,
+        remark="its side was corrected after a pilot",
     ),
     Claim(
         name="sharpness follows the rate",
