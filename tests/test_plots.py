@@ -20,6 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from test_cures import a_comparison, augmented_result
+from test_does_sharpness_predict import two_terms
 from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
 from test_threshold_and_warm_start import further_result, sizes_result, warm_result
@@ -28,6 +29,7 @@ from test_what_a_batch_size_changes import ratio_result
 from flatlab.measure.paths import Path
 from flatlab.plots import (
     between_two_minima,
+    does_sharpness_predict,
     edge_of_stability,
     flat_and_sharp,
     headline,
@@ -187,6 +189,7 @@ FIGURES = {
         "smoke",
     ),
     "ritz_values": lambda: on_the_way_down.ritz_values([[3], [1, 4], [-2, 2, 5]], np.linspace(-2, 5, 50)),
+    "bound_by_width": lambda: does_sharpness_predict.bound_by_width(two_terms(), "mnist1d"),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

@@ -9,12 +9,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 from test_cures import strengths
+from test_does_sharpness_predict import made_up_nets
 from test_on_the_way_down import way_down_result
 from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
 from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_size_changes import rates_result
 
-from flatlab.plots import edge_of_stability, noisy_compass, sliders, style
+from flatlab.plots import does_sharpness_predict, edge_of_stability, noisy_compass, sliders, style
 from flatlab.plots.on_the_way_down import by_epoch
 from flatlab.plots.picture import Picture
 from flatlab.plots.slides import Slides
@@ -29,6 +30,10 @@ MADE = {
     "by_size": lambda: by_size(sizes_result(), "mlp", start=4),
     "by_strength": strengths,
     "by_epoch": lambda: by_epoch(way_down_result(), "mlp", start=1),
+    "two_choices": lambda: does_sharpness_predict.two_choices((0.25, 1, 3), (32, 125, 500, 2000)),
+    "by_measure": lambda: does_sharpness_predict.by_measure(
+        made_up_nets(), ("batch size", "rate", "width"), "mnist1d", start=1
+    ),
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
