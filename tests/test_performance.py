@@ -1,10 +1,39 @@
 """Appendix C by its closed form, and the sums of the study notes' table, each slip by its name."""
 
+import numpy as np
 import pytest
 
 from flatlab.study import controls, performance
-from flatlab.study.performance import NOTES, allowed_updates_ratio, batches, large_batch_pays, parallel_efficiency
+from flatlab.study.performance import (
+    NOTES,
+    all_reduce_seconds,
+    allowed_updates_ratio,
+    batches,
+    fitted_time,
+    large_batch_pays,
+    parallel_efficiency,
+)
 from flatlab.training.trainer import batch_sizes
+
+
+def test_the_price_of_an_update_and_of_a_row_are_found_again():
+    sizes = [8, 32, 125, 500, 2000]
+    assert fitted_time(sizes, [2e-3 + 3e-5 * m for m in sizes]) == pytest.approx((2e-3, 3e-5))
+    errors = 1 + 0.05 * np.random.default_rng(0).normal(size=5)
+    assert fitted_time(sizes, errors * [2e-3 + 3e-5 * m for m in sizes]) == pytest.approx((2e-3, 3e-5), rel=0.1)
+
+
+def test_no_price_is_below_nought():
+    """Times that rise faster than the rows have no such line through them."""
+    a, b = fitted_time([1, 10, 100], [1e-6, 1e-4, 1e-2])
+    assert a == 0 and b > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8, 1000])
+def test_a_ring_sends_less_than_twice_the_gradient_in_twice_as_many_messages_as_there_are_others(workers):
+    alone = all_reduce_seconds(1e6, workers, 0, 1e9)
+    assert alone == pytest.approx(2 * (workers - 1) / workers * 1e-3) and alone < 2e-3
+    assert all_reduce_seconds(0, workers, 1e-4, 1e9) == pytest.approx(2 * (workers - 1) * 1e-4)
 
 
 def test_the_papers_example_of_appendix_c():

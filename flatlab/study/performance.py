@@ -1,8 +1,62 @@
-"""Where a large batch saves time: appendix C of the paper as it is printed, and the table of the study notes with four
-GPUs, with its sums."""
+"""Where a large batch saves time: what an update costs, appendix C of the paper as it is printed, and the table of the
+study notes with four GPUs, with its sums."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
+
+
+def fitted_time(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
+    """What an update costs however few its rows, and what each row adds.
+
+    Parameters
+    ----------
+    sizes, seconds
+        Rows in a batch, and the seconds of an update of so many.
+
+    Returns
+    -------
+    a, b : float
+        Of t(m) = a + b m, neither below 0.
+
+    Notes
+    -----
+    Least squares of the relative errors (a + b m) / t - 1, since the times range over decades.
+    """
+    from scipy.optimize import nnls  # here: flatlab itself needs no scipy
+
+    m, t = np.asarray(sizes, float), np.asarray(seconds, float)
+    (a, b), _ = nnls(np.stack([1 / t, m / t], 1), np.ones_like(t))
+    return float(a), float(b)
+
+
+def all_reduce_seconds(numbers: float, workers: int, latency: float, bandwidth: float) -> float:
+    """Seconds until each of P workers in a ring has the sum of their gradients.
+
+    Parameters
+    ----------
+    numbers
+        n, in a gradient.
+    workers
+        P.
+    latency
+        Seconds that a message takes however short it is.
+    bandwidth
+        Numbers per second from a worker to the next.
+
+    Returns
+    -------
+    float
+        2 (P - 1) (latency + n / (P bandwidth)).
+
+    Notes
+    -----
+    Each worker sends 2 (P - 1) messages of n / P numbers, one after another: P - 1 to add up the parts, P - 1 to hand
+    them on. So it sends 2 n (P - 1) / P numbers, fewer than 2 n however many workers there are.
+    """
+    return 2 * (workers - 1) * (latency + numbers / (workers * bandwidth))
 
 
 def parallel_efficiency(alone: float, together: float, workers: int) -> float:
