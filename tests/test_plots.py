@@ -24,6 +24,7 @@ from test_does_sharpness_predict import two_terms
 from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
 from test_threshold_and_warm_start import further_result, sizes_result, warm_result
+from test_what_a_batch_costs import FACTORS, performance_result
 from test_what_a_batch_size_changes import ratio_result
 
 from flatlab.measure.paths import Path
@@ -39,6 +40,7 @@ from flatlab.plots import (
     picture,
     puzzle,
     style,
+    what_a_batch_costs,
 )
 from flatlab.plots import results as figures
 from flatlab.plots.cures import before_and_after, beside_one_another
@@ -190,6 +192,9 @@ FIGURES = {
     ),
     "ritz_values": lambda: on_the_way_down.ritz_values([[3], [1, 4], [-2, 2, 5]], np.linspace(-2, 5, 50)),
     "bound_by_width": lambda: does_sharpness_predict.bound_by_width(two_terms(), "mnist1d"),
+    "update time": lambda: what_a_batch_costs.update_time([8, 64, 512], [2.2e-3, 3e-3, 0.012], 2e-3, 2e-5, "mnist1d"),
+    "three factors": lambda: what_a_batch_costs.three_factors(FACTORS, "mnist1d"),
+    "appendix C": lambda: what_a_batch_costs.appendix_c(performance_result(), "mlp"),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

@@ -13,6 +13,7 @@ from test_does_sharpness_predict import made_up_nets
 from test_on_the_way_down import way_down_result
 from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
 from test_threshold_and_warm_start import sizes_result
+from test_what_a_batch_costs import the_clock
 from test_what_a_batch_size_changes import rates_result
 
 from flatlab.plots import does_sharpness_predict, edge_of_stability, noisy_compass, sliders, style
@@ -34,6 +35,7 @@ MADE = {
     "by_measure": lambda: does_sharpness_predict.by_measure(
         made_up_nets(), ("batch size", "rate", "width"), "mnist1d", start=1
     ),
+    "clock": the_clock,
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
