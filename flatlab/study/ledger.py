@@ -62,6 +62,8 @@ class Judgement:
     @property
     def amount(self) -> str:
         """The effect and its interval, which one seed has not, as a text."""
+        if not self.seeds:
+            return "no seed has this number"
         width = f" ({self.low:.3g} to {self.high:.3g})" if math.isfinite(self.low) else ""
         return f"{self.effect:.3g}{width}"
 
