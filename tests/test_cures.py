@@ -65,7 +65,7 @@ def test_every_strength_is_a_position_that_reads_what_was_recorded():
     drawn = strengths()
     assert len(drawn.layers) == len(drawn.says) == 4
     assert (
-        drawn.says[0] == "No cure. the small batch: 56.0 % right, sharpness 10 %; the large batch: 50.0 % right, "
+        drawn.says[0] == "No cure. The small batch: 56.0 % right, sharpness 10 %; the large batch: 50.0 % right, "
         "sharpness 40 %."
     )
     assert drawn.says[1].startswith("Strength 1 of 3. SAM at ρ = 0.1: 51.0 % right, sharpness 20 %; ASAM at ρ = 2: ")

@@ -14,6 +14,7 @@ from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
     CONTROL,
+    HALF,
     LARGE,
     PAPER,
     SMALL,
@@ -316,8 +317,9 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     around(axes, "x", np.concatenate(sharp), True)
     around(axes, "y", np.concatenate(right), False)
     axes.figure.legend(loc="outside upper left", ncols=2, fontsize=SMALLER, labelcolor="linecolor", borderaxespad=0.2)
-    names = ["no cure", *(f"strength {place} of {count - 1}" for place in range(1, count))]
-    says = [f"{name[0].upper()}{name[1:]}. {'; '.join(one)}." for name, one in zip(names, [read[0][-2:], *read[1:]])]
+    names = ["No cure", *(f"Strength {place} of {count - 1}" for place in range(1, count))]
+    told_there = ("; ".join(one) for one in [read[0][-2:], *read[1:]])
+    says = [f"{name}. {one[0].upper()}{one[1:]}." for name, one in zip(names, told_there)]
     alt = (
         "Test accuracy in percent against sharpness in percent, logarithmic; a way for each cure, from the large batch "
         f"as it is to the strongest. {'; '.join(told)}."
@@ -357,7 +359,7 @@ def before_and_after(result: Result, net: str) -> Picture:
     panels: list[Figure] = []
     table: dict[str, list] = {"network": names}
     for kind, words, log in (("gap", "gap, points", False), ("phi", "$\\phi(10^{-3})$ of the large batch, %", True)):
-        axes = canvas(WIDE, 1.1 + 0.28 * len(names))
+        axes = canvas(HALF, 1.1 + 0.28 * len(names))
         ends = [spread(np.c_[one], log) for one in ours[kind]]
         way = [*(theirs[name][kind] for name in theirs), [float(mean[0]) for _, mean, _ in ends]]
         for place, (before, after) in enumerate(way):
