@@ -146,6 +146,8 @@ def test_a_check_accepts_the_reference_and_other_right_answers(lab, exercise):
 
     def as_tensors(*args, **kwargs):
         answer = right(*args, **kwargs)
+        if isinstance(answer, list) and torch.is_tensor(answer[0]):
+            return [one.double() for one in answer]  # tensors of several shapes
         return torch.as_tensor(answer) if isinstance(answer, (float, list)) else answer
 
     assert getattr(checks, exercise)(as_tensors), getattr(checks, exercise)(as_tensors)
