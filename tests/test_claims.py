@@ -239,6 +239,9 @@ GIVEN = {
     "4,000": "MNIST-1D's rows",
     "1,000": "MNIST-1D's test rows",
     "1,437": "the digits' rows",
+    "1,000,000": "a question's batch",
+    "1,024": "a source's batch",
+    "100,000": "an experiment's rows",
 }
 NUMBER = re.compile(r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d+\.\d+(?: million)?|\d+ (?:%|times))(?![\w])")
 NOT_PROSE = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|https?://\S+", re.DOTALL)

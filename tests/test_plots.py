@@ -26,6 +26,7 @@ from test_figures import synthetic
 from test_threshold_and_warm_start import further_result, sizes_result, warm_result
 from test_what_a_batch_costs import FACTORS, performance_result
 from test_what_a_batch_size_changes import ratio_result
+from test_what_newcomers_are_told import regression_result
 
 from flatlab.measure.paths import Path
 from flatlab.plots import (
@@ -50,6 +51,7 @@ from flatlab.plots.orderings import orderings
 from flatlab.plots.threshold_and_warm_start import beside_the_paper, continuations, warm_starts
 from flatlab.plots.waterfall import waterfall
 from flatlab.plots.what_a_batch_size_changes import ratio
+from flatlab.plots.what_newcomers_are_told import by_problem
 from flatlab.study import columns
 
 GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
@@ -195,6 +197,7 @@ FIGURES = {
     "update time": lambda: what_a_batch_costs.update_time([8, 64, 512], [2.2e-3, 3e-3, 0.012], 2e-3, 2e-5, "mnist1d"),
     "three factors": lambda: what_a_batch_costs.three_factors(FACTORS, "mnist1d"),
     "appendix C": lambda: what_a_batch_costs.appendix_c(performance_result(), "mlp"),
+    "by_problem": lambda: by_problem(regression_result()),
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

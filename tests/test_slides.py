@@ -15,6 +15,7 @@ from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
 from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_costs import the_clock
 from test_what_a_batch_size_changes import rates_result
+from test_what_newcomers_are_told import CONDITIONS, LEFT
 
 from flatlab.plots import does_sharpness_predict, edge_of_stability, noisy_compass, sliders, style
 from flatlab.plots.on_the_way_down import by_epoch
@@ -22,6 +23,7 @@ from flatlab.plots.picture import Picture
 from flatlab.plots.slides import Slides
 from flatlab.plots.threshold_and_warm_start import by_size
 from flatlab.plots.what_a_batch_size_changes import by_rate
+from flatlab.plots.what_newcomers_are_told import two_ways
 
 PATHS = [path(2), path(2.5), path(3)]
 MADE = {
@@ -36,6 +38,7 @@ MADE = {
         made_up_nets(), ("batch size", "rate", "width"), "mnist1d", start=1
     ),
     "clock": the_clock,
+    "two_ways": lambda: two_ways(CONDITIONS, LEFT, "a formula", start=1),
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
