@@ -14,6 +14,7 @@ process of its own without walls, and marking says "uncaged". $FLATLAB_CAGE name
 docker, none.
 """
 
+import dataclasses
 import functools
 import inspect
 import json
@@ -180,7 +181,7 @@ class Cage:
             message = {"call": name, "args": passed.encode(list(args)), "kwargs": passed.encode(kwargs)}
             answer = self._guarded(message, lambda answer: answer, passed)
             for number, value in answer.get("changed", {}).items():
-                _overwrite(args[int(number)], decode(value))
+                _overwrite(args[int(number)], *(decode_values(one) for one in value))
             return decode_values(answer["value"])
 
         function.__name__ = function.__qualname__ = name
@@ -288,9 +289,10 @@ class Passed:
             return {"list" if isinstance(value, list) else "tuple": [self.encode(one) for one in value]}
         if isinstance(value, dict):
             return {"dict": [[self.encode(name), self.encode(one)] for name, one in value.items()]}
-        if isinstance(value, flatlab.Data):
-            parts = [(part.x, part.y) for part in (value.train, value.test)]
-            return {"Data": [encode(one) for one in (value.name, value.classes, *parts)]}
+        kind = type(value)
+        if dataclasses.is_dataclass(value) and kind.__module__.split(".")[0] == flatlab.__name__:
+            fields = [self.encode(getattr(value, field.name)) for field in dataclasses.fields(value)]
+            return {"made": [kind.__module__, kind.__qualname__, fields]}
         known = encode(value)
         if not (isinstance(known, dict) and "other" in known):
             return known
@@ -336,11 +338,12 @@ def decode_values(thing):
         raise Failed(f"what it returned is no value: {type(error).__name__}") from None
 
 
-def _overwrite(argument, value):
+def _overwrite(argument, value, carries=False, gradient=None):
     """Do to an argument what the student's function did to its copy."""
     if isinstance(argument, list):
         argument[:] = value
     elif argument.shape == value.shape and argument.dtype == value.dtype:
-        argument.copy_(value)
+        argument.detach().copy_(value)
+        argument.requires_grad_(carries).grad = gradient
     else:
         raise Failed("it changes the shape of its argument")

@@ -1,13 +1,15 @@
 """What runs in the cage: a student's cells, and calls of the functions that they define. See cage.py for the other
 side.
 
-One JSON object a line comes in and goes out. What passes is a value: numbers, text, lists, arrays. An object of the
-marker's is here a `Remote`, whose methods are carried out there.
+One JSON object a line comes in and goes out. What passes is a value: numbers, text, lists, arrays, and from the marker
+frozen dataclasses of the package, which are made anew here, so that a loss can be differentiated. Any other object of
+the marker's is here a `Remote`, whose methods are carried out there.
 """
 
 import ast
 import base64
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -81,12 +83,9 @@ def decode(thing, wire=None):
         return values if kind == "list" else tuple(values)
     if kind == "dict":
         return {decode(name, wire): decode(one, wire) for name, one in content}
-    if kind == "Data":
-        import flatlab
-
-        name, classes, *parts = (decode(one, wire) for one in content)
-        train, test = (flatlab.Split(*part) for part in parts)
-        return flatlab.Data(name, classes, train, test)
+    if kind == "made" and wire is not None:  # only here, of what the marker sends: a student's answer makes no objects
+        module, name, fields = content
+        return getattr(importlib.import_module(module), name)(*(decode(one, wire) for one in fields))
     if kind == "remote":
         return Remote(wire, content, thing["methods"], decode(thing["properties"]))
     raise ValueError(f"no value: {kind}")
@@ -186,11 +185,18 @@ def shows(source):
 def call(wire, space, name, args, kwargs, seconds):
     """A student's function called with values: what it returns, and those arguments that it has changed."""
     args, kwargs = decode(args, wire), decode(kwargs, wire)
-    before = [encode(one) if isinstance(one, (torch.Tensor, list)) else None for one in args]
+    before = [state(one) for one in args]
     with limited(seconds):
         value = encode(space[name](*args, **kwargs))
-    changed = {n: encode(one) for n, one in enumerate(args) if before[n] is not None and encode(one) != before[n]}
+    changed = {n: state(one) for n, one in enumerate(args) if state(one) != before[n]}
     return {"value": value, "changed": changed}
+
+
+def state(argument):
+    """What a function can change in an argument: its numbers, and whether it carries a gradient."""
+    if isinstance(argument, torch.Tensor):
+        return [encode(argument), argument.requires_grad, encode(argument.grad) if argument.is_leaf else None]
+    return [encode(argument)] if isinstance(argument, list) else None
 
 
 def main():
