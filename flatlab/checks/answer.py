@@ -8,6 +8,7 @@ one of the mistake that fits. The mark does not come from here: hidden tests, on
 import contextlib
 import functools
 import inspect
+import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -40,8 +41,11 @@ Check = Callable[[Student], Answer]
 CHECKS: dict[str, Check] = {}  # exercise -> its check
 
 
-def check(examine: Callable[[Student], None]) -> Check:
-    """Make a check, which returns an `Answer` and never raises, from examine(student), which raises `Wrong`."""
+def check(examine: Callable[[Student], str | None]) -> Check:
+    """Make a check, which returns an `Answer` and never raises, from examine(student), which raises `Wrong`.
+
+    What `examine` returns, if anything, is a remark about a right answer, and is said with it.
+    """
     exercise = examine.__name__
     if exercise in CHECKS:
         raise ValueError(f"two labs have an exercise {exercise!r}: give one of them another name.")
@@ -51,10 +55,11 @@ def check(examine: Callable[[Student], None]) -> Check:
         try:
             if not callable(student):
                 raise Wrong(f"it gets {kind(student)}, and should get your function: write its name without brackets.")
-            examine(student)
+            remark = examine(student)
         except Exception as error:  # noqa: BLE001 - whatever a student's code raises
             return Answer(False, f"{exercise}: {sentence(error)}")
-        return Answer(True, f"{exercise}: right on the public problem.")
+        said = f"{exercise}: right on the public problem."
+        return Answer(True, f"{said} {remark}" if remark else said)
 
     CHECKS[exercise] = answer
     return answer
@@ -173,17 +178,32 @@ def _row(value: object, meaning: str) -> torch.Tensor:
     return row.reshape(1)
 
 
-def match(answer: torch.Tensor, right: object, mistakes: Iterable[tuple[object, str]], otherwise: str) -> None:
-    """Nothing if the answer is right; else raise the hint of the first mistake that gives this answer, or
-    `otherwise`."""
+def match(
+    answer: torch.Tensor, right: object, mistakes: Iterable[tuple[object, str]], otherwise: str, rtol: float = 1e-3
+) -> None:
+    """Nothing if the answer is right, up to a relative difference; else raise the hint of the first mistake that gives
+    this answer, or `otherwise`."""
     size = float(1e-9 + torch.as_tensor(right).double().abs().max())  # type: ignore[arg-type]
 
     def same(value: object) -> bool:
         value = torch.as_tensor(value).double()  # type: ignore[arg-type]
-        return torch.allclose(answer, value.expand_as(answer), rtol=1e-3, atol=1e-6 * size)
+        return torch.allclose(answer, value.expand_as(answer), rtol=rtol, atol=1e-6 * size)
 
     if not same(right):
         raise Wrong(next((hint for value, hint in mistakes if same(value)), otherwise))
+
+
+def printed(text: str, read: Callable[[dict], dict]) -> dict:
+    """What `read` takes from the line of JSON that a GPU cell printed, and its device; a hint where it is no such
+    line."""
+    try:
+        found = json.loads(text)
+        taken = {**read(found), "device": str(found["device"])}
+    except (ValueError, KeyError, TypeError):
+        raise Wrong("this is not the whole line that the cell printed, from { to }: copy it again.") from None
+    if taken["device"].lower() in ("", "cpu", "the cpu"):
+        raise Wrong("the line was not written on a GPU: take the recorded run instead.")
+    return taken
 
 
 def unchanged(name: str, tensor: torch.Tensor, before: torch.Tensor) -> None:

@@ -1,13 +1,12 @@
 """What Lab 2 asks of a student's functions."""
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, unchanged
+from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, unchanged
 
 PAIR = "the squared length of the gradient and the trace, a pair of numbers"
 
@@ -569,19 +568,18 @@ def equal_updates(epochs: int) -> int:
 
 def gpu_line(text: str) -> dict:
     """The numbers in the line that the GPU cell printed; a hint where it is no such line."""
-    try:
-        found = json.loads(text)
-        test = {label: [float(value) for value in found["test"][label]] for label in ("small", "large", "root")}
-        phi = {label: [float(value) for value in found["phi"][label]] for label in ("small", "large", "root")}
-        given = {name: float(found[name]) for name in ("rate", "seconds", "share")}
-        device = str(found["device"])
-    except (ValueError, KeyError, TypeError):
-        raise Wrong("this is not the whole line that the cell printed, from { to }: copy it again.") from None
-    if {len(values) for values in (*test.values(), *phi.values())} != {3}:
+
+    def read(found: dict) -> dict:
+        labels = ("small", "large", "root")
+        lists = {
+            kind: {label: [float(one) for one in found[kind][label]] for label in labels} for kind in ("test", "phi")
+        }
+        return {**lists, **{name: float(found[name]) for name in ("rate", "seconds", "share")}}
+
+    found = printed(text, read)
+    if {len(values) for kind in ("test", "phi") for values in found[kind].values()} != {3}:
         raise Wrong("the line should have three seeds: run the cell to its end.")
-    if device.lower() in ("", "cpu", "the cpu"):
-        raise Wrong("the line was not written on a GPU: take the recorded run instead.")
-    small, large, root = (sum(test[label]) / 3 for label in ("small", "large", "root"))
-    if small == large or abs(given["share"] - (root - large) / (small - large)) > 1e-6:
+    small, large, root = (sum(values) / 3 for values in found["test"].values())
+    if small == large or abs(found["share"] - (root - large) / (small - large)) > 1e-6:
         raise Wrong("the share is not that of the accuracies in the line: mend your share, and run the cell again.")
-    return {"test": test, "phi": phi, "device": device, **given}
+    return found
