@@ -25,6 +25,7 @@ from submission import Refused, preflight
 from test_labs import EVERY, LAB1, LABS, doubled, find, reordered, stripped, tampered, write
 
 import flatlab
+from flatlab.checks.lab3 import Quartic
 
 RELEASE, ALL = LAB1.release, {name: LAB1.points[name] for name in LAB1.tests}
 NONE = dict.fromkeys(ALL, 0)
@@ -483,6 +484,28 @@ def test_an_object_that_a_method_returns_stays_outside_too_and_shows_its_propert
     cage.run("def peep(part):\n    return part.subset([0]).secret")
     with pytest.raises(cages.Failed, match="AttributeError"):
         cage.function("peep")(Part([1]))
+
+
+def test_a_frozen_dataclass_of_ours_is_made_anew_in_the_cage_so_that_it_can_be_differentiated(cage):
+    cage.run(
+        "import torch\ndef slope(loss, x):\n    y = x.clone().requires_grad_()\n    return "
+        "torch.autograd.grad(loss(y), y)[0]"
+    )
+    loss, x = Quartic(torch.ones(2), torch.eye(2), torch.zeros(2, 2)), torch.tensor([1.0, 2.0])
+    assert torch.equal(cage.function("slope")(loss, x), 1 + x)
+
+
+def test_an_answer_from_the_cage_makes_no_object_of_ours():
+    with pytest.raises(cages.Failed, match="no value"):
+        cages.decode_values({"made": ["os", "getpid", []]})
+
+
+def test_a_gradient_that_is_left_on_an_argument_is_seen_outside(cage):
+    cage.run("def watch(x):\n    x.requires_grad_()\ndef leave(x):\n    x.requires_grad_().sum().backward()")
+    x, y = torch.zeros(2), torch.zeros(2)
+    cage.function("watch")(x)
+    cage.function("leave")(y)
+    assert x.requires_grad and x.grad is None and torch.equal(y.grad, torch.ones(2))
 
 
 def test_the_recorded_results_can_be_read_in_the_cage(cage):
