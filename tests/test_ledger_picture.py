@@ -164,7 +164,8 @@ def test_a_chapter_tells_a_claim_with_its_verdict_and_every_judgement(entry):
     words = told(entry)
     assert f"**{entry.word}**" in words and words.lower().startswith(f"*{entry.claim.name.lower()}*")
     for one in entry.judgements:
-        assert f"{one.effect:.3g} (" in words or one.seeds < 2 and f"{one.effect:.3g} on {one.net}" in words
+        if one.seeds:
+            assert f"{one.effect:.3g} (" in words or one.seeds < 2 and f"{one.effect:.3g} on {one.net}" in words
         assert f"{one.tier} tier, {one.seeds} seed" in words
 
 
@@ -175,3 +176,10 @@ def test_a_chapter_tells_which_networks_disagree():
         "-1 (-1.5 to -0.5) on F1, MNIST-1D, smoke tier, 5 seeds, fails."
     )
     assert told(Entry(claim(above=0), ())) == "*A claim*: **not run**."
+
+
+def test_a_target_that_no_seed_has_reached_is_said_in_words():
+    never = judgement(math.nan, math.nan, math.nan, "undecided", seeds=0)
+    assert told(Entry(claim(above=0), (never,))) == (
+        "*A claim*: **undecided**. M, above 0: no seed has this number on mlp, MNIST-1D, smoke tier, 0 seeds."
+    )

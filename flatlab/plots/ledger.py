@@ -125,7 +125,7 @@ def in_words(claim: Claim, judgement: Judgement) -> str:
 
 
 def _seeds(judgement: Judgement) -> str:
-    return f"{judgement.seeds} seed{'s' * (judgement.seeds > 1)}"
+    return f"{judgement.seeds} seed{'s' * (judgement.seeds != 1)}"
 
 
 def told(entry: Entry) -> str:
