@@ -23,6 +23,7 @@ from test_cures import a_comparison, augmented_result
 from test_does_sharpness_predict import two_terms
 from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
+from test_how_large_a_batch_pays import the_scales
 from test_threshold_and_warm_start import further_result, sizes_result, warm_result
 from test_what_a_batch_costs import FACTORS, performance_result
 from test_what_a_batch_size_changes import ratio_result
@@ -35,6 +36,7 @@ from flatlab.plots import (
     edge_of_stability,
     flat_and_sharp,
     headline,
+    how_large_a_batch_pays,
     measuring_sharpness,
     noisy_compass,
     on_the_way_down,
@@ -198,6 +200,8 @@ FIGURES = {
     "three factors": lambda: what_a_batch_costs.three_factors(FACTORS, "mnist1d"),
     "appendix C": lambda: what_a_batch_costs.appendix_c(performance_result(), "mlp"),
     "by_problem": lambda: by_problem(regression_result()),
+    "best rates": lambda: how_large_a_batch_pays.best_rates({8: 0.1, 32: 0.2, 128: 0.4, 500: 0.4}, 60, "mnist1d"),
+    "two scales": the_scales,
     "headline": lambda: headline.headline(
         runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
     ),

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_cures import strengths
 from test_does_sharpness_predict import made_up_nets
+from test_how_large_a_batch_pays import the_trade
 from test_on_the_way_down import way_down_result
 from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
 from test_threshold_and_warm_start import sizes_result
@@ -39,6 +40,7 @@ MADE = {
     ),
     "clock": the_clock,
     "two_ways": lambda: two_ways(CONDITIONS, LEFT, "a formula", start=1),
+    "trade": the_trade,
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
