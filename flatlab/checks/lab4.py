@@ -45,11 +45,12 @@ def joined(network: Iterable[torch.Tensor]) -> torch.Tensor:
 
 
 def network(widths: Sequence[int], seed: int) -> Parameters:
-    """Random parameters of a network with these widths, the inputs first and the outputs last. The biases are positive,
-    so that few units are always off."""
+    """Random parameters of a network with these widths, the inputs first and the outputs last. The weights of a unit
+    sum to 0 and its bias is positive, so that few units are always off."""
     drawn = []
     for place, (before, after) in enumerate(itertools.pairwise(widths)):
-        drawn += [normals(after, before, seed=seed + 2 * place), 0.5 + normals(after, seed=seed + 2 * place + 1).abs()]
+        weight = normals(after, before, seed=seed + 2 * place)
+        drawn += [weight - weight.mean(1, keepdim=True), 0.5 + normals(after, seed=seed + 2 * place + 1).abs()]
     return drawn
 
 
