@@ -5,12 +5,11 @@ them: a layer puts out relu(W h + b), the last one W h + b.
 """
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, unchanged
+from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, unchanged
 
 Parameters = list[torch.Tensor]
 
@@ -758,17 +757,13 @@ def flip(student: Student) -> None:
 
 def gpu_line(text: str) -> dict:
     """The numbers in the line that the GPU cell printed; a hint where it is no such line."""
-    try:
-        found = json.loads(text)
-        numbers = {
-            name: {net: [float(one) for one in found[name][net]] for net in DECAY_NETS}
-            for name in ("norm", "accuracy", "line", "filter")
-        }
-        seconds, device = float(found["seconds"]), str(found["device"])
-    except (ValueError, KeyError, TypeError):
-        raise Wrong("this is not the whole line that the cell printed, from { to }: copy it again.") from None
-    if {len(values) for columns in numbers.values() for values in columns.values()} != {3}:
+    kinds = ("norm", "accuracy", "line", "filter")
+
+    def read(found: dict) -> dict:
+        lists = {kind: {net: [float(one) for one in found[kind][net]] for net in DECAY_NETS} for kind in kinds}
+        return {**lists, "seconds": float(found["seconds"])}
+
+    found = printed(text, read)
+    if {len(values) for kind in kinds for values in found[kind].values()} != {3}:
         raise Wrong("the line should have three seeds: run the cell to its end.")
-    if device.lower() in ("", "cpu", "the cpu"):
-        raise Wrong("the line was not written on a GPU: take the recorded run instead.")
-    return {**numbers, "seconds": seconds, "device": device}
+    return found
