@@ -1,5 +1,7 @@
 """The figures of the two chapters of cures: what is drawn and read out is what a made-up result holds."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ pytest.importorskip("matplotlib")
 
 from flatlab.plots import cures, style
 from flatlab.study import paper
+from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.recorded import Result
 
 SEEDS = 3
@@ -109,6 +112,26 @@ def test_cures_stand_beside_one_another_with_the_small_batch_last_and_half_of_th
         assert [line.get_color() for line in means] == [style.CONTROL, style.CONTROL, style.SMALL]
 
 
+def test_over_many_decades_the_numbers_of_an_axis_do_not_touch():
+    times = np.array([3e-4, 0.01, 0.9])
+    cure = cures.Outcome("linear rule", np.array([1.0, 2.0, 3.0]), times)
+    small = cures.Outcome("small batch", np.array([4.0, 5.0, 6.0]), times)
+    drawn = cures.beside_one_another(cures.Comparison("mlp", {"sam": strength_result()}, small, [cure]))
+    panel = drawn.panels[1]
+    low, high = panel.axes[0].get_xlim()
+    shown = [text for text in panel.axes[0].get_xticklabels() if low <= text.get_position()[0] <= high]
+    boxes = [text.get_window_extent() for text in shown]
+    assert len(boxes) >= 3
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize("treatment", sorted({*cures.OF_THE_PAPER, *cures.RIGHT_STEP, *cures.SINCE_2017}), ids=str)
+def test_a_treatment_names_runs_that_its_experiment_has(treatment):
+    experiment = EXPERIMENTS[treatment.experiment]
+    labels = {*experiment.jobs(experiment.settings["smoke"][0], 0), "cure", ""}
+    assert {treatment.run.removesuffix(" averaged"), treatment.plain, treatment.long} <= labels
+
+
 def test_what_is_compared_is_where_most_is_recorded_and_then_the_larger_tier(monkeypatch):
     kept = {("sam", "smoke"): strength_result(), ("asam", "smoke"): strength_result("asam")}
     kept["sam", "reduced"] = strength_result(tier="reduced")
@@ -118,7 +141,7 @@ def test_what_is_compared_is_where_most_is_recorded_and_then_the_larger_tier(mon
     kept["asam", "reduced"] = strength_result("asam", tier="reduced", net="F1")
     assert cures.where_most_are_recorded(["sam", "asam"])[1]["sam"].tier == "smoke", "not on one network"
     kept["asam", "reduced"] = strength_result("asam", tier="reduced")
-    assert cures.where_most_are_recorded(["sam", "asam"])[1]["sam"].tier == "reduced"
+    assert cures.where_most_are_recorded(iter(["sam", "asam"]))[1]["sam"].tier == "reduced", "also from an iterator"
     with pytest.raises(FileNotFoundError, match="none of lars is recorded"):
         cures.where_most_are_recorded(["lars"])
 

@@ -85,6 +85,25 @@ OF_THE_PAPER = (
     Treatment("noisy inputs", "input-noise"),
     Treatment("noisy labels", "label-noise"),
 )
+RIGHT_STEP = (
+    Treatment("root rule", "rate-and-statistics", "rate"),
+    Treatment("root + warm-up", "learning-rate", "LB root warm"),
+    Treatment("linear rule", "learning-rate", "LB linear"),
+    Treatment("linear + warm-up", "learning-rate", "LB linear warm"),
+    Treatment("ghost batches", "rate-and-statistics", "ghost"),
+    Treatment("root + ghost", "rate-and-statistics", "rate ghost"),
+)
+SINCE_2017 = (
+    Treatment("root rule", "waterfall", "rate"),
+    Treatment("ghost batches", "waterfall", "ghost"),
+    Treatment("root + ghost", "waterfall", "rate ghost"),
+    Treatment("linear + warm-up", "learning-rate", "LB linear warm"),
+    Treatment("SAM", "sam", long="LB long"),
+    Treatment("ASAM", "asam", long="LB long"),
+    Treatment("mean of points", "swa", "LB averaged"),
+    Treatment("LARS", "lars"),
+    Treatment("LAMB", "lamb"),
+)
 
 
 class Outcome(NamedTuple):
@@ -149,8 +168,9 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
         Where none of them is recorded.
     """
     found: dict[tuple[int, str], dict[str, Result]] = {}
+    names = tuple(dict.fromkeys(experiments))
     for place, tier in enumerate(TIERS):
-        for experiment in dict.fromkeys(experiments):
+        for experiment in names:
             try:
                 result = recorded(experiment, tier)
             except FileNotFoundError:
@@ -158,7 +178,7 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
             for net in result.values:
                 found.setdefault((place, net), {})[experiment] = result
     if not found:
-        raise FileNotFoundError(f"none of {', '.join(experiments)} is recorded: run `flatlab reproduce` on one.")
+        raise FileNotFoundError(f"none of {', '.join(names)} is recorded: run `flatlab reproduce` on one.")
     most = max(found, key=lambda setting: (len(found[setting]), setting[0]))
     return most[1], found[most]
 

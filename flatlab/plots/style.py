@@ -101,7 +101,8 @@ def around(axes: Axes, which: Literal["x", "y"], values: ArrayLike, log: bool) -
     ends = np.array([seen.min() - room, seen.max() + room])
     axes.set(**{f"{which}lim": np.exp(ends) if log else ends})
     if log:
-        subs = (1, 3) if np.ptp(ends) > np.log(20) else (1, 2, 5)
+        decades = np.ptp(ends) / np.log(10)
+        subs = (1,) if decades > 3 else (1, 3) if decades > 1.3 else (1, 2, 5)
         plain_ticks(getattr(axes, f"{which}axis"), LogLocator(subs=subs))
 
 
