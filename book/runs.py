@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 
 SEEDS = range(5)
+KEPT = (0, 1, 2, 3, 5, 8, 13, 20, 35, 60, 100)  # epochs of the landing page's slider
 
 
 def plan():
@@ -18,7 +19,10 @@ def plan():
     for data, batch in shared[:1]:
         yield from ({"data": data, "batch_size": batch, "seed": seed, "again": True} for seed in range(3))
     for data, batch in shared:
-        yield from ({"data": data, "batch_size": batch, "seed": seed} for seed in SEEDS)
+        on_the_plane = data == "mnist1d" and batch in (32, 2000)
+        for seed in SEEDS:
+            keep = {"keep": KEPT} if on_the_plane and seed == 0 else {}
+            yield {"data": data, "batch_size": batch, "seed": seed} | keep
     for batch in (128, 400):
         yield from (
             {"data": "mnist1d", "batch_size": batch, "seed": seed, "running_averages": True} for seed in range(3)
@@ -26,7 +30,7 @@ def plan():
     yield from ({"data": "mnist1d", "batch_size": 2000, "seed": seed, "again": True} for seed in range(3))
 
 
-def run(data, batch_size, seed, again=False, running_averages=False):
+def run(data, batch_size, seed, again=False, running_averages=False, keep=()):
     """One run of the plan. `again`: from the start that the seed gives, with the batches of another seed."""
     import torch
 
@@ -41,7 +45,8 @@ def run(data, batch_size, seed, again=False, running_averages=False):
         start = flatlab.build("mlp", data, seed=seed)
         options["x0"] = torch.nn.utils.parameters_to_vector(start.parameters()).detach()
         seed += 100
-    flatlab.train(net, data, batch_size=batch_size, seed=seed, store=flatlab.Store(), progress=False, **options)
+    options |= {"batch_size": batch_size, "seed": seed, "keep": keep}
+    flatlab.train(net, data, store=flatlab.Store(), progress=False, **options)
 
 
 def tables(batch_size, seed):

@@ -12,6 +12,7 @@ from test_cures import strengths
 from test_does_sharpness_predict import made_up_nets
 from test_how_large_a_batch_pays import the_trade
 from test_on_the_way_down import way_down_result
+from test_plane_of_descent import descent
 from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
 from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_costs import the_clock
@@ -21,6 +22,7 @@ from test_what_newcomers_are_told import CONDITIONS, LEFT
 from flatlab.plots import does_sharpness_predict, edge_of_stability, noisy_compass, sliders, style
 from flatlab.plots.on_the_way_down import by_epoch
 from flatlab.plots.picture import Picture
+from flatlab.plots.plane_of_descent import paths_on_a_plane
 from flatlab.plots.slides import Slides
 from flatlab.plots.threshold_and_warm_start import by_size
 from flatlab.plots.what_a_batch_size_changes import by_rate
@@ -33,6 +35,7 @@ MADE = {
     "by_rate": lambda: by_rate(rates_result(), "mlp"),
     "by_size": lambda: by_size(sizes_result(), "mlp", start=4),
     "by_strength": strengths,
+    "paths_on_a_plane": lambda: paths_on_a_plane(*descent(), start=1),
     "by_epoch": lambda: by_epoch(way_down_result(), "mlp", start=1),
     "two_choices": lambda: does_sharpness_predict.two_choices((0.25, 1, 3), (32, 125, 500, 2000)),
     "by_measure": lambda: does_sharpness_predict.by_measure(

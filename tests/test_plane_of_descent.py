@@ -1,0 +1,62 @@
+"""The landing page's picture: where a point is drawn, by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("matplotlib")
+
+from flatlab.measure.paths import Surface
+from flatlab.plots import style
+from flatlab.plots.plane_of_descent import paths_on_a_plane
+
+EPOCHS = (0, 1, 2, 5)
+
+
+def descent():
+    """From (1, 1, 1, 0): one run along the first axis to a distance of 4, with a bow of 2 off the plane; the other one
+    to (3, 4) of the first two."""
+    x0 = torch.tensor([1.0, 1.0, 1.0, 0.0])
+
+    def run(*moves):
+        points = {epoch: x0 + torch.tensor(move) for epoch, move in zip(EPOCHS, moves)}
+        return SimpleNamespace(x0=x0, x=points[EPOCHS[-1]], points=points, facts={"data": "mnist1d"})
+
+    zero = (0.0, 0.0, 0.0, 0.0)
+    runs = {
+        32: run(zero, (1.0, 0.0, 2.0, 0.0), (2.0, 0.0, 0.0, 0.0), (4.0, 0.0, 0.0, 0.0)),
+        2000: run(zero, (1.0, 1.0, 0.0, 0.0), (2.0, 2.0, 0.0, 0.0), (3.0, 4.0, 0.0, 0.0)),
+    }
+    alphas = tuple(k / 4 for k in range(-2, 7))
+    loss = tuple(tuple(0.005 + (a - 1) ** 2 + b**2 for b in alphas) for a in alphas)
+    return Surface(alphas, alphas, loss, loss, "batch"), runs, {32: [2, 1, 0.5, 0.01], 2000: [2, 1.5, 1, 0.4]}
+
+
+def drawn():
+    return paths_on_a_plane(*descent(), start=1)
+
+
+def test_a_point_is_drawn_at_its_own_distances():
+    slides = drawn()
+    axes = slides.picture.panels[0].axes[0]
+    ways = {line.get_color().upper(): line.get_xydata() for line in axes.lines if line.get_linewidth() == 1}
+    assert ways[style.SMALL] == pytest.approx(np.array([[0, 0], [1, 0], [2, 0], [4, 0]]))
+    assert ways[style.LARGE] == pytest.approx(np.array([[0, 0], [1, 1], [2, 2], [3, 4]]))
+
+
+def test_what_the_picture_loses_stands_in_the_table():
+    first = drawn().picture.table[1]
+    assert first["distance, batch 32"] == pytest.approx(5**0.5) and first["off the plane, batch 32"] == pytest.approx(2)
+    assert drawn().says[3] == (
+        "After epoch 5: batch 32 has a training loss of 0.01, 4.0 from the start; batch 2000 has a training loss of "
+        "0.4, 5.0 from the start."
+    )
+
+
+def test_the_loss_is_least_where_the_first_run_ends():
+    axes = drawn().picture.panels[0].axes[0]
+    lowest = next(each for each in axes.collections if len(each.get_paths()))
+    around = np.concatenate([path.vertices for path in lowest.get_paths()[:1]])
+    assert around.mean(0) == pytest.approx([4, 0], abs=0.3), "the contour of 0.01 encloses it"
