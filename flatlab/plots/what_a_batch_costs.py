@@ -231,7 +231,7 @@ def appendix_c(result: Result, net: str) -> Picture:
     taken_rows = [y for _, _, y in points]
     axes.plot(efficiency, taken_rows, "o", color=LARGE, markersize=4, alpha=0.5, mew=0)
     mean = dot(axes, float(efficiency.mean()), taken_rows, LARGE, log=True)
-    label(axes, float(efficiency.mean()), mean, "ours", LARGE, xytext=(9, 0))
+    label(axes, float(efficiency.mean()), mean, "ours", LARGE, xytext=(9, 14))
     low, high = min(0.7, 0.7 * min(taken_rows)), max(9, 1.3 * max(taken_rows))
     axes.set(
         yscale="log",
@@ -242,7 +242,7 @@ def appendix_c(result: Result, net: str) -> Picture:
     )
     plain_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)))
     axes.text(0.97, 0.95, "large batch is later", transform=axes.transAxes, ha="right", va="top", fontsize=SMALLER)
-    axes.text(0.03, 0.05, "large batch is earlier", transform=axes.transAxes, fontsize=SMALLER)
+    axes.text(0.4, 0.05, "large batch is earlier", transform=axes.transAxes, fontsize=SMALLER)
     table = [
         {"point": name, "efficiency": float(f), "rows, large over small": float(y)} for name, f, y in points + theirs
     ]
