@@ -16,6 +16,7 @@ import docutils.core
 import docutils.nodes
 import nbformat
 import pytest
+import yaml
 from conftest import ROOT, executed
 
 
@@ -202,6 +203,33 @@ def test_every_exercise_has_a_solution(chapter):
     solved = r'^solution\(|^say\(f?"""<details><summary><b>Solution'
     solutions = [cell for cell in cells if cell.cell_type == "code" and re.search(solved, cell.source, re.MULTILINE)]
     assert len(solutions) == len(exercises)
+
+
+# The chapters that teach; the evidence, the labs and the reference ask nothing.
+TAUGHT = [
+    ROOT / f"{chapter['file']}.ipynb"
+    for part in yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))["parts"]
+    if part["caption"] in {"What happens", "Why", "Cures", "Cost", "Judgement"}
+    for chapter in part["chapters"]
+]
+
+
+@pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
+def test_every_chapter_asks_three_questions_and_explains_each_option(chapter):
+    """An explanation stands between blank lines, so that its formulas are set; a summary has no formula."""
+    cells = nbformat.read(chapter, 4).cells
+    places = [place for place, cell in enumerate(cells) if cell.source.startswith("## Three questions\n")]
+    assert len(places) == 1, f"{len(places)} cells begin with `## Three questions`"
+    quiz, after = cells[places[0]], cells[places[0] + 1]
+    assert quiz.cell_type == "markdown" and after.source.startswith("## Take away")
+    assert len(re.sub(r"<[^>]+>", " ", quiz.source).split()) < 200
+    questions = re.split(r"^\*\*\d\.\*\* ", quiz.source, flags=re.MULTILINE)[1:]
+    assert len(questions) == 3
+    option = r"^<details><summary>[^$\n]+</summary>\n\n\*\*(Right|No)\.\*\* \S.+\n\n</details>$"
+    for question in questions:
+        assert question.splitlines()[0].endswith("?")
+        assert question.count("<details>") == 3, question
+        assert sorted(re.findall(option, question, re.MULTILINE)) == ["No", "No", "Right"], question
 
 
 def test_every_public_name_is_on_one_page_of_the_reference(root):
