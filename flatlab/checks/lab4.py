@@ -20,7 +20,16 @@ def table(answer: object, shape: Sequence[int], meaning: str) -> torch.Tensor:
         if any(isinstance(row, (list, tuple)) and len(row) != shape[1] for row in answer):
             raise Wrong(f"it returns a list of lists of other lengths, and should return {meaning}: {tuple(shape)}.")
         return torch.stack([table(row, shape[1:], meaning) for row in answer])
+    if len(shape) > 1 and _is_flat(answer):
+        raise Wrong(f"it returns one long row, and should return {meaning}: shape {tuple(shape)}.")
     return numbers(answer, shape, meaning)
+
+
+def _is_flat(answer: object) -> bool:
+    """Whether an answer has one dimension only."""
+    if isinstance(answer, (list, tuple)):
+        return not any(isinstance(one, (list, tuple)) or getattr(one, "ndim", 0) for one in answer)
+    return getattr(answer, "ndim", None) == 1
 
 
 def parameters(answer: object, like: Sequence[torch.Tensor]) -> Parameters:
@@ -32,7 +41,9 @@ def parameters(answer: object, like: Sequence[torch.Tensor]) -> Parameters:
         raise Wrong(f"it returns {kind(answer)}, and should return {meaning}.")
     if any(isinstance(one, (list, tuple)) for one in answer):
         raise Wrong(f"it returns a list of lists, and should return {meaning}.")
-    if len(answer) != len(like) or any(one is None for one in answer):
+    if any(one is None for one in answer):
+        raise Wrong(f"it returns a list that holds nothing (None), and should return {meaning}.")
+    if len(answer) != len(like):
         raise Wrong(f"it returns a list of {len(answer)} things, and should return {meaning}.")
     names = [f"as {'Wb'[place % 2]}{place // 2 + 1} one tensor" for place in range(len(like))]
     return [numbers(one, part.shape, name) for one, part, name in zip(answer, like, names)]
@@ -321,6 +332,10 @@ def rescale(student: Student) -> None:
             (
                 each(lambda layer, c: {2: c, 3: c, 4: 1 / c}),
                 "one layer too late: layers count from 0, so layer 0 has W1.",
+            ),
+            (
+                each(lambda layer, c: dict.fromkeys(range(8), c)),
+                "everything is multiplied: only W and b of the layer are, and the next W is divided.",
             ),
             (each(lambda layer, c: {}), "nothing is changed: multiply the layer's weight and bias by c."),
         ],

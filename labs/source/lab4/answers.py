@@ -65,6 +65,7 @@ MISTAKES = [
     ("unit_direction", "manual_seed(seed)", "manual_seed(0)", "pass seed on"),
     ("unit_direction", "torch.Generator().manual_seed(seed)", "None", "the same seed gives another direction"),
     ("unit_direction", "return d.view_as", "weight *= 2\n    return d.view_as", "argument weight in place"),
+    ("unit_direction", "d.view_as(weight)", "d.flatten()", "one long row"),
     (
         "plane",
         "for beta in betas]\n            for alpha in alphas]",
@@ -91,6 +92,12 @@ MISTAKES = [
         "a grid of your own",
     ),
     ("plane", "return", "x += d1\n    return", "argument x in place"),
+    (
+        "plane",
+        "[[f.value(x + alpha * d1 + beta * d2) for beta in betas]\n            for alpha in alphas]",
+        "[f.value(x + alpha * d1 + beta * d2) for alpha in alphas for beta in betas]",
+        "one long row",
+    ),
     ("rescale", "new[2 * layer + 1] = c * new[2 * layer + 1]\n    ", "", "the bias of the layer is left"),
     (
         "rescale",
@@ -119,6 +126,8 @@ MISTAKES = [
     ("rescale", "new = list(network)", "new = network", "into the list network"),
     ("rescale", "new[2 * layer] = c * new[2 * layer]", "new[2 * layer] *= c", "its argument network in place"),
     ("rescale", "return new", "return network", "nothing is changed"),
+    ("rescale", "return new", "return [c * part for part in network]", "everything is multiplied"),
+    ("rescale", "return new", "return [None for part in network]", "a list that holds nothing"),
     ("match_units", FOLLOW, "pass", "the next layer still reads the old order"),
     ("match_units", ORDERED, "b[k] = b[k][order]", "the biases stay behind"),
     ("match_units", "maximize=True", "maximize=False", "the worst one"),
@@ -177,6 +186,7 @@ MISTAKES = [
         "before the last step",
     ),
     ("learn_middle", "return c", "return (a + b) / 2", "c does not move"),
+    ("norm_statistics", "torch.stack([inputs", "torch.cat([inputs", "one long row"),
     ("norm_statistics", "min(max(alpha, 0), 1)", "alpha", "can be negative, and no variance is"),
     (
         "norm_statistics",
