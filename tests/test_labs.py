@@ -253,6 +253,18 @@ def test_an_unknown_check_is_refused_in_a_sentence():
         checks.bx  # noqa: B018
 
 
+def test_a_remark_about_a_right_answer_is_said_with_its_tick():
+    lab = next(lab for lab in EVERY if lab.name == "lab3")
+    remarks = {
+        "a ratio of means" in str(checks.batch_sharpness(lab.function(source)))
+        for exercise, source in lab.right
+        if exercise == "batch_sharpness"
+    }
+    assert remarks == {True, False} and "ratio" not in str(
+        checks.batch_sharpness(lab.function(lab.reference["batch_sharpness"]))
+    )
+
+
 def test_what_is_not_written_yet_is_said_to_be(capsys):
     assert "not written yet" in str(checks.box(LAB1.function(LAB1.release.cells[find(LAB1.release, "box")].source)))
     with checks.attempt():
