@@ -277,3 +277,18 @@ def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monke
 
     told = docstrings.fields(flatlab.Sharpness)
     assert "base : float" in told and "    f(x)" in told
+
+
+def test_the_routes_take_as_long_as_their_chapters():
+    """A route's time is the sum of the times that its chapters give; the last route is all of them."""
+    minutes = {}
+    for chapter in TAUGHT:
+        prose = "".join(cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "markdown")
+        minutes[chapter.name] = int(re.search(r"\*Time:\*\s+(\d+) minutes", prose)[1])
+    page = (ROOT / "book" / "index.md").read_text()
+    routes = re.search(r"## Three routes\n(.+?)\n## ", page, re.DOTALL)[1].splitlines()[3:6]
+    chosen = [re.findall(r"\((\w+\.ipynb)\)", route.split("; then what")[0]) or list(minutes) for route in routes]
+    for route, chapters in zip(routes, chosen, strict=True):
+        hours, rest = map(int, re.search(r"(\d+) h (\d+) min", route).groups())
+        assert 60 * hours + rest == sum(minutes[chapter] for chapter in chapters), route
+    assert f"all {len(minutes)} chapters" in routes[-1]
