@@ -100,8 +100,8 @@ def test_networks_and_data_sets():
         1_775_204,
         15_038_116,
     ]
-    assert {network.data for network in paper.NETWORKS.values()} == set(paper.PRINTED)
-    assert [data.large_batch for data in paper.PRINTED.values()] == [6_000, 72_133, 5_000, 5_000]
+    assert {network.data for network in paper.NETWORKS.values()} == set(paper.DATA_SETS)
+    assert [data.large_batch for data in paper.DATA_SETS.values()] == [6_000, 72_133, 5_000, 5_000]
 
 
 @pytest.mark.parametrize("figure, net", [(figure, net) for figure, nets in FIGURES.items() for net in nets])

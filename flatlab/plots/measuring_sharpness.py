@@ -114,7 +114,7 @@ def sharpness_by_batch(
     Picture
         One row per net, that is a space, eps, batch size and seed.
     """
-    shares = [100 * paper.SMALL_BATCH / paper.PRINTED["MNIST"].train, 100 * paper.LARGE_FRACTION]
+    shares = [100 * paper.SMALL_BATCH / paper.DATA_SETS["MNIST"].train, 100 * paper.LARGE_FRACTION]
     numbers, told, panels = [], [], []
     for (space, table), printed in zip(phis.items(), (paper.TABLE3["F1"], paper.TABLE4["F1"])):
         axes = canvas(HALF, 3.6)

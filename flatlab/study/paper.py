@@ -96,7 +96,7 @@ NETWORKS = {
 }
 
 # Table 5
-PRINTED = {
+DATA_SETS = {
     "MNIST": DataSet(60_000, 10_000, (28, 28), 10),
     "TIMIT": DataSet(721_329, 310_621, (360,), 1973),
     "CIFAR-10": DataSet(50_000, 10_000, (32, 32), 10),  # features as printed; the images have three colours
