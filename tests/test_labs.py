@@ -184,7 +184,7 @@ def test_a_wrong_answer_fails_the_hidden_tests(lab, exercise, old, new, hint, mo
 
 @every_exercise
 def test_the_reference_passes_the_hidden_tests_whatever_their_seed(lab, exercise, monkeypatch):
-    for seed in ("20170", "1", "2", "3"):
+    for seed in ("20170", "1", "2", "19"):  # with 19, Lab 3 once drew a batch of three rows twice
         assert hidden_tests_pass(lab, exercise, lab.reference[exercise], monkeypatch, seed), seed
 
 
