@@ -155,9 +155,7 @@ def refuse_bad_iteration(A: Symmetric, steps: int) -> None:
         raise Wrong(f"asked for {steps} steps, it multiplies {len(lengths)} times: a step is one product.")
     start = A.vectors[0]
     if torch.equal(start, start[0].expand_as(start)) or (start != 0).sum() == 1:
-        raise Wrong(
-            "it starts with a vector that is no surprise, and may be orthogonal to the answer: start at random."
-        )
+        raise Wrong("it starts with a vector that is not random, and may be orthogonal to the answer: start at random.")
 
 
 @check
@@ -275,7 +273,7 @@ def top_eigenvalues(student: Student) -> None:
     if abs(order[1] - (right[0] - 1)) < 1e-2:
         raise Wrong("the second one is the first minus 1: take lambda v v^T away, not v v^T.")
     if order[0] > 1.02 * right[0] or order[-1] < -1.02 * right[0]:
-        raise Wrong("a value lies outside of all eigenvalues: lambda v v^T takes one away if v has length 1.")
+        raise Wrong("a value lies outside of all eigenvalues: lambda v v^T takes one away only if v has length 1.")
     if (order[:-1] - order[1:]).min() < 0.05:
         raise Wrong(
             "two equal values, where the matrix has one: a ghost. Keep each vector orthogonal to all that came before."
@@ -314,7 +312,7 @@ def draws_of_trace(A: Symmetric, samples: int) -> Tensor:
     if torch.allclose(z.norm(dim=1), torch.ones(samples).double(), rtol=1e-4):
         z = z * z.shape[1] ** 0.5
     if (z >= 0).all() and not (z == 0).any():
-        raise Wrong("all entries are above 0: their mean must be 0, so that the products of two of them vanish.")
+        raise Wrong("all entries are above 0: their mean must be 0, so that the product of two entries has mean 0.")
     if abs(z.square().mean() - 1) > 5 * (2 / z.numel()) ** 0.5:
         raise Wrong("the entries need the mean square 1: signs +1 and -1, or standard normal numbers.")
     return (z * (z @ A.matrix)).sum(1)
@@ -372,14 +370,17 @@ def edge(student: Student) -> None:
             ),
             (
                 each(lambda lr, beta: 2 * (1 - beta) / lr),
-                "the sign of the momentum: at z = -1 it makes the edge farther.",
+                "the sign of the momentum is wrong: momentum moves the edge farther away.",
             ),
             (each(lambda lr, beta: 2 / ((1 - beta) * lr)), "1 / (1 - b) is how much farther momentum goes on a slope."),
             (
                 each(lambda lr, beta: 2 * (1 + beta) / ((1 - beta) * lr)),
                 "this is the edge where the gradient has a factor 1 - b, as in Adam: here it has none.",
             ),
-            (each(lambda lr, beta: lr / (2 * (1 + beta))), "the fraction is upside down: a short step allows more."),
+            (
+                each(lambda lr, beta: lr / (2 * (1 + beta))),
+                "the fraction is upside down: a smaller rate allows more curvature.",
+            ),
             (each(lambda lr, beta: 2 * (1 + beta)), "lr does not enter: this is the largest lr times lam."),
         ],
         "this is not the lam where a root of z^2 - (1 + b - lr lam) z + b = 0 passes -1.",

@@ -221,8 +221,13 @@ def plane(student: Student) -> None:
         match(
             table(answer, turned, meaning).T,
             right,
-            [(each(lambda alpha, beta: x + alpha * d2 + beta * d1), "rows and directions are exchanged:")],
-            "rows and columns hold other points than",
+            [
+                (
+                    each(lambda alpha, beta: x + alpha * d2 + beta * d1),
+                    "axes and directions are exchanged: a row belongs to an alpha, and alpha goes along d1.",
+                )
+            ],
+            "the axes are exchanged, and these are not the losses at x + alpha d1 + beta d2.",
         )
         raise Wrong("the axes are exchanged: a row belongs to an alpha, a column to a beta.")
     match(
@@ -311,7 +316,7 @@ def rescale(student: Student) -> None:
             ),
             (
                 each(lambda layer, c: {0: 1 / c, 1: 1 / c, 2: c}),
-                "the function stays, and here and there are exchanged: times c in the layer, over c in the next one.",
+                "the factors are exchanged: multiply the layer by c, and divide the next one by c.",
             ),
             (
                 each(lambda layer, c: {0: c, 1: c}),
@@ -745,7 +750,7 @@ def flip(student: Student) -> None:
             (1 / right, "this is the small batch over the large one: turn it round."),
             (
                 ratio().mean(),
-                "this is the mean of the ratios, in which 4 and 1/4 make more than 1: the geometric mean.",
+                "this is the mean of the ratios, in which 4 and 1/4 make more than 1: take the geometric one.",
             ),
             (
                 columns["LB decayed filter rise"].mean() / columns["SB decayed filter rise"].mean(),
@@ -756,7 +761,7 @@ def flip(student: Student) -> None:
             (ratio(words="").log().mean().exp(), "these are the nets without weight decay."),
             (
                 ratio("plain rise").log().mean().exp(),
-                "these are the directions of one length: take the filter-normalised.",
+                "these are the directions of one length: take the filter-normalised ones.",
             ),
             (
                 ratio("plain rise", "").log().mean().exp(),

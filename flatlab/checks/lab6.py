@@ -58,7 +58,10 @@ def fit_time(student: Student) -> None:
                 each(lambda m, t: time_line(m, t, 0, -math.inf)),
                 "you fitted absolute errors, and neither a nor b may be below 0.",
             ),
-            (each(lambda m, t: time_line(m, t, 0.5)), "the errors are divided by the root of the time: by the time."),
+            (
+                each(lambda m, t: time_line(m, t, 0.5)),
+                "the errors are divided by the root of the time: divide by the time.",
+            ),
             (
                 each(lambda m, t: time_line(m, t, 1, -math.inf)),
                 "a time is never below 0: where the line without this condition has such an a or b, fit again with 0.",
@@ -320,7 +323,7 @@ def refuse_bad_ring(student: Student, chunks: list[list[float]]) -> None:
         raise Wrong(f"{int(same.sum())} of the {count * count} chunks are the sum over all workers.")
     if per_worker != [wanted] * count:
         if per_worker == [count * (count - 1)] * count:
-            raise Wrong("right sum, wrong traffic: whole lists go around. In a ring a worker sends one chunk a round.")
+            raise Wrong("right sum, wrong traffic: whole lists go around. A worker sends one chunk per round.")
         if max(per_worker) >= count * (count - 1):
             raise Wrong(
                 f"right sum, wrong traffic: one worker sends {max(per_worker)} numbers, and with more workers it sends "
@@ -434,7 +437,7 @@ def best_workers(student: Student) -> None:
                 each(lambda m, rest, most: min(range(2, most + 1), key=lambda P: update_seconds(m, P, *rest))),
                 "one worker alone may be the fastest: try P = 1 too.",
             ),
-            (each(lambda m, rest, most: fastest(m, rest, 4096)), "at most `most` workers are there."),
+            (each(lambda m, rest, most: fastest(m, rest, 4096)), "there are at most `most` workers."),
             (each(lambda m, rest, most: most), "more workers are not always faster: each one adds messages."),
             (
                 each(lambda m, rest, most: fastest(m, [0, *rest[1:]], most - 1)),
@@ -553,10 +556,13 @@ def pays(student: Student) -> None:
     for value, hint in (
         ([not one for one in right], "this is the other way round: it pays where the large batch needs fewer updates."),
         (each(lambda l, s, L, S, f: l / s < S / L), "f does not enter: the workers of the small batch wait."),
-        (each(lambda l, s, L, S, f: l / s < f * S / L), "f stands below: the less the small batch gains, the better."),
+        (
+            each(lambda l, s, L, S, f: l / s < f * S / L),
+            "f stands below: the smaller it is, the sooner the large batch pays.",
+        ),
         (each(lambda l, s, L, S, f: l / s < L / (f * S)), "the batch sizes are exchanged: the small one stands above."),
         (each(lambda l, s, L, S, f: s / l < S / (f * L)), "the updates are exchanged: I_l stands above."),
-        (each(lambda l, s, L, S, f: l < s), "it compares the updates alone: one of the large batch takes longer."),
+        (each(lambda l, s, L, S, f: l < s), "it compares the updates alone: one with more rows takes longer."),
     ):
         if found == value:
             raise Wrong(hint)

@@ -236,8 +236,11 @@ def verdict(student: Student) -> None:
             "above does not enter: a claim has a lower bound as well.",
         ),
         (by_ends(lambda values: wide(values, freedom=math.inf)), "it takes a normal quantile: take your own interval."),
-        (by_ends(lambda values: wide(values, ddof=0)), "it takes the population's standard deviation (ddof=0)."),
-        (by_ends(lambda values: wide(values, power=0)), "it takes the spread of one value, without / sqrt(n)."),
+        (
+            by_ends(lambda values: wide(values, ddof=0)),
+            "its standard deviation divides by n (ddof=0): divide by n - 1.",
+        ),
+        (by_ends(lambda values: wide(values, power=0)), "it takes the spread of one value: divide it by sqrt(n)."),
         (by_ends(lambda values: wide(values, side=1)), "its interval leaves 5 % on each side: take 2.5 %."),
         (by_ends(lambda values: wide(values, level=0.99)), "it takes the level 0.99: the rule says 0.95."),
         (
@@ -334,7 +337,7 @@ def seeds_needed(student: Student) -> None:
         [
             (
                 each(lambda *p: max(LEAST_SEEDS, math.ceil(normal(*p)))),
-                "with normal quantiles it is too few: t is wider, and depends on n, so try n = 5, 6, 7 ...",
+                "with normal quantiles it is too few: t is larger, and depends on n, so try 5, 6, 7 and so on.",
             ),
             (
                 each(lambda sd, effect: least_seeds(sd, effect, least=2)),
@@ -587,7 +590,10 @@ def held(student: Student) -> None:
                 axes_means(x, y, factors, itself, weight=float),
                 "larger groups count more in your mean: each group counts once.",
             ),
-            ([sum(taus(x, y, groups(factors, itself(axis)))) for axis in range(4)], "you summed the groups: a mean."),
+            (
+                [sum(taus(x, y, groups(factors, itself(axis)))) for axis in range(4)],
+                "you summed the groups: take their mean.",
+            ),
             (
                 [taus(x, y, groups(factors, itself(axis)))[0] for axis in range(4)],
                 "that is the first group of each factor: take the mean over its groups.",
@@ -717,7 +723,7 @@ def kl_gauss(student: Student) -> None:
                 changed(ratio=1, minus=1, logarithm=2),
                 "the terms with the widths are those of one dimension: there are n of them.",
             ),
-            (each(lambda s, s0: square / (2 * s**2)), "right where the widths are equal, and else sigma0 is below."),
+            (each(lambda s, s0: square / (2 * s**2)), "right where the widths are equal: else sigma0^2 stands below."),
             (
                 each(lambda s, s0: divergence(7, square * s0**2 / s**2, s, s0)),
                 "the distance is divided by sigma^2: the prior is to cover it, so sigma0^2 is below.",

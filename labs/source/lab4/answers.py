@@ -112,7 +112,7 @@ MISTAKES = [
         "the wrong bias",
     ),
     ("rescale", "new[2 * layer + 2] = new[2 * layer + 2] / c", "new[-2] = new[-2] / c", "you divided the last layer"),
-    ("rescale", "new = list(network)", "new, c = list(network), 1 / c", "here and there are exchanged"),
+    ("rescale", "new = list(network)", "new, c = list(network), 1 / c", "the factors are exchanged"),
     ("rescale", "new[2 * layer + 2] = new[2 * layer + 2] / c\n    ", "", "nothing undoes the factor"),
     ("rescale", "new[2 * layer + 2] / c", "new[2 * layer + 2] * c", "multiplied too"),
     ("rescale", "2 * layer", "layer", "layers count in pairs"),

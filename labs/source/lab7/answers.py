@@ -190,7 +190,7 @@ MISTAKES = [
         "the two are exchanged",
     ),
     ("kl_gauss", KL, "0.5 * square / sigma0**2", "every dimension adds"),
-    ("kl_gauss", KL, "0.5 * square / sigma**2", "else sigma0 is below"),
+    ("kl_gauss", KL, "0.5 * square / sigma**2", "else sigma0^2 stands below"),
     ("kl_gauss", "n, square = len(x)", "n, square = 1", "one dimension"),
     ("kl_gauss", "square / sigma0**2", "square / sigma**2", "the prior is to cover it"),
     ("kl_gauss", "0.5 * (n", "(n", "the factor 1/2"),
