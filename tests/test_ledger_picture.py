@@ -183,3 +183,11 @@ def test_a_target_that_no_seed_has_reached_is_said_in_words():
     assert told(Entry(claim(above=0), (never,))) == (
         "*A claim*: **undecided**. M, above 0: no seed has this number on mlp, MNIST-1D, smoke tier, 0 seeds."
     )
+
+
+def test_the_first_page_tells_the_networks_that_decide_and_all_where_none_does():
+    up, unsure = judgement(1, 0.5, 1.5, "holds", seeds=5), judgement(1, -1, 3, "undecided", "F1", seeds=2)
+    first = "*A claim*: **holds**. M, above 0: 1 (0.5 to 1.5) on mlp, MNIST-1D, smoke tier, 5 seeds."
+    assert told(Entry(claim(above=0), (up, unsure)), deciding=True) == first
+    entry = Entry(claim(above=0), (unsure,))
+    assert told(entry, deciding=True) == told(entry)

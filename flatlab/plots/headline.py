@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.ticker import LogLocator
+
 from flatlab.plots.picture import Picture
-from flatlab.plots.style import batch_axis, by_batch, canvas, colours, dot, label, means, stamp, styled
+from flatlab.plots.style import batch_axis, by_batch, canvas, colours, dot, label, means, plain_ticks, stamp, styled
 from flatlab.training.train import Run
 
 
@@ -37,6 +39,7 @@ def headline(runs: Sequence[Run], sharpness: Mapping[int, Sequence[float]]) -> P
     batch_axis(lower, groups)
     upper.set(ylabel="test accuracy, %")
     lower.set(yscale="log", ylabel="sharpness $\\phi(10^{-3})$, %")
+    plain_ticks(lower.yaxis, LogLocator(subs=(1, 3)))
     alt = f"Against batch size, in percent. Test accuracy: {means(tested)}. Sharpness: {means(sharpness)}."
     return Picture([upper.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "headline")
 

@@ -128,9 +128,14 @@ def _seeds(judgement: Judgement) -> str:
     return f"{judgement.seeds} seed{'s' * (judgement.seeds != 1)}"
 
 
-def told(entry: Entry) -> str:
-    """A claim, its verdict and what was measured, in Markdown, as a chapter prints it."""
+def told(entry: Entry, *, deciding: bool = False) -> str:
+    """A claim, its verdict and what was measured, in Markdown, as a chapter prints it.
+
+    With `deciding`, of a claim that is decided only the networks that are: a first page has no room for all.
+    """
     claim, judgements = entry
+    if deciding and entry.word != "undecided":
+        judgements = tuple(one for one in judgements if one.word != "undecided")
     measured = "; ".join(
         f"{one.amount} on {one.net}, {named(one.data)}, {one.tier} tier, {_seeds(one)}"
         + (f", {one.word}" if entry.word == "mixed" else "")
