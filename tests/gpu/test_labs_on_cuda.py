@@ -1,46 +1,101 @@
-"""The part of Lab 3 that a student with a GPU runs, made small: it runs on a CUDA device, or on the pretended one, and
-prints a line that the lab takes."""
+"""The parts of Labs 2, 3, 4 and 6 that a student with a GPU runs, made small: each runs on a CUDA device, or on the
+pretended one, and prints a line that the lab takes."""
 
 import json
+import os
 import runpy
+import time
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
 import flatlab
+from flatlab import checks
 from flatlab.checks.lab3 import gpu_line
 from flatlab.data import Data, Split
 
-MASTER = Path(__file__).parents[2] / "labs" / "source" / "lab3" / "lab3.ipynb"
+MASTERS = Path(__file__).parents[2] / "labs" / "source"
 HEAD = (
     "import hashlib, inspect, json, os, time\nimport numpy as np\nimport torch\nimport flatlab\n"
     "from torch.nn.functional import one_hot\nfrom flatlab import checks\n"
     "gpu, tier, device = True, 'colab', 'a device'\n"
 )
-
-
-def images(name, **options):
-    """Noise in CIFAR-10's shape, on the device; other data as they are."""
-    if name != "cifar10":
-        return load(name, **options)
-    x = torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    split = Split(x, torch.arange(24) % 10)
-    return Data(name, 10, split, split).to("cuda")
-
-
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 load = flatlab.load
 
 
-def test_the_gpu_part_of_lab3_prints_a_line_that_is_taken_and_goes_on_after_a_cut(tmp_path, monkeypatch, capsys):
-    cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(MASTER.read_text(encoding="utf8"))["cells"]}
-    small = cells["gpu-run"]
-    for whole, part in (("subset(5000)", "subset(20)"), ("40 / lr", "0.04 / lr"), ("steps // 20", "steps // 2")):
-        assert small.count(whole) == 1
+@pytest.fixture(autouse=True)
+def images(monkeypatch):
+    """Noise in the shape of MNIST's and CIFAR-10's images, on the device; other data as they are."""
+
+    def loaded(name, **options):
+        if name not in SHAPES:
+            return load(name, **options)
+        x = torch.rand(24, *SHAPES[name], generator=torch.Generator().manual_seed(0))
+        split = Split(x, torch.arange(24) % 10)
+        return Data(name, 10, split, split).to("cuda")
+
+    monkeypatch.setattr(flatlab, "load", loaded)
+
+
+def cells(lab):
+    """The sources of a lab's cells, by id."""
+    master = json.loads((MASTERS / lab / f"{lab}.ipynb").read_text(encoding="utf8"))
+    return {cell["id"]: "".join(cell["source"]) for cell in master["cells"]}
+
+
+def script(lab, names, smaller, folder):
+    """A file with a lab's cells of these names and its GPU cell, in which each of the pairs (whole, part) is put in."""
+    source = cells(lab)
+    small = source["gpu-run"]
+    for whole, part in smaller:
+        assert small.count(whole) == 1, whole
         small = small.replace(whole, part)
-    file = tmp_path / "lab.py"
-    names = ("settings", "hvp", "power", "track", "arrival")
-    file.write_text("\n\n".join([HEAD, *(cells[name] for name in names), small]), encoding="utf8")
-    monkeypatch.setattr(flatlab, "load", images)
+    file = folder / "lab.py"
+    file.write_text("\n\n".join([HEAD, *(source[name] for name in ("settings", *names)), small]), encoding="utf8")
+    return file
+
+
+def line(said):
+    """The one line of JSON in what a cell printed."""
+    [found] = [one for one in said.splitlines() if one.startswith("{")]
+    return found
+
+
+def taken(check, found):
+    """Whether a lab's check takes the line, and else what it says."""
+    answer = check(lambda recorded: found)
+    assert answer, str(answer)
+
+
+def examine(lab, exercise, found):
+    """Run an exercise's hidden tests on the line."""
+    given = {"np": np, "os": os, "torch": torch, exercise: lambda recorded: found}
+    exec(cells(lab)[f"{exercise}-test"], given)
+
+
+def test_the_gpu_part_of_lab2_prints_a_line_that_is_taken(tmp_path, capsys):
+    """The line's form, its rate and its share alone are seen: the hidden tests ask for the accuracies and the sharpness
+    that F1 reaches on MNIST."""
+    batches = (
+        ('("small", 256, 1e-3)', '("small", 6, 1e-3)'),
+        ('("large", 6000, 1e-3)', '("large", 24, 1e-3)'),
+        ('("root", 6000, rate)', '("root", 24, rate)'),
+        ("epochs=20", "epochs=1"),
+    )
+    names = ("predicted_noise", "two_batch", "noise_scale", "stationary", "sgd", "matched_rate", "share")
+    runpy.run_path(str(script("lab2", names, batches, tmp_path)))
+    found = line(capsys.readouterr().out)
+    taken(checks.report, found)
+    assert json.loads(found)["rate"] == pytest.approx(1e-3 * (6000 / 256) ** 0.5)
+    assert all(0 < phi < float("inf") for phis in json.loads(found)["phi"].values() for phi in phis)
+
+
+def test_the_gpu_part_of_lab3_prints_a_line_that_is_taken_and_goes_on_after_a_cut(tmp_path, capsys):
+    smaller = (("subset(5000)", "subset(20)"), ("40 / lr", "0.04 / lr"), ("steps // 20", "steps // 2"))
+    file = script("lab3", ("hvp", "power", "track", "arrival"), smaller, tmp_path)
     runpy.run_path(str(file))
     found = gpu_line(capsys.readouterr().out.strip().splitlines()[-1])
     assert [rows[-1][0] for rows in found["tracks"]] == [2, 4, 8]
@@ -49,3 +104,40 @@ def test_the_gpu_part_of_lab3_prints_a_line_that_is_taken_and_goes_on_after_a_cu
     runpy.run_path(str(file))
     said = capsys.readouterr().out
     assert "(2 of 3 rates read.)" in said and gpu_line(said.strip().splitlines()[-1])["tracks"] == found["tracks"]
+
+
+def test_the_gpu_part_of_lab4_prints_a_line_that_is_taken_and_examined(tmp_path, monkeypatch, capsys):
+    """The hidden tests see the lengths and the rises as they are printed, and accuracies and seconds of a full run,
+    which noise in one epoch does not reach."""
+    smaller = (
+        ("subset(10_000)", "subset(20)"),
+        ('("small", 128)', '("small", 10)'),
+        ('("large", 1000)', '("large", 20)'),
+        ("epochs=30", "epochs=1"),
+    )
+    monkeypatch.setitem(SHAPES, "cifar10", (3, 8, 8))  # C1 takes any size, and 32 x 32 takes 16 times as long
+    runpy.run_path(str(script("lab4", ("unit_direction", "plane"), smaller, tmp_path)))
+    found = line(capsys.readouterr().out)
+    taken(checks.flip, found)
+    full = json.loads(found)
+    full |= {"seconds": 300.0, "accuracy": {net: [60.0] * 3 for net in full["accuracy"]}}
+    examine("lab4", "flip", json.dumps(full))
+
+
+def test_the_gpu_part_of_lab6_prints_a_line_that_is_taken_and_examined(tmp_path, monkeypatch, capsys):
+    """A clock of its own, whose updates take a time for the network and one hundredth of it for each row, so that the
+    knee is at 100 rows whatever the device does."""
+    now, gradient = [0.0], flatlab.Objective.gradient
+
+    def timed(f, x):
+        now[0] += f.size * (100 + f.rows) * 1e-9
+        return gradient(f, x)
+
+    monkeypatch.setattr(flatlab.Objective, "gradient", timed)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    smaller = (("[16, 64, 256, 1024, 4096]", "[2, 4, 8, 10, 12]"), ("range(30)", "range(6)"))
+    runpy.run_path(str(script("lab6", ("fit_time",), smaller, tmp_path)))
+    found = line(capsys.readouterr().out)
+    assert json.loads(found)["knee"] == pytest.approx({"F1": 100, "C1": 100})
+    taken(checks.knee, found)
+    examine("lab6", "knee", found)
