@@ -26,10 +26,10 @@ from flatlab.plots.style import (
     label,
     positive,
     spread,
-    stamp,
+    stamp_of,
     styled,
 )
-from flatlab.plots.tables import named, printed
+from flatlab.plots.tables import printed
 from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
@@ -261,7 +261,7 @@ def beside_one_another(comparison: Comparison) -> Picture:
     alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'; '.join(told)}."
     first = next(iter(comparison.results.values()))
     name = f"cures-{'-'.join(comparison.results)}"[:40]
-    return Picture(panels, rows_of(table), _stamp(first, comparison.net), alt, f"{name}-{first.tier}")
+    return Picture(panels, rows_of(table), stamp_of(first, comparison.net), alt, f"{name}-{first.tier}")
 
 
 @styled
@@ -345,7 +345,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         f"as it is to the strongest. {'; '.join(told)}."
     )
     first = next(iter(results.values()))
-    picture = Picture([axes.figure], rows, _stamp(first, net), alt, f"strength-{first.experiment}-{first.tier}")
+    picture = Picture([axes.figure], rows, stamp_of(first, net), alt, f"strength-{first.experiment}-{first.tier}")
     return Slides(picture, layers, "Strength of the cure", says, start)
 
 
@@ -408,7 +408,7 @@ def before_and_after(result: Result, net: str) -> Picture:
         for row in rows
     ]
     alt = f"Without the cure and with it: {'; '.join(told)}. All but ours are the paper's."
-    return Picture(panels, rows, _stamp(result, net), alt, f"{result.experiment}-before-after-{result.tier}")
+    return Picture(panels, rows, stamp_of(result, net), alt, f"{result.experiment}-before-after-{result.tier}")
 
 
 _PAIR, _PHI = ("SB", "LB"), phi("LB")
@@ -417,8 +417,3 @@ _PAIR, _PHI = ("SB", "LB"), phi("LB")
 def _gap(row: Mapping[str, paper.Value]) -> float:
     """Test accuracy of the small batch less that of the large one, in a table of the paper."""
     return float(row[columns.test("SB")]) - float(row[columns.test("LB")])
-
-
-def _stamp(result: Result, net: str) -> str:
-    seeds = len(next(iter(result.values[net].values())))
-    return stamp(f"{net} on {named(result.data[net])}", seeds, result.tier)

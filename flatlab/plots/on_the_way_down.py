@@ -22,9 +22,9 @@ from flatlab.plots.style import (
     positive,
     spread,
     stamp,
+    stamp_of,
     styled,
 )
-from flatlab.plots.tables import named
 from flatlab.study import columns
 from flatlab.study.columns import phi_series, series
 from flatlab.study.recorded import Result, Tier
@@ -71,7 +71,7 @@ def by_epoch(result: Result, net: str, start: int = 0) -> Slides:
     plain_ticks(axes.xaxis, LogLocator(subs=(1, 3)))
     axes.invert_xaxis()
     axes.legend(labelcolor="linecolor")
-    rows, seeds = rows_of(found), len(values[columns.EPOCH])
+    rows = rows_of(found)
     says = [
         f"After epoch {row['epoch']}: "
         + "; ".join(
@@ -81,8 +81,7 @@ def by_epoch(result: Result, net: str, start: int = 0) -> Slides:
         for row in rows
     ]
     alt = f"Sharpness against the training loss, which falls to the right, both logarithmic: {'; '.join(told)}."
-    words = stamp(f"{net} on {named(result.data[net])}", seeds, result.tier)
-    picture = Picture([axes.figure], rows, words, alt, f"way-down-{result.tier}")
+    picture = Picture([axes.figure], rows, stamp_of(result, net), alt, f"way-down-{result.tier}")
     return Slides(picture, layers, "Epoch", says, start)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
 from flatlab.plots.tables import named
-from flatlab.study.recorded import Tier
+from flatlab.study.recorded import Result, Tier
 
 SMALL = "#0072B2"  # small batch: Okabe and Ito's blue
 LARGE = "#D55E00"  # large batch: their vermilion
@@ -152,6 +152,12 @@ def stamp(data: str, seeds: int, tier: Tier | None = None) -> str:
     at = tier or os.environ.get("FLATLAB_TIER", "smoke")
     scatter = {0: "nothing random", 1: "1 seed, no interval"}.get(seeds, f"{seeds} seeds, 95 % intervals")
     return f"{at} tier · {named(data)} · {scatter}"
+
+
+def stamp_of(result: Result, net: str) -> str:
+    """The stamp of a figure that draws one network of a recorded result."""
+    seeds = len(next(iter(result.values[net].values())))
+    return stamp(f"{net} on {named(result.data[net])}", seeds, result.tier)
 
 
 def colours(batches: Iterable[float]) -> dict[float, str]:

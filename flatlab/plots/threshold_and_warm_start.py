@@ -22,10 +22,9 @@ from flatlab.plots.style import (
     dot,
     positive,
     spread,
-    stamp,
+    stamp_of,
     styled,
 )
-from flatlab.plots.tables import named
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series
 from flatlab.study.recorded import TIERS, Result, recorded
@@ -95,7 +94,7 @@ def by_size(result: Result, net: str, start: int = 0) -> Slides:
     (_, right), (_, steep) = levels.items()
     rows = rows_of({"batch size": sizes, "test accuracy": right, "phi(1e-3)": steep})
     alt = f"Against batch size: {'; '.join(course(words, sizes, mean) for words, mean in levels.items())}."
-    words = _stamp({"": result}, net)
+    words = stamp_of(result, net)
     picture = Picture([axes.figure for axes in panels], rows, words, alt, f"{result.experiment}-by-size-{result.tier}")
     return Slides(picture, layers, "Batch size", [_read(row, rows[0]) for row in rows], start)
 
@@ -163,7 +162,7 @@ def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
         f"{'; '.join(told)}. In grey the paper's {BEHIND}: "
         f"{course('points', *theirs[0].values())}; {course('sharpness', *theirs[1].values())}."
     )
-    return Picture([axes.figure for axes in panels], rows, _stamp(ways, net), alt, "threshold")
+    return Picture([axes.figure for axes in panels], rows, stamp_of(next(iter(ways.values())), net), alt, "threshold")
 
 
 @styled
@@ -223,7 +222,7 @@ def warm_starts(result: Result, net: str) -> Picture:
         f"paper's {BEHIND}: {'; '.join(behind)}."
     )
     rows = rows_of({name: values.tolist() for name, values in found.items()})
-    return Picture([above.figure], rows, _stamp({"": result}, net), alt, "warm-start")
+    return Picture([above.figure], rows, stamp_of(result, net), alt, "warm-start")
 
 
 @styled
@@ -264,7 +263,7 @@ def continuations(result: Result, net: str) -> Picture:
     rows = rows_of({"way": list(ways), **means})
     told = [f"{way} {a:+.2f} points, sharpness {b:.3g}" for way, a, b in zip(ways, means["points"], means["phi"])]
     alt = f"From the small batch's end, where the sharpness is {at:.3g}, four ways to go on: {'; '.join(told)}."
-    return Picture([gain.figure, steep.figure], rows, _stamp({"": result}, net), alt, "continuations")
+    return Picture([gain.figure, steep.figure], rows, stamp_of(result, net), alt, "continuations")
 
 
 def _bars(axes: Axes, tables: Mapping[str, np.ndarray], log: bool, words: str) -> list[float]:
@@ -293,10 +292,3 @@ def _curves(result: Result, net: str) -> tuple[list[int], np.ndarray, np.ndarray
     """Batch sizes, and accuracy and sharpness as seeds x sizes."""
     values = result.values[net]
     return list(map(int, values[columns.BATCH_SIZE][0])), np.array(values[TEST], float), positive(values[PHI])
-
-
-def _stamp(ways: Mapping[str, Result], net: str) -> str:
-    """Of results of one tier."""
-    result = next(iter(ways.values()))
-    seeds = len(next(iter(result.values[net].values())))
-    return stamp(f"{net} on {named(result.data[net])}", seeds, result.tier)

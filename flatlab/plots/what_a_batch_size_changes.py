@@ -21,10 +21,9 @@ from flatlab.plots.style import (
     label,
     positive,
     spread,
-    stamp,
+    stamp_of,
     styled,
 )
-from flatlab.plots.tables import named
 from flatlab.study import columns
 from flatlab.study.columns import of, phi_series, series
 from flatlab.study.recorded import Result
@@ -103,8 +102,7 @@ def ratio(result: Result) -> Picture:
     panels[0].set_title("solid: one ratio, dashed: one rate")
     panels[1].set_title(f"hollow: training below {TRAINED} %")
     alt = f"Against batch size, mean over seeds: {'; '.join(told)}."
-    words = stamp(f"{net} on {named(result.data[net])}", len(values[series("ratio", "test")]), result.tier)
-    return Picture([axes.figure for axes in panels], rows, words, alt, f"ratio-{result.tier}")
+    return Picture([axes.figure for axes in panels], rows, stamp_of(result, net), alt, f"ratio-{result.tier}")
 
 
 @styled
@@ -151,8 +149,7 @@ def by_rate(result: Result, net: str, start: int = 2) -> Slides:
     says = [_read(row) for row in rows]
     told = [course(name, factors, column) for name, column in table.items() if name.startswith(("phi", "test"))]
     alt = f"Test accuracy against sharpness. As the rate grows by factors: {'; '.join(told)}."
-    words = stamp(f"{net} on {named(result.data[net])}", len(values[columns.FACTOR]), result.tier)
-    picture = Picture([axes.figure], rows, words, alt, f"by-rate-{result.tier}")
+    picture = Picture([axes.figure], rows, stamp_of(result, net), alt, f"by-rate-{result.tier}")
     return Slides(picture, layers, "The learning rate", says, start)
 
 
