@@ -188,7 +188,8 @@ def call(wire, space, name, args, kwargs, seconds):
     before = [state(one) for one in args]
     with limited(seconds):
         value = encode(space[name](*args, **kwargs))
-    changed = {n: state(one) for n, one in enumerate(args) if state(one) != before[n]}
+    after = [state(one) for one in args]
+    changed = {n: now for n, now in enumerate(after) if now != before[n]}
     return {"value": value, "changed": changed}
 
 
