@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axis import Axis
-from matplotlib.ticker import LogLocator
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
@@ -83,7 +81,7 @@ def trade(
     plane.set(xscale="log", yscale="log", xlabel="updates", ylabel="rows", title="dashed: the fewest of each")
     plane.set_ylim(0.7 * least_rows, None)
     for axis in (updates.yaxis, plane.xaxis, plane.yaxis):
-        _few(axis)
+        plain_ticks(axis)
     told = [course(name, sizes, [row[name] for row in rows]) for name in ("updates", "rows")]
     alt = (
         "Left, the updates to the target against the batch size, both logarithmic, with a dotted line where twice "
@@ -129,7 +127,7 @@ def best_rates(rates: Mapping[int, float], critical: float, data: str) -> Pictur
         axes.plot(size, rate, "o", color=colour[size])
     batch_axis(axes, list(rates))
     axes.set(yscale="log", ylabel="best rate", ylim=(0.6 * min(found), 2.2 * max(found)))
-    _few(axes.yaxis)
+    plain_ticks(axes.yaxis)
     rows = rows_of(
         {"batch size": list(rates), "best rate": list(map(float, found)), "one step's": (largest * shape).tolist()}
     )
@@ -185,8 +183,3 @@ def two_scales(
     told = "; ".join(f"{row['what']}, {row['of']}: {row['rows']:.3g}" for row in rows)
     alt = f"Batch sizes on a logarithmic axis, one line each: {told}."
     return Picture([axes.figure], rows, stamp(data, seeds, tier), alt, "two-scales")
-
-
-def _few(axis: Axis) -> None:
-    """A few plain ticks on an axis that spans a decade or two."""
-    plain_ticks(axis, LogLocator(subs=(1, 2, 5)))

@@ -85,9 +85,10 @@ def canvas(width: float = WIDE, height: float = 2.8, down: int = 1, **options: A
     return Figure(figsize=(width, height)).subplots(down, **options)
 
 
-def plain_ticks(axis: Axis, locator: Locator) -> None:
-    """Ticks of a logarithmic axis as numbers, 1,000 and not 10 to the third, and none between them."""
-    axis.set_major_locator(locator)
+def plain_ticks(axis: Axis, locator: Locator | None = None) -> None:
+    """Ticks of a logarithmic axis as numbers, 1,000 and not 10 to the third, and none between them; at 1, 2 and 5
+    unless a locator is given, which suits a decade or two."""
+    axis.set_major_locator(locator or LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
 

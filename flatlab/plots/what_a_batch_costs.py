@@ -149,7 +149,7 @@ def update_time(sizes: Sequence[int], seconds: Sequence[float], a: float, b: flo
     for axes, words in ((time, "ms"), (speed, "rows per second")):
         axes.set(xscale="log", yscale="log", xlabel="batch size", ylabel=words)
         plain_ticks(axes.xaxis, LogLocator())
-        plain_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)))
+        plain_ticks(axes.yaxis)
     time.set_title("dots: measured, line: fitted")
     told = [course(words, sizes, [row[words] for row in rows]) for words in ("ms", "rows per second")]
     alt = f"Against the batch size, all logarithmic: {'; '.join(told)}."
@@ -187,7 +187,7 @@ def three_factors(found: Mapping[str, Mapping[int, tuple[float, int]]], data: st
     for axes, name in zip(panels, names):
         batch_axis(axes, sizes)
         axes.set(title=name, yscale="log")
-        plain_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)))
+        plain_ticks(axes.yaxis)
     alt = f"Three panels against the batch size, all logarithmic: {'; '.join(told)}."
     return Picture([axes.figure for axes in panels], rows, stamp(data, 1), alt, "three-factors")
 
@@ -240,7 +240,7 @@ def appendix_c(result: Result, net: str) -> Picture:
         xlabel="efficiency of the small batch, $f_s(P)$",
         ylabel="rows, large over small",
     )
-    plain_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)))
+    plain_ticks(axes.yaxis)
     axes.text(0.97, 0.95, "large batch is later", transform=axes.transAxes, ha="right", va="top", fontsize=SMALLER)
     axes.text(0.4, 0.05, "large batch is earlier", transform=axes.transAxes, fontsize=SMALLER)
     table = [

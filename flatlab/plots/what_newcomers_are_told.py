@@ -7,7 +7,20 @@ import numpy as np
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
-from flatlab.plots.style import BETWEEN, LARGE, SMALL, TEXT, WIDE, canvas, label, plain_ticks, spread, stamp, styled
+from flatlab.plots.style import (
+    BETWEEN,
+    LARGE,
+    SMALL,
+    TEXT,
+    WIDE,
+    around,
+    canvas,
+    label,
+    plain_ticks,
+    spread,
+    stamp,
+    styled,
+)
 from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.recorded import Result
@@ -87,8 +100,7 @@ def by_problem(result: Result) -> Picture:
             axes.errorbar(mean, place + away, xerr=[[mean - low], [high - mean]], fmt=form, color=BETWEEN, markersize=5)
             seen += decades.tolist()
             rows.append({"problem": names[place], "compared": kind, "low": low, "decades": mean, "high": high})
-    room = 0.1 * np.ptp(seen)
-    axes.set_xlim(min(seen) - room, max(seen) + room)
+    around(axes, "x", seen, log=False)
     axes.axvline(0, color=TEXT, linewidth=0.8)
     axes.set_yticks(range(len(names)), labels=[name.replace(", ", ",\n") for name in names])
     axes.invert_yaxis()
