@@ -361,3 +361,16 @@ def test_a_column_is_spelt_where_all_columns_are():
         if isinstance(node, ast.Constant) and node.value in spelt
     ]
     assert not again
+
+
+def test_a_columns_name_is_made_of_the_words_that_all_columns_have():
+    """`of("LB", "epochs")` would spell again what `columns.EPOCHS` spells, in the study and in its figures."""
+    spelt = {name for key, name in vars(columns).items() if key.isupper()}
+    package = Path(columns.__file__).parent.parent
+    again = []
+    for file in (*(package / "study").rglob("*.py"), *(package / "plots").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("of", "at", "series"):
+                words = [one for one in node.args if isinstance(one, ast.Constant) and one.value in spelt]
+                again += [(file.name, node.lineno, one.value) for one in words]
+    assert not again

@@ -291,9 +291,9 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     for (words, result), (mark, style) in zip(results.items(), MARKS):
         values = result.values[net]
         doses = values[columns.DOSE][0]
-        test = np.c_[values[columns.test("LB")], values[series("cure", "test")]]
-        phis = positive(np.c_[values[phi("LB")], values[phi_series(1e-3, "cure")]])
-        trained = [100, *np.mean(values[series("cure", "train")], 0)]
+        test = np.c_[values[columns.test("LB")], values[series(columns.CURE, "test")]]
+        phis = positive(np.c_[values[phi("LB")], values[phi_series(1e-3, columns.CURE)]])
+        trained = [100, *np.mean(values[series(columns.CURE, "train")], 0)]
         (left, x, far), (low, y, high) = spread(phis, log=True), spread(test)
         axes.plot(x, y, style, color=CONTROL, marker=mark, markersize=4, linewidth=1, alpha=0.7, label=words)
         called = DOSES.get(result.experiment, "strength")

@@ -83,7 +83,7 @@ def descent(x: str, label: str) -> Panel:
 
 
 ALONG_A_PATH = Drawing(
-    "alpha",
+    columns.ALPHA,
     "$\\alpha$",
     (Panel("loss, nats", parts("loss")), Panel("accuracy, %", parts("acc"), most=100)),
     marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")),
@@ -110,8 +110,8 @@ def at_doses(long: bool, log: bool = True) -> Drawing:
 def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
     """A column of the batch sizes at one ratio of rate to batch size, and of those at one rate."""
     return (
-        Curve(series("ratio", kind), "one ratio", SMALL, "-", of("ratio", columns.BATCH_SIZE)),
-        Curve(series("rate", kind), "one rate", LARGE, "--", of("rate", columns.BATCH_SIZE)),
+        Curve(series(columns.RATIO, kind), "one ratio", SMALL, "-", of(columns.RATIO, columns.BATCH_SIZE)),
+        Curve(series(columns.RATE, kind), "one rate", LARGE, "--", of(columns.RATE, columns.BATCH_SIZE)),
     )
 
 
@@ -186,14 +186,19 @@ DRAWINGS = {
         (
             Panel(
                 "updates to the target",
-                (Curve(at("updates", "1/1"), "all rows"), Curve(at("updates", "1/4"), "a quarter", style=":")),
+                (
+                    Curve(at(columns.UPDATES, "1/1"), "all rows"),
+                    Curve(at(columns.UPDATES, "1/4"), "a quarter", style=":"),
+                ),
                 log=True,
             ),
         ),
         log=True,
     ),
     "planes": Drawing(
-        "alpha", "filter-normalised move", (Panel("loss, nats", both(of("SB", "slice"), of("LB", "slice"))),)
+        columns.ALPHA,
+        "filter-normalised move",
+        (Panel("loss, nats", both(of("SB", columns.SLICE), of("LB", columns.SLICE))),),
     ),
     "fig2": Drawing(
         columns.EPOCH,

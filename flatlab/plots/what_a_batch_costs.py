@@ -25,7 +25,7 @@ from flatlab.plots.style import (
     stamp,
     styled,
 )
-from flatlab.study.columns import UPDATES_RATIO, at
+from flatlab.study.columns import EFFICIENCY, UPDATES_RATIO, at
 from flatlab.study.performance import NOTES, allowed_updates_ratio
 from flatlab.study.recorded import Result
 
@@ -216,7 +216,7 @@ def appendix_c(result: Result, net: str) -> Picture:
     values, axes = result.values[net], canvas(WIDE, 3.2)
     small, large, updates, efficiency = (
         np.array(values[name], float)
-        for name in (at("rows", "SB"), at("rows", "LB"), UPDATES_RATIO, at("efficiency", "SB"))
+        for name in (at("rows", "SB"), at("rows", "LB"), UPDATES_RATIO, at(EFFICIENCY, "SB"))
     )
     points = [(f"seed {seed}", f, y) for seed, f, y in zip(result.seeds, efficiency, updates * large / small)]
     (rows_small, notes_small), (rows_large, notes_large) = sorted(NOTES.items())

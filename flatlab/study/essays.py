@@ -237,13 +237,13 @@ def flatness(case: Case) -> Measured:
         run, largest = case.runs[best], case.runs["none 0"].x.abs().max()
         fitted = [epoch for epoch, value in zip(run.history["epoch"], run.history["train_accuracy"]) if value >= 95]
         found |= {
-            of(name, "dose"): int(best.split()[1]),
+            of(name, columns.DOSE): int(best.split()[1]),
             columns.test(name): settled(run),
             columns.phi(name): phi(case, run.x),
             of(name, "adaptive"): float(adaptive_sharpness(case.f, run.x, 1e-3)),
             of(name, columns.NORM): run.x.norm().item(),
             of(name, columns.NEAR_ZERO): (run.x.abs() < largest / 1000).double().mean().item(),
-            of(name, "epochs"): fitted[0] if fitted else case.setting.epochs,
+            of(name, columns.EPOCHS): fitted[0] if fitted else case.setting.epochs,
         }
     return found
 

@@ -146,8 +146,8 @@ def ratios(setting: Setting, seed: int) -> Jobs:
 def ratio(case: Case) -> Measured:
     """Accuracy on both splits and the largest eigenvalue of the Hessian."""
     found: Measured = {
-        of("ratio", columns.BATCH_SIZE): list(RATIO_SIZES),
-        of("rate", columns.BATCH_SIZE): list(SAME_RATE_SIZES),
+        of(columns.RATIO, columns.BATCH_SIZE): list(RATIO_SIZES),
+        of(columns.RATE, columns.BATCH_SIZE): list(SAME_RATE_SIZES),
         columns.test("inverse"): settled(case.runs["inverse"]),
     }
     for kind in ("ratio", "rate"):
@@ -228,7 +228,7 @@ def growing(setting: Setting, seed: int) -> Jobs:
 def growing_outcome(case: Case) -> Measured:
     """`outcome`, and the updates that each took."""
     return outcome(case) | {
-        columns.at("updates", label): run.history["updates"][-1] for label, run in case.runs.items()
+        columns.at(columns.UPDATES, label): run.history["updates"][-1] for label, run in case.runs.items()
     }
 
 

@@ -25,7 +25,7 @@ beyond_its_gradients = by_rule(
     above=0,
 )
 flattens = by_rule(
-    measure="log10 of phi(1e-3) of LB over LB with the cure", effect=factor(phi("LB"), phi("cure")), above=0
+    measure="log10 of phi(1e-3) of LB over LB with the cure", effect=factor(phi("LB"), phi(columns.CURE)), above=0
 )
 closes_the_gap = by_rule(
     measure="test accuracy of LB with the cure less SB",

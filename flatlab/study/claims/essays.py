@@ -195,7 +195,7 @@ CLAIMS = (
         source="study notes on optimisation",
         experiment="regularisers",
         measure="log10 of the epochs to 95 % of the training rows with L2 over without",
-        effect=factor(of("L2", "epochs"), of("none", "epochs")),
+        effect=factor(of("L2", columns.EPOCHS), of("none", columns.EPOCHS)),
         above=-0.05,
     ),
     Claim(
@@ -241,7 +241,7 @@ CLAIMS = (
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",
         measure="epochs to the least test loss of LB less SB",
-        effect=difference(of("LB", "epochs"), of("SB", "epochs")),
+        effect=difference(of("LB", columns.EPOCHS), of("SB", columns.EPOCHS)),
         above=0,
     ),
     Claim(

@@ -256,7 +256,7 @@ CLAIMS = (
         source=JASTRZEBSKI,
         experiment="ratio",
         measure="test accuracy of the best batch size less the worst, at one ratio",
-        effect=spread(series("ratio", "test")),
+        effect=spread(series(columns.RATIO, "test")),
         unit="points",
         below=3,
     ),
@@ -267,7 +267,7 @@ CLAIMS = (
         experiment="ratio",
         measure="log10 of the largest lambda_max over the smallest, at one ratio",
         effect=lambda c: np.log10(
-            c[series("ratio", columns.CURVATURE)].max(1) / c[series("ratio", columns.CURVATURE)].min(1)
+            c[series(columns.RATIO, columns.CURVATURE)].max(1) / c[series(columns.RATIO, columns.CURVATURE)].min(1)
         ),
         below=0.3,
     ),
@@ -278,7 +278,7 @@ CLAIMS = (
         experiment="ratio",
         measure="log10 of lambda_max at batch 128 over batch 8, at one rate",
         effect=lambda c: np.log10(
-            c[series("rate", columns.CURVATURE)][:, 2] / c[series("rate", columns.CURVATURE)][:, 0]
+            c[series(columns.RATE, columns.CURVATURE)][:, 2] / c[series(columns.RATE, columns.CURVATURE)][:, 0]
         ),
         above=0,
     ),
@@ -288,7 +288,7 @@ CLAIMS = (
         source=JASTRZEBSKI,
         experiment="ratio",
         measure="test accuracy at batch 8 less batch 128, at one rate",
-        effect=lambda c: c[series("rate", "test")][:, 0] - c[series("rate", "test")][:, 2],
+        effect=lambda c: c[series(columns.RATE, "test")][:, 0] - c[series(columns.RATE, "test")][:, 2],
         unit="points",
         above=0,
     ),
@@ -298,7 +298,9 @@ CLAIMS = (
         source="Masters and Luschi 2018",
         experiment="ratio",
         measure="best test accuracy of batches to 32 less the best of larger ones, at one ratio",
-        effect=lambda c: c[series("ratio", "test")][:, :3].max(1) - c[series("ratio", "test")][:, 3:].max(1),
+        effect=lambda c: (
+            c[series(columns.RATIO, "test")][:, :3].max(1) - c[series(columns.RATIO, "test")][:, 3:].max(1)
+        ),
         unit="points",
         above=0,
     ),
@@ -308,7 +310,7 @@ CLAIMS = (
         source="a well-known course",
         experiment="ratio",
         measure="test accuracy at batch 256 with an eighth of the rate less with eight times the rate",
-        effect=lambda c: c[test("inverse")] - c[series("ratio", "test")][:, -1],
+        effect=lambda c: c[test("inverse")] - c[series(columns.RATIO, "test")][:, -1],
         unit="points",
         above=0,
     ),
@@ -319,7 +321,7 @@ CLAIMS = (
         experiment="ratio",
         measure="log10 of lambda_max at batch 500 over batch 32 at one rate, from half to twice the source's",
         effect=lambda c: np.log10(
-            c[series("rate", columns.CURVATURE)][:, 3] / c[series("rate", columns.CURVATURE)][:, 1]
+            c[series(columns.RATE, columns.CURVATURE)][:, 3] / c[series(columns.RATE, columns.CURVATURE)][:, 1]
         ),
         above=0.54,
         below=1.14,
