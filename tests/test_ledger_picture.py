@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_slides import browser, opened  # noqa: F401 (fixtures)
 
-from flatlab.plots.ledger import SIGN, Grid, in_words, place, told
+from flatlab.plots.ledger import SIGN, Grid, in_words, place, told, verdicts
 from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger
 from flatlab.study.rules import Claim
 
@@ -191,3 +191,8 @@ def test_the_first_page_tells_the_networks_that_decide_and_all_where_none_does()
     assert told(Entry(claim(above=0), (up, unsure)), deciding=True) == first
     entry = Entry(claim(above=0), (unsure,))
     assert told(entry, deciding=True) == told(entry)
+
+
+def test_verdicts_are_told_in_the_order_asked_for():
+    up = Entry(claim(above=0), (judgement(1, 0.5, 1.5, "holds", seeds=5),))
+    assert verdicts({"a": up, "b": Entry(claim(above=0), ())}, "b", "a") == "*b*: **not run**; *a*: **holds**"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -145,6 +145,11 @@ def told(entry: Entry, *, deciding: bool = False) -> str:
     return f"*{name}*: **{entry.word}**." + (
         f" {claim.rule[0].upper()}{claim.rule[1:]}: {measured}." if measured else ""
     )
+
+
+def verdicts(entries: Mapping[str, Entry], *names: str) -> str:
+    """Some claims with their verdicts alone, in Markdown."""
+    return "; ".join(f"*{name}*: **{entries[name].word}**" for name in names)
 
 
 def _known(judgement: Judgement) -> str:
