@@ -164,3 +164,15 @@ def test_with_and_without_a_cure_the_papers_networks_are_grey_and_ours_is_not(ta
         dots = [line for line in panel.axes[0].lines if len(line.get_xdata()) == 1 and line.get_marker() == "o"]
         assert [line.get_color() for line in dots[: 2 * nets]] == [style.PAPER] * 2 * nets
         assert [line.get_color() for line in dots[2 * nets :]] == [style.LARGE, style.CONTROL]
+
+
+def test_what_closes_half_of_the_gap_is_named_by_its_verdict_seed_by_seed():
+    times, gap = np.ones(5), np.array([8.0, 9.0, 10.0, 11.0, 12.0])
+    outcomes = [
+        cures.Outcome(name, gap * share, times) for name, share in (("much", 0.8), ("little", 0.1), ("half", 0.5))
+    ]
+    outcomes[2] = outcomes[2]._replace(gain=outcomes[2].gain + [1, -1, 1, -1, 0])
+    found = cures.Comparison("mlp", {}, cures.Outcome("small batch", gap, times), outcomes)
+    said = "Closes half of the gap: much. Does not: little. Undecided: half."
+    assert cures.half_closed(found) == said
+    assert cures.half_closed(found._replace(outcomes=[])).endswith("Undecided: none.")

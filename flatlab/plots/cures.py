@@ -33,6 +33,7 @@ from flatlab.plots.tables import printed
 from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
+from flatlab.study.ledger import verdict
 from flatlab.study.recorded import TIERS, Result, recorded
 
 POINTS = "points of test accuracy added"
@@ -216,6 +217,28 @@ def _outcome(treatment: Treatment, values: Mapping[str, Mapping[str, list]]) -> 
 
     times = positive(found[phi(treatment.run)]) / positive(found[phi(treatment.plain)])
     return Outcome(treatment.words, gain(treatment.run), times, gain(treatment.long) if treatment.long else None)
+
+
+def half_closed(comparison: Comparison) -> str:
+    """Which cures close half of the gap to the small batch, which do not, and of which it is not decided.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `compared`.
+
+    Returns
+    -------
+    str
+        Three short sentences.
+    """
+    half = comparison.small.gain / 2
+    words = {outcome.words: verdict(outcome.gain - half, above=0) for outcome in comparison.outcomes}
+
+    def listed(word: str) -> str:
+        return ", ".join(name for name, said in words.items() if said == word) or "none"
+
+    return f"Closes half of the gap: {listed('holds')}. Does not: {listed('fails')}. Undecided: {listed('undecided')}."
 
 
 @styled
