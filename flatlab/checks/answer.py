@@ -214,6 +214,14 @@ def unchanged(name: str, tensor: torch.Tensor, before: torch.Tensor) -> None:
         )
 
 
+def seeded(draws: str, repeats: bool, varies: bool) -> None:
+    """Refuse draws, "other batches" or "another start", that one seed does not repeat, or another does not change."""
+    if not repeats:
+        raise Wrong(f"the same seed gives {draws}: draw from a generator that is seeded with seed.")
+    if not varies:
+        raise Wrong(f"another seed gives the same {draws.split()[1]}: pass seed on to the generator.")
+
+
 def normals(*shape: int, seed: int) -> torch.Tensor:
     """Standard normal numbers that a seed decides."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

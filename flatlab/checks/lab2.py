@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, unchanged
+from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, seeded, unchanged
 
 PAIR = "the squared length of the gradient and the trace, a pair of numbers"
 
@@ -434,10 +434,8 @@ def sgd(student: Student) -> None:
         ],
         "the last point is not where these batches lead: x <- x - lr g, with g taken at the newest x.",
     )
-    if [rows.tolist() for rows, _ in run(3)[1]] != [rows.tolist() for rows, _ in taken]:
-        raise Wrong("the same seed gives other batches: draw from a generator that is seeded with seed.")
-    if [rows.tolist() for rows, _ in run(4)[1]] == [rows.tolist() for rows, _ in taken]:
-        raise Wrong("another seed gives the same batches: pass seed on to the generator.")
+    again, other, drawn = ([rows.tolist() for rows, _ in steps] for steps in (run(3)[1], run(4)[1], taken))
+    seeded("other batches", again == drawn, other != drawn)
 
 
 @check

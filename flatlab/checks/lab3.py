@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, unchanged
+from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, seeded, unchanged
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +183,7 @@ def power(student: Student) -> None:
         A = with_spectrum(problems[0][0], 71)
         student(A, 6, 3, seed)
         starts.append(A.vectors[0])
-    if not torch.equal(starts[0], starts[1]):
-        raise Wrong("the same seed gives another start: draw from a generator that is seeded with seed.")
-    if torch.equal(starts[0], starts[2]):
-        raise Wrong("another seed gives the same start: pass seed on to the generator.")
+    seeded("another start", torch.equal(starts[0], starts[1]), not torch.equal(starts[0], starts[2]))
 
 
 def _number(one: object) -> float:
@@ -296,10 +293,7 @@ def trace(student: Student) -> None:
         answer = numbers(found, (2,), "the estimate and its standard error, a pair of numbers")
         _examine_trace(A, answer, n, samples)
         vectors.append(torch.stack(A.vectors))
-    if not torch.equal(vectors[0], vectors[1]):
-        raise Wrong("the same seed gives other vectors: draw from a generator that is seeded with seed.")
-    if torch.equal(vectors[0], vectors[2]):
-        raise Wrong("another seed gives the same vectors: pass seed on to the generator.")
+    seeded("other vectors", torch.equal(vectors[0], vectors[1]), not torch.equal(vectors[0], vectors[2]))
 
 
 def draws_of_trace(A: Symmetric, samples: int) -> Tensor:
@@ -552,10 +546,7 @@ def batch_sharpness(student: Student) -> str | None:
         drawn.append(list(f._asked))
         if _examine_batches(f, start, batches, answer):
             remark = "(It is a ratio of means, which is another average than the mean of ratios; both are in use.)"
-    if drawn[0] != drawn[1]:
-        raise Wrong("the same seed gives other batches: draw from a generator that is seeded with seed.")
-    if drawn[0] == drawn[2]:
-        raise Wrong("another seed gives the same batches: pass seed on to the generator.")
+    seeded("other batches", drawn[0] == drawn[1], drawn[0] != drawn[2])
     return remark
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, unchanged
+from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, seeded, unchanged
 
 Parameters = list[torch.Tensor]
 
@@ -105,10 +105,7 @@ def unit_direction(student: Student) -> None:
     refuse_other_lengths(found, weight.double())
     refuse_no_draw(found, weight.double())
     again, other = (table(student(weight, seed), weight.shape, meaning) for seed in (3, 4))
-    if not torch.allclose(found, again):
-        raise Wrong("the same seed gives another direction: draw from a generator that is seeded with seed.")
-    if torch.allclose(found, other):
-        raise Wrong("another seed gives the same direction: pass seed on to the generator.")
+    seeded("another direction", torch.allclose(found, again), not torch.allclose(found, other))
     bias = normals(7, seed=62)
     if numbers(student(bias, 3), (7,), meaning).any():
         raise Wrong(
@@ -593,10 +590,8 @@ def learn_middle(student: Student) -> None:
     for t, c, y in zip(times, right, points):
         if not torch.allclose(y, bezier(a.double(), c, b.double(), t), rtol=1e-3, atol=1e-3):
             raise Wrong("the gradient is not taken on the curve with the newest c: use curve_point(a, c, b, t).")
-    if [float(y[0]) for y in run(3)[1]] != times:
-        raise Wrong("the same seed gives other t: draw from a generator that is seeded with seed.")
-    if [float(y[0]) for y in run(4)[1]] == times:
-        raise Wrong("another seed gives the same t: pass seed on to the generator.")
+    again, other = ([float(y[0]) for y in run(seed)[1]] for seed in (3, 4))
+    seeded("other t", again == times, other != times)
 
 
 def refuse_bad_times(times: Sequence[float]) -> None:

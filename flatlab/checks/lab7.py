@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, unchanged
+from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, seeded, unchanged
 
 PAIR = "the lower and the upper end, a pair of numbers"
 LEAST_SEEDS = 5
@@ -646,10 +646,7 @@ def permutation_p(student: Student) -> None:
     if abs(few[0] * 50 - round(few[0] * 50)) > 1e-3:
         raise Wrong("p is (1 + shuffles that are as large) / (1 + draws): with 49 draws a multiple of 1/50.")
     found = p(three, three, draws, 6)
-    if [p(three, three, draws, 6) for _ in range(2)] != [found, found]:
-        raise Wrong("the same seed gives another p: draw from a generator that is seeded with seed.")
-    if len(set(few)) == 1:
-        raise Wrong("another seed gives the same p: pass seed on to the generator.")
+    seeded("another p", [p(three, three, draws, 6) for _ in range(2)] == [found, found], len(set(few)) > 1)
     mistakes: list[tuple[float, str]] = [
         (
             shuffled_share(three, three, lambda shuffled, there: shuffled > there + 1e-9),
