@@ -22,7 +22,7 @@ from submission import Refused, preflight
 
 import flatlab
 from flatlab import checks
-from flatlab.checks.answer import Wrong
+from flatlab.checks.answer import Wrong, predicted
 
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n?", re.MULTILINE | re.DOTALL)
@@ -408,3 +408,13 @@ def test_a_blank_lab_runs_from_the_first_cell_to_the_last(lab, tmp_path, monkeyp
     for cell in notebook.cells:
         if cell.cell_type == "code" and cell.source.startswith("with checks.attempt("):
             assert "not written yet" in cell.outputs[-1].text
+
+
+@pytest.mark.parametrize("given", [{1: 0, 2: "x", 3: "no"}, {"1": -2.5, "2": 16, "3": "low"}])
+def test_a_prediction_is_any_answer_to_each_question(given):
+    assert predicted(given)
+
+
+@pytest.mark.parametrize("given", [{}, None, [1, 2, 3], {1: 2, 2: 3}, {1: 2, 2: " ", 3: "x"}, {1: 2, 2: None, 3: "x"}])
+def test_an_unanswered_question_is_no_prediction(given):
+    assert not predicted(given)

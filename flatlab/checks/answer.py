@@ -214,6 +214,13 @@ def unchanged(name: str, tensor: torch.Tensor, before: torch.Tensor) -> None:
         )
 
 
+def predicted(answer: object, count: int = 3) -> bool:
+    """Whether predictions have an answer, right or wrong, to each of so many questions, by its number or the number as
+    text."""
+    given = [answer.get(k, answer.get(str(k))) for k in range(1, count + 1)] if isinstance(answer, dict) else [None]
+    return all(one is not None and str(one).strip() for one in given)
+
+
 def seeded(draws: str, repeats: bool, varies: bool) -> None:
     """Refuse draws, "other batches" or "another start", that one seed does not repeat, or another does not change."""
     if not repeats:
