@@ -30,6 +30,8 @@ AXES: dict[str, tuple[Any, ...]] = {
     "width": ("mlp", "small-mlp"),
 }
 FITTED = 99.0  # percent of the training rows
+WIDTHS = (0.005, 0.01, 0.02, 0.05, 0.1)  # of the Gaussian weights that PAC-Bayes bounds
+DELTA = 0.05  # the probability with which the best of their bounds may fail
 
 
 def grid(setting: Setting, seed: int) -> Jobs:
@@ -67,19 +69,21 @@ def measures(f: Objective, run: Run, samples: int) -> dict[str, float]:
 
 
 def pac_bayes(f: Objective, x: torch.Tensor, distance: float, samples: int) -> float:
-    """McAllester's bound on the error of Gaussian weights around x, with the prior around x0, at the best of five
+    """McAllester's bound on the error of Gaussian weights around x, with the prior around x0, at the best of the
     widths.
 
     Notes
     -----
-    error <= training error + sqrt((KL + ln(2 sqrt(N) / delta)) / 2N), KL = distance^2 / 2 sigma^2, delta = 0.05.
+    error <= training error + sqrt((KL + ln(2 sqrt(N) / delta)) / 2N), KL = distance^2 / 2 sigma^2. The best of k bounds
+    may be quoted where all of them hold together, so each has DELTA / k (the union bound).
     """
     generator, bounds = torch.Generator(x.device).manual_seed(0), []
-    for sigma in (0.005, 0.01, 0.02, 0.05, 0.1):
+    delta = DELTA / len(WIDTHS)
+    for sigma in WIDTHS:
         noise = (torch.randn(len(x), generator=generator, device=x.device) for _ in range(max(2, samples // 5)))
         error = np.mean([1 - accuracy(f, x + sigma * xi) / 100 for xi in noise])
         divergence = distance**2 / (2 * sigma**2)
-        bounds.append(error + math.sqrt((divergence + math.log(2 * math.sqrt(f.rows) / 0.05)) / (2 * f.rows)))
+        bounds.append(error + math.sqrt((divergence + math.log(2 * math.sqrt(f.rows) / delta)) / (2 * f.rows)))
     return float(min(bounds))
 
 
