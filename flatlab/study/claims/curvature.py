@@ -5,9 +5,16 @@ import numpy as np
 from flatlab.study import columns
 from flatlab.study.columns import GROWTH, of
 from flatlab.study.curvature import LossName
-from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, factor, late
+from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, Columns, factor, late
 
 COHEN = "Cohen et al. 2021"
+
+
+def fewer_steep_directions(c: Columns) -> np.ndarray:
+    """Decimal logarithm of the share of directions at the large batch's end that are steeper than a hundredth of the
+    steepest, over the paper's 5 %, or over the share at the start where that is smaller."""
+    steep = {label: 1 - c[of(label, "flat share")] for label in ("start", "LB")}
+    return np.log10(steep["LB"] / np.minimum(0.05, steep["start"]))
 
 
 def at_the_edge(loss: LossName, rate: str) -> Claim:
@@ -30,15 +37,18 @@ CLAIMS = (
         words="“rises steeply only along a small dimensional subspace (e.g. 5% of the whole space)”",
         source=f"{KESKAR}, section 2",
         experiment="spectrum",
-        measure="effective dimension of LB's Hessian over that at the start, log10",
-        effect=factor(of("LB", columns.EFFECTIVE_DIMENSION), of("start", columns.EFFECTIVE_DIMENSION)),
+        measure="log10 of the share of directions steeper than a hundredth of the steepest, at LB, over 5 %, or over "
+        "the share at the start where that is smaller",
+        effect=fewer_steep_directions,
         below=0,
-        remark="the share of small eigenvalues, which an earlier rule took, is above 0.9 before anything is trained",
+        remark="corrected after a pilot: it divided by the effective dimension at the start, which is near 0 there "
+        "because positive and negative eigenvalues cancel; the start is asked too, since few of a net's directions "
+        "may be steep before anything is trained",
     ),
     Claim(
         name="fewer than at the small batch's end",
-        words="and fewer than for the small batch",
-        source=f"{KESKAR}, section 2",
+        words="fewer directions carry the curvature than at the small batch's end",
+        source="the control of the spectrum",
         experiment="spectrum",
         measure="log10 of the effective dimension at LB over SB",
         effect=factor(of("LB", columns.EFFECTIVE_DIMENSION), of("SB", columns.EFFECTIVE_DIMENSION)),
