@@ -126,6 +126,15 @@ def test_the_smallest_visible_effect_is_seen_four_times_in_five():
     assert smallest_effect(2.0, 4) == math.inf
 
 
+@pytest.mark.parametrize("at_the_start, at_the_end, limit", [(0.1, 0.03, 0.05), (0.02, 0.03, 0.02), (0.5, 0.5, 0.05)])
+def test_few_directions_are_steep_where_fewer_are_than_the_paper_names_and_than_there_were(
+    at_the_start, at_the_end, limit
+):
+    (claim,) = (claim for claim in CLAIMS if claim.name == "few steep directions")
+    effect = claim.effect(Columns({"start flat share": [1 - at_the_start], "LB flat share": [1 - at_the_end]}))
+    assert effect == pytest.approx(math.log10(at_the_end / limit))
+
+
 def test_between_two_bounds_is_both():
     claim = claimed(above=3, below=10)
     words = {}
