@@ -178,6 +178,39 @@ def _row(value: object, meaning: str) -> torch.Tensor:
     return row.reshape(1)
 
 
+def table(answer: object, shape: Sequence[int | None], meaning: str) -> torch.Tensor:
+    """As `numbers`, for several dimensions: the answer may also be a list of its rows, of lists, arrays or tensors.
+
+    Parameters
+    ----------
+    answer, meaning
+        As for `numbers`.
+    shape
+        The shape that is asked for. Where its first number is None, any number of rows is welcome.
+    """
+    rows, inner = shape[0], [int(size) for size in shape[1:] if size is not None]
+    if _is_flat(answer):
+        raise Wrong(f"it returns one long row, and should return {meaning}.")
+    if isinstance(answer, (list, tuple)):
+        lengths = {len(row) if hasattr(row, "__len__") else 0 for row in answer}
+        if lengths - {inner[0]}:
+            raise Wrong(f"it returns a list of lists of other lengths, and should return {meaning}.")
+        if rows is not None and len(answer) != rows:
+            raise Wrong(f"it returns a list of {len(answer)} rows, and should return {meaning}.")
+        found = [numbers(row, inner, meaning) if len(inner) == 1 else table(row, inner, meaning) for row in answer]
+        return torch.stack(found) if found else torch.zeros(0, *inner)
+    if rows is None:
+        rows = len(answer) if getattr(answer, "ndim", 0) else 0  # type: ignore[arg-type]
+    return numbers(answer, (rows, *inner), meaning)
+
+
+def _is_flat(answer: object) -> bool:
+    """Whether an answer has numbers, and one dimension only."""
+    if isinstance(answer, (list, tuple)):
+        return bool(answer) and not any(isinstance(one, (list, tuple)) or getattr(one, "ndim", 0) for one in answer)
+    return getattr(answer, "ndim", None) == 1
+
+
 def match(
     answer: torch.Tensor, right: object, mistakes: Iterable[tuple[object, str]], otherwise: str, rtol: float = 1e-3
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, seeded, unchanged
+from flatlab.checks.answer import Student, Wrong, check, match, normals, numbers, printed, seeded, table, unchanged
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,21 +381,7 @@ def edge(student: Student) -> None:
     )
 
 
-ROW = "rows (step, loss, lambda lr / 2), a list of lists of three numbers"
-
-
-def rows_of(answer: object, what: str = ROW, columns: int = 3) -> Tensor:
-    """The answer as rows of so many numbers, in float64."""
-    if not isinstance(answer, (list, tuple)):
-        found = torch.as_tensor(answer).detach().cpu().double() if hasattr(answer, "shape") else None
-        if found is None or found.dim() != 2:
-            numbers(answer, (0, columns), what)  # says what it is
-            raise Wrong(f"it returns {kind(answer)}, and should return {what}.")
-        answer = found.tolist()
-    lengths = sorted({len(row) if hasattr(row, "__len__") else 0 for row in answer})
-    if answer and lengths != [columns]:
-        raise Wrong(f"it returns a list of lists of {lengths} numbers, and should return {what}.")
-    return torch.stack([numbers(row, (columns,), what) for row in answer]) if answer else torch.zeros(0, columns)
+ROW = "rows of three numbers, (step, loss, lambda lr / 2)"
 
 
 @check
@@ -406,7 +392,7 @@ def track(student: Student) -> None:
     f = Quartic(8 * normals(4, seed=81), half @ half.T / 4, normals(4, 4, seed=82) / 2)
     start, lr, steps, every = 2 * normals(4, seed=83), 0.03, 9, 3
     x = start.clone()
-    answer = rows_of(student(f, x, lr, steps, every))
+    answer = table(student(f, x, lr, steps, every), (None, 3), ROW)
     unchanged("x", x, start)
     if x.grad is not None or x.requires_grad:
         raise Wrong("it leaves a gradient on its argument x: work on x.detach().clone().")

@@ -9,27 +9,21 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, normals, numbers, printed, seeded, unchanged
+from flatlab.checks.answer import (
+    Student,
+    Wrong,
+    check,
+    kind,
+    match,
+    normals,
+    numbers,
+    printed,
+    seeded,
+    table,
+    unchanged,
+)
 
 Parameters = list[torch.Tensor]
-
-
-def table(answer: object, shape: Sequence[int], meaning: str) -> torch.Tensor:
-    """As `numbers`, for several dimensions: the answer may also be a list of its rows."""
-    if isinstance(answer, (list, tuple)) and len(shape) > 1 and len(answer) == shape[0]:
-        if any(isinstance(row, (list, tuple)) and len(row) != shape[1] for row in answer):
-            raise Wrong(f"it returns a list of lists of other lengths, and should return {meaning}: {tuple(shape)}.")
-        return torch.stack([table(row, shape[1:], meaning) for row in answer])
-    if len(shape) > 1 and _is_flat(answer):
-        raise Wrong(f"it returns one long row, and should return {meaning}: shape {tuple(shape)}.")
-    return numbers(answer, shape, meaning)
-
-
-def _is_flat(answer: object) -> bool:
-    """Whether an answer has one dimension only."""
-    if isinstance(answer, (list, tuple)):
-        return not any(isinstance(one, (list, tuple)) or getattr(one, "ndim", 0) for one in answer)
-    return getattr(answer, "ndim", None) == 1
 
 
 def parameters(answer: object, like: Sequence[torch.Tensor]) -> Parameters:

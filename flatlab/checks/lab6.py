@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flatlab.checks.answer import Student, Wrong, check, kind, match, numbers
+from flatlab.checks.answer import Student, Wrong, check, kind, match, numbers, table
 
 Pair = tuple[float, float]
 Numbers = Sequence[float] | np.ndarray
@@ -252,24 +252,6 @@ class Wire:
         return float(value) + self.added
 
 
-def table(answer: object, workers: int) -> torch.Tensor:
-    """A square table of numbers, or a hint."""
-    if isinstance(answer, (list, tuple)) and answer and all(isinstance(row, (list, tuple)) for row in answer):
-        if {len(row) for row in answer} != {workers}:  # type: ignore[arg-type]
-            raise Wrong(f"it returns a list of lists of other lengths: return {workers} lists of {workers} numbers.")
-        answer = [value for row in answer for value in row]  # type: ignore[attr-defined]
-    elif isinstance(answer, (list, tuple)) and any(
-        torch.is_tensor(row) or isinstance(row, np.ndarray) for row in answer
-    ):
-        answer = [float(value) for row in answer for value in row]
-    found = (
-        numbers(answer, (workers * workers,), f"the chunks of {workers} workers, {workers} each")
-        if not (isinstance(answer, (torch.Tensor, np.ndarray)) and answer.ndim == 2)
-        else numbers(answer, (workers, workers), f"the chunks of {workers} workers, {workers} each")
-    )
-    return found.reshape(workers, workers)
-
-
 def ring(
     chunks: Sequence[Sequence[float]],
     adding: Callable[[int, int], int] = lambda worker, turn: worker - turn,
@@ -294,8 +276,8 @@ def ring(
 def refuse_bad_ring(student: Student, chunks: list[list[float]]) -> None:
     """A hint where a function is no ring all-reduce of these chunks, a table with a row for each worker."""
     count = len(chunks)
-    wire = Wire()
-    held = table(student([list(row) for row in chunks], wire), count)
+    wire, meaning = Wire(), f"{count} lists of {count} numbers, the chunks of each worker"
+    held = table(student([list(row) for row in chunks], wire), (count, count), meaning)
     right = torch.tensor(chunks).double().sum(0).expand(count, count)
     per_worker = [sum(source == worker for source, _ in wire.sent) for worker in range(count)]
     wanted = 2 * (count - 1)
@@ -333,7 +315,7 @@ def refuse_bad_ring(student: Student, chunks: list[list[float]]) -> None:
     steps = {(target - source) % count for source, target in wire.sent}
     if len(steps) > 1 or not steps <= {1, count - 1}:
         raise Wrong("in a ring a worker sends to its neighbour, always the same one: the last sends to the first.")
-    marked = table(student([list(row) for row in chunks], Wire(1.0)), count)
+    marked = table(student([list(row) for row in chunks], Wire(1.0)), (count, count), meaning)
     hops = (marked - right).sort(0).values
     if not torch.allclose(hops, torch.arange(count - 1, wanted + 1).double()[:, None].expand(count, count), atol=1e-3):
         raise Wrong("some sums do not come from what was sent: use the number that send returns.")
