@@ -14,6 +14,7 @@ import tempfile
 
 import expected
 import nbformat
+import numpy as np
 import pytest
 import torch
 from edition import PACKAGE, names, release
@@ -22,7 +23,7 @@ from submission import Refused, preflight
 
 import flatlab
 from flatlab import checks
-from flatlab.checks.answer import Wrong, predicted
+from flatlab.checks.answer import Wrong, predicted, table
 
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n?", re.MULTILINE | re.DOTALL)
@@ -231,6 +232,68 @@ def test_a_check_never_raises_and_answers_in_one_line(lab, exercise, student, wo
     assert not verdict and words in str(verdict) and "\n" not in str(verdict)
 
 
+TABLE = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        TABLE,
+        tuple(map(tuple, TABLE)),
+        torch.tensor(TABLE),
+        np.float32(TABLE),
+        [torch.tensor(row) for row in TABLE],
+        [np.array(row) for row in TABLE],
+        [[torch.tensor(one) for one in row] for row in TABLE],
+    ],
+    ids=["lists", "tuples", "tensor", "float32", "tensors", "arrays", "numbers of torch"],
+)
+@pytest.mark.parametrize("shape", [(2, 3), (None, 3)])
+def test_a_table_is_read_in_every_form_by_one_function(given, shape):
+    assert torch.equal(table(given, shape, "a table"), torch.tensor(TABLE).double())
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (None, "returns nothing"),
+        (3.0, "and should return a table"),
+        ((row for row in TABLE), "a generator"),
+        ({1: TABLE}, "a dict"),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "one long row, and should return a table"),
+        (torch.zeros(6), "one long row, and should return a table"),
+        ([*TABLE, TABLE[0]], "a list of 3 rows"),
+        ([[1.0, 2.0], [3.0, 4.0, 5.0]], "list of lists of other lengths"),
+        ([[1.0, 2.0], [3.0, 4.0]], "list of lists of other lengths"),
+        ([[1.0, None, 2.0], TABLE[1]], "holds nothing (None)"),
+        (torch.zeros(3, 2), "shape (3, 2)"),
+        ([], "a list of 0 rows"),
+    ],
+    ids=[
+        "None",
+        "number",
+        "generator",
+        "dict",
+        "flat",
+        "flat tensor",
+        "rows",
+        "ragged",
+        "narrow",
+        "hole",
+        "turned",
+        "empty",
+    ],
+)
+def test_what_is_no_table_is_said_in_a_sentence(given, words):
+    with pytest.raises(Wrong) as error:
+        table(given, (2, 3), "a table")
+    assert words in str(error.value)
+
+
+def test_no_rows_are_a_table_of_any_number_of_rows():
+    assert table([], (None, 3), "a table").shape == (0, 3)
+
+
 def test_the_line_that_stopped_is_named_in_jupyter_and_in_colab():
     for file in ("ipykernel_7/1.py", "ipython-input-3.py"):
         file = f"{tempfile.gettempdir()}/{file}"
@@ -393,6 +456,14 @@ def test_what_cannot_be_mended_is_refused_in_one_sentence(tmp_path, content, wor
 
 
 # The lab itself, as a student meets it
+
+
+@every_lab
+def test_the_time_that_a_lab_states_is_the_sum_of_its_cards(lab):
+    cards = [card for cell in lab.master.cells for card in re.findall(r"^> .*", cell.source, re.MULTILINE)]
+    minutes = sum(int(count) for card in cards for count in re.findall(r"(\d+) minutes", card))
+    hours, rest = re.search(r"\| Time \| about (\d) hours(?: (\d+) minutes)?;", lab.master.cells[0].source).groups()
+    assert 60 * int(hours) + int(rest or 0) == minutes
 
 
 @every_lab
