@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,20 +16,52 @@ sys.path.insert(0, str(ROOT / "labs"))  # the pipeline's modules, as `python lab
 LONGEST = (
     "test_marking.py",
     "test_labs.py",
+    "test_surviving.py",
+    "test_browser.py",
+    "test_ledger_picture.py",
+    "test_book.py",
+    "test_scale_out.py",
+    "test_battery.py",
     "test_course.py",
     "measuring_sharpness.ipynb",
     "test_experiments.py",
-    "test_browser.py",
-    "test_scale_out.py",
     "test_train.py",
-    "test_battery.py",
-    "test_book.py",
+    "lab1.ipynb",
+    "lab2.ipynb",
     "between_two_minima.ipynb",
     "your_own_network.ipynb",
-    "test_surviving.py",
     "test_cli.py",
     "test_data.py",
 )
+PER_LAB = ("test_marking.py", "test_labs.py")  # together a third of the suite: too long for one worker
+
+
+def pytest_collection_modifyitems(items):
+    """Files in the order of LONGEST, then all others as they were."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
+def shared_by(nodeid):
+    """What a test's fixtures are made for: its file, or in the files of PER_LAB one lab. A test that names none there
+    looks at the first."""
+    file, _, test = nodeid.partition("::")
+    if not file.endswith(PER_LAB):
+        return file
+    lab = re.search(r"\[(lab\d+)", test)
+    return f"{file} {lab[1] if lab else 'lab1'}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Under --dist=loadfile a worker takes what `shared_by` keeps together, so that each fixture is made once."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduler = LoadFileScheduling(config, log)
+    scheduler._split_scope = shared_by
+    return scheduler
 
 
 @functools.cache

@@ -419,3 +419,24 @@ def test_make_help_lists_every_command():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
     for command in ("book", "test", "check", "lint", "lab", "labs", "pins", "help"):
         assert re.search(rf"^{command} ", listed, re.MULTILINE), command
+
+
+def test_what_takes_longest_is_begun_first_and_each_lab_is_with_one_worker(tmp_path):
+    """A suite of two files with this one's conftest: Lab 1 stays with what names no lab, Lab 2 goes to the other
+    worker."""
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    marks = (
+        "import pytest, time\n\n\ndef test_of_the_first():\n    time.sleep(1)\n\n\n"
+        "@pytest.mark.parametrize('lab', ['lab1', 'lab2'])\ndef test_of(lab):\n    time.sleep(1)\n"
+    )
+    (tmp_path / "test_a.py").write_text("def test_a():\n    pass\n")
+    (tmp_path / "test_marking.py").write_text(marks)
+    options = ["--verbose", "-p", "no:cacheprovider", "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"]
+    command = [sys.executable, "-m", "pytest", *options, f"--rootdir={tmp_path}", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    ran = re.findall(r"\[(gw\d)\].* PASSED \S*?(test_\w+\.py::\S+)", done.stdout)
+    worker = {test: number for number, test in ran}
+    assert len(worker) == 4, done.stdout + done.stderr
+    labs = ["test_marking.py::test_of[lab1]", "test_marking.py::test_of[lab2]"]
+    assert worker["test_marking.py::test_of_the_first"] == worker[labs[0]] != worker[labs[1]]
+    assert ran[-1][1] == "test_a.py::test_a"
