@@ -301,7 +301,7 @@ DRAWINGS = {
         (
             Panel(
                 "growth per step",
-                (Curve(columns.GROWTH, "measured"), Curve("law", "$|1 - 2s|$", CONTROL, ":")),
+                (Curve(columns.GROWTH, "measured"), Curve(columns.LAW, "$|1 - 2s|$", CONTROL, ":")),
                 log=True,
             ),
         ),

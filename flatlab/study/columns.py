@@ -19,6 +19,8 @@ DOSE = "dose"
 # Along a curve that is drawn against the batch size, the share of the data or the step
 SHARE = "share"
 GROWTH = "growth"
+LAW = "law"
+DEPARTURE = "departure"  # log10 of a growth over what a law says
 EPOCHS = "epochs"
 EPOCHS_IN_ALL = "epochs in all"
 SECONDS = "seconds"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flatlab.study import columns
-from flatlab.study.columns import GROWTH, of
+from flatlab.study.columns import of
 from flatlab.study.curvature import LossName
 from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, Columns, factor, late
 
@@ -97,10 +97,13 @@ CLAIMS = (
         words="the step size is limited by curvature",
         source="question and answer on batch size",
         experiment="stable-step",
-        measure="log10 of the growth per step along v_1 at 1.1 times 2 / lambda_max, and of the shrinking at 0.9, "
-        "the lesser",
-        effect=lambda c: np.minimum(np.log10(c[GROWTH][:, 2]), -np.log10(c[GROWTH][:, 1])),
-        above=0,
+        measure="log10 of the growth along v_1 over |1 - rate curvature|, the curvature measured again at each step: "
+        "the median over the steps, the mean of 0.9 and 1.1 times 2 / lambda_max",
+        effect=lambda c: c[columns.DEPARTURE][:, 1:3].mean(1),
+        above=-0.05,
+        below=0.05,
+        remark="an earlier rule took the curvature of the first step for all of them; ten seeds showed that it falls "
+        "by a third within five steps, so the steps ended below the limit that they were named by",
     ),
     at_the_edge("squared", "0.1"),
     at_the_edge("squared", "0.05"),
