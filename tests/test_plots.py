@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from test_cures import a_comparison, augmented_result
@@ -29,7 +29,7 @@ from test_what_a_batch_costs import FACTORS, performance_result
 from test_what_a_batch_size_changes import ratio_result
 from test_what_newcomers_are_told import regression_result
 
-from flatlab.measure.paths import Path
+from flatlab.measure.paths import Path, Surface
 from flatlab.plots import (
     between_two_minima,
     does_sharpness_predict,
@@ -115,6 +115,11 @@ def descent(top):
 
 CLOUD = {m: np.random.default_rng(m).normal([1, 0], 3 / m**0.5, (30, 2)) for m in (8, 128)}
 PATHS = [path(2), path(2.5), path(3)]
+GRID = (-1.0, -0.5, 0.0, 0.5, 1.0)
+PLANES = {  # a valley along the second direction; the large batch's has ten times the curvature
+    batch: Surface(GRID, GRID, *[tuple(tuple(0.02 + bend * a**2 + 0 * b for b in GRID) for a in GRID)] * 2, "batch")
+    for batch, bend in ((32, 0.2), (2000, 2))
+}
 PHIS = {eps: {batch: [batch * eps * k for k in (900, 1000, 1200)] for batch in (32, 400, 2000)} for eps in (1e-3, 5e-4)}
 
 FIGURES = {
@@ -147,6 +152,7 @@ FIGURES = {
     ),
     "paths": lambda: between_two_minima.paths({"train": PATHS, "test": PATHS}, "fig3", "mnist1d"),
     "between": lambda: between_two_minima.between({"2000 at 1": PATHS, "32, 2 epochs, at 1": PATHS[::-1]}, "mnist1d"),
+    "planes": lambda: between_two_minima.planes(PLANES, "mnist1d"),
     "barriers": lambda: between_two_minima.barriers(
         {"32 and 2000, one start": [0.1, 0.2, 0.1], "32 twice, two starts": [2, 2.1, 2.2]}, "mnist1d"
     ),
@@ -330,6 +336,20 @@ def test_every_curve_of_a_result_is_coloured_except_a_goal():
     colour = {c.column: c.colour for d in DRAWINGS.values() for panel in d.panels for c in panel.curves}
     assert colour.pop(columns.GOAL) == style.TEXT
     assert set(colour.values()) <= INKS
+
+
+def test_two_planes_have_lines_at_the_same_levels_where_the_loss_is_that():
+    """The loss is 0.02 + bend alpha^2: the line of 0.1 lies at alpha^2 = 0.08 / bend, wherever beta is."""
+    picture = made("planes")
+    for panel, (batch, bend), colour in zip(picture.panels, ((32, 0.2), (2000, 2)), (style.SMALL, style.LARGE)):
+        (lines,) = panel.axes[0].collections
+        assert {to_hex(one).upper() for one in lines.get_edgecolor()} == {colour}
+        places = lines.get_paths()[list(lines.levels).index(0.1)].vertices
+        values = np.interp(np.abs(places[:, 0]), GRID[2:], [0.02 + bend * a**2 for a in GRID[2:]])
+        assert values == pytest.approx(0.1, rel=1e-6) and np.ptp(places[:, 1]) == pytest.approx(2)
+        assert f"batch {batch} by {bend:.2g}" in picture.alt
+    row = next(row for row in picture.table if (row["alpha"], row["beta"]) == (1.0, -0.5))
+    assert (row["loss, batch 32"], row["loss, batch 2000"]) == (pytest.approx(0.22), pytest.approx(2.02))
 
 
 def test_small_and_large_have_their_colours_between_two_minima_and_the_control_another():

@@ -6,19 +6,23 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 
-from flatlab.measure.paths import Path
+from flatlab.measure.paths import Path, Surface
 from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.plane_of_descent import LEVELS
 from flatlab.plots.style import (
     BETWEEN,
     CONTROL,
+    HALF,
     LARGE,
     PAPER,
     SMALL,
+    SMALLER,
     THIRD,
     WIDE,
     alike,
     band,
     canvas,
+    colours,
     intervals,
     spread,
     stamp,
@@ -121,6 +125,38 @@ def between(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
     axes.set(yscale="log", xlabel="$\\alpha$", ylabel="training loss, nats", xticks=[0, 0.5, 1])
     alt = f"Training loss in nats, logarithmic, along lines from 0 to 1 and a little beyond: {'; '.join(told)}."
     return Picture([axes.figure], rows_of(columns), stamp(data, len(group)), alt, "between")
+
+
+@styled
+def planes(found: Mapping[int, Surface], data: str) -> Picture:
+    """The training loss on a plane of two directions around each end: lines of equal loss, at the same levels.
+
+    Parameters
+    ----------
+    found : mapping
+        {batch size: what `flatlab.plane` finds along two `directions` of its net}, on one grid.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row per point of the grid.
+    """
+    first, colour, panels = next(iter(found.values())), colours(found), []
+    beta, alpha = np.meshgrid(first.betas, first.alphas)
+    columns = {"alpha": alpha.ravel().tolist(), "beta": beta.ravel().tolist()}
+    for batch, surface in found.items():
+        axes = canvas(HALF, 3.2)
+        lines = axes.contour(alpha, beta, surface.loss, LEVELS, colors=colour[batch], linewidths=1)
+        axes.clabel(lines, fontsize=SMALLER, fmt=lambda level: f"{level:g}")
+        axes.plot(0, 0, "o", color=colour[batch])
+        axes.set(xlabel="$\\alpha$", ylabel="$\\beta$", title=f"around batch {batch}")
+        columns[f"loss, batch {batch}"] = np.ravel(surface.loss).tolist()
+        panels.append(axes.figure)
+    told = "; ".join(f"batch {batch} by {surface.rise():.2g}" for batch, surface in found.items())
+    alt = f"Lines of equal training loss on a plane around each end. From its centre the loss rises most: {told} nats."
+    return Picture(panels, rows_of(columns), stamp(data, 1), alt, "planes")
 
 
 @styled
