@@ -10,11 +10,12 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 
 SEEDS = range(5)
-KEPT = (0, 1, 2, 3, 5, 8, 13, 20, 35, 60, 100)  # epochs of the landing page's slider
 
 
 def plan():
     """The arguments of every shared run, the longest first."""
+    from flatlab.plots.plane_of_descent import KEPT
+
     shared = [("mnist1d", 32), ("digits", 16), ("mnist1d", 128), ("mnist1d", 400), ("mnist1d", 2000), ("digits", 500)]
     for data, batch in shared[:1]:
         yield from ({"data": data, "batch_size": batch, "seed": seed, "again": True} for seed in range(3))

@@ -12,6 +12,7 @@ from flatlab.plots.style import SMALLER, TEXT, WIDE, canvas, colours, label, sta
 from flatlab.training.train import Run
 
 LEVELS = (0.01, 0.03, 0.1, 0.3, 1, 3)  # nats
+KEPT = (0, 1, 2, 3, 5, 8, 13, 20, 35, 60, 100)  # epochs at which the slider of the landing page stops
 
 
 @styled
