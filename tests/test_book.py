@@ -165,6 +165,15 @@ def test_a_directory_without_a_book_is_refused_in_a_sentence(root, tmp_path):
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
 
 
+# The chapters that teach; the evidence, the labs and the reference ask nothing.
+TAUGHT = [
+    ROOT / f"{chapter['file']}.ipynb"
+    for part in yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))["parts"]
+    if part["caption"] in {"What happens", "Why", "Cures", "Cost", "Judgement"}
+    for chapter in part["chapters"]
+]
+
+
 def printed(cell):
     """What a cell has printed, without what nbval.cfg says may differ."""
     text = "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
@@ -194,6 +203,21 @@ def test_code_fits_into_its_box(chapter):
                 assert len(line) <= 76, f"{cell.id}, {len(line)} columns: {line}"
 
 
+FORMULA_CODE_OR_LINK = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|(?<=\])\([^)]*\)|<[^>]+>"
+
+
+def words(chapter):
+    """How many words of a chapter are typed, without its quiz."""
+    prose = (cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "markdown")
+    typed = "\n".join(text for text in prose if not text.startswith("## Three questions"))
+    return len(re.findall(r"[A-Za-z][A-Za-z'’-]*", re.sub(FORMULA_CODE_OR_LINK, " ", typed, flags=re.DOTALL)))
+
+
+@pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
+def test_a_chapter_is_read_in_one_sitting(chapter):
+    assert 1200 <= words(chapter) <= 1800, words(chapter)
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
 def test_every_exercise_has_a_solution(chapter):
     """One cell an exercise prints it, so that its numbers are computed or recorded."""
@@ -203,15 +227,6 @@ def test_every_exercise_has_a_solution(chapter):
     solved = r'^solution\(|^say\(f?"""<details><summary><b>Solution'
     solutions = [cell for cell in cells if cell.cell_type == "code" and re.search(solved, cell.source, re.MULTILINE)]
     assert len(solutions) == len(exercises)
-
-
-# The chapters that teach; the evidence, the labs and the reference ask nothing.
-TAUGHT = [
-    ROOT / f"{chapter['file']}.ipynb"
-    for part in yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))["parts"]
-    if part["caption"] in {"What happens", "Why", "Cures", "Cost", "Judgement"}
-    for chapter in part["chapters"]
-]
 
 
 @pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
