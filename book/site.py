@@ -3,12 +3,14 @@ a name.
 
 Jupyter Book loads sphinx-thebe whether it is wanted or not, which declares its settings twice: an error on the console
 of every page. The theme draws its icons with a font, and loads FontAwesome's script of 1.4 MB as well, which draws the
-same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title.
+same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title. Its button for
+Colab is a rocket without words.
 """
 
 import re
 from pathlib import Path
 
+COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.ipynb"
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 ROOT_PAGE = """<!doctype html>
@@ -28,6 +30,11 @@ ROOT_PAGE = """<!doctype html>
 DESCRIPTION = "An executable book: large batches, sharp minima and the learning rate, asked by experiment."
 
 
+def in_this_order(app, config):
+    """Let a search show the pages of the book before the package: Sphinx looks for the file where it was started."""
+    config.html_search_scorer = str(Path(__file__).with_name("search.js"))
+
+
 def without_thebe(app, page, template, context, doctree):
     """Leave out scripts and styles of thebe, which is switched off."""
 
@@ -36,6 +43,16 @@ def without_thebe(app, page, template, context, doctree):
 
     for kind in ("script_files", "css_files"):
         context[kind] = [file for file in context.get(kind, []) if "thebe" not in told(file)]
+
+
+def with_colab(app, page, template, context, doctree):
+    """Under the title of a notebook's page, a link with words that opens the notebook in Colab."""
+    if doctree is None or not str(app.env.doc2path(page)).endswith(".ipynb"):
+        return
+    repository = app.config.html_theme_options["repository_url"].removeprefix("https://github.com/")
+    address = COLAB.format(repository=repository, page=page)
+    link = f'</h1>\n<p class="open-in-colab"><a href="{address}">Open in Colab</a></p>'
+    context["body"] = context["body"].replace("</h1>", link, 1)
 
 
 def finish(app, error):
@@ -54,6 +71,8 @@ def finish(app, error):
 
 
 def setup(app):
+    app.connect("config-inited", in_this_order)
     app.connect("html-page-context", without_thebe, priority=900)
+    app.connect("html-page-context", with_colab)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -170,6 +170,28 @@ def test_a_chapter_opens_in_colab_from_the_configured_repository(root):
             assert (root / link.partition("/blob/main/")[2]).is_file(), f"{path}: {link} leads nowhere"
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_a_notebooks_page_has_a_link_to_colab_in_words(root, path):
+    notebook = (root / path).with_suffix(".ipynb").exists()
+    assert ((HTML / path).read_text().count('">Open in Colab</a></p>') == 1) == notebook
+
+
+@pytest.mark.parametrize(
+    "words, page",
+    [
+        ("sharpness", "book/measuring_sharpness.html"),
+        ("batch size", "book/what_a_batch_size_changes.html"),
+        ("edge of stability", "book/edge_of_stability.html"),
+    ],
+)
+def test_a_search_begins_with_the_chapters_that_have_the_words_in_their_title(tab, words, page):
+    results, _ = tab(f"search.html?q={words.replace(' ', '+')}")
+    first = results.locator("#search-results li a").nth(2)
+    first.wait_for()
+    links = results.locator("#search-results li a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert page in links[:3], links[:6]
+
+
 def test_the_site_has_an_address_with_a_title_a_page_for_what_is_missing_and_a_map():
     root_page = (HTML / "index.html").read_text()
     assert "<title>flatlab: why do large batches generalise worse?</title>" in root_page
