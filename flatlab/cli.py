@@ -263,6 +263,9 @@ def _line(options):
 def _reproduce(options):
     if _workers() > 1:
         raise ValueError("reproduce starts processes of its own (--workers): run it without torchrun.")
+    path = options.out or f"{options.experiment}-{options.tier}.json"
+    if Path(path).exists():
+        recorded.Result.read(path)  # what is no result is refused before hours of work, not after them
     result = flatlab.reproduce(
         options.experiment,
         options.tier,
@@ -273,7 +276,6 @@ def _reproduce(options):
         address=options.address,
         progress=sys.stderr.isatty(),
     )
-    path = options.out or f"{options.experiment}-{options.tier}.json"
     result.save(path)
     try:
         from flatlab.plots import results as figures
@@ -377,9 +379,9 @@ def _again(options):
 
 def _summary(result):
     """The table with the paper's beside it, mean ± standard deviation over the seeds; for a curve, its size."""
-    lines = [f"{result.experiment} at the {result.tier} tier, {len(result.seeds)} seeds"]
+    lines = [f"{result.experiment} at the {result.tier} tier"]
     for net, columns in result.values.items():
-        lines.append(f"{net} on {result.data[net]}")
+        lines.append(f"{net} on {result.data[net]}, {len(result.seeds[net])} seeds")
         for column, values in columns.items():
             if isinstance(values[0], list):
                 lines.append(f"  {column:12} {len(values)} x {len(values[0])} values")

@@ -2,8 +2,7 @@
 --workers 4`.
 
 Whatever ends it, the same command resumes: runs, half-finished ones too, and measurements are in the store. A result
-file holds the nets that are done so far. With --nets it holds those alone, so name the earlier ones again: they are
-read from the store. With a GPU the workers share it.
+file holds the nets that are done so far, so --nets adds to it. With a GPU the workers share it.
 """
 
 import argparse
@@ -35,11 +34,10 @@ def present(name, tier, only):
 
 
 def stages(tier, names, only=None):
-    """(experiment, its nets so far) in the order of recording; of the networks in `only` where it is given."""
+    """(experiment, its nets) in the order of recording; of the networks in `only` where it is given."""
     if not names:
         nets = sorted(present("table2", tier, only), key=place)
-        for count in range(1, len(nets) + 1):
-            yield from ((name, nets[:count]) for name in FIRST)
+        yield from ((name, [net]) for net in nets for name in FIRST)
         done = FIRST if nets else ()
         names = [name for name in dict.fromkeys((*FIRST, *THEN, *EXPERIMENTS)) if name not in done]
     yield from ((name, nets) for name in names if (nets := present(name, tier, only)))

@@ -38,7 +38,7 @@ def test_the_interval_is_students(count):
 
 def judged(claim, values, net="mlp"):
     """The claim's judgement on a result with these values."""
-    (found,) = judge(claim, Result("table2", "smoke", {net: "mnist1d"}, (), {}, {net: {"a": values}}, {}))
+    (found,) = judge(claim, Result("table2", "smoke", {net: "mnist1d"}, {}, {}, {net: {"a": values}}, {}))
     return found
 
 
@@ -112,7 +112,7 @@ def test_a_seed_without_an_effect_is_left_out():
 
 def test_a_claim_judges_the_networks_it_speaks_of():
     claim, values = claimed(above=0, nets=("many",)), {"a": [1, 2, 1, 2, 1]}
-    result = Result("table2", "smoke", {"few": "d", "many": "d"}, (), {}, {"few": values, "many": values}, {})
+    result = Result("table2", "smoke", {"few": "d", "many": "d"}, {}, {}, {"few": values, "many": values}, {})
     assert [found.net for found in judge(claim, result)] == ["many"]
 
 
@@ -212,7 +212,7 @@ def test_the_ledger_takes_the_largest_tier_of_each_net(monkeypatch):
             net: {f"{part} {label}": [1.0, 2.0] for part in ("train", "test") for label in ("SB", "LB")}
             for net in nets[tier]
         }
-        return Result(experiment, tier, dict.fromkeys(nets[tier], "data"), (), {}, values, {})
+        return Result(experiment, tier, dict.fromkeys(nets[tier], "data"), {}, {}, values, {})
 
     monkeypatch.setattr(recording, "recorded", recorded)
     for entry in ledger():

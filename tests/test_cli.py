@@ -189,9 +189,9 @@ def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
     assert "SB 1e-3" in said and f"written to {out} and {tmp_path / 'table3.md'}" in said
     assert "mlp** on MNIST-1D, smoke tier, 2 seeds" in (tmp_path / "table3.md").read_text()
     result = Result.read(out)
-    assert result.seeds == [0, 1] and set(result.values["mlp"]) == {"SB 1e-3", "LB 1e-3", "SB 5e-4", "LB 5e-4"}
+    assert result.seeds == {"mlp": [0, 1]} and set(result.values["mlp"]) == {"SB 1e-3", "LB 1e-3", "SB 5e-4", "LB 5e-4"}
     assert all(len(v) == 2 for v in result.values["mlp"].values())
-    assert {"flatlab", "torch", "device", "commit", "seconds", "date", "semantics"} <= set(result.provenance)
+    assert {"flatlab", "torch", "device", "commit", "seconds", "date", "semantics"} <= set(result.provenance["mlp"])
     assert result.recipes["mlp"]["LB"]["batch_size"] == 0.5
 
 
@@ -202,7 +202,7 @@ def done(monkeypatch):
         "throughput",
         "smoke",
         {"mlp": "mnist1d"},
-        (0,),
+        {"mlp": (0,)},
         {},
         {"mlp": {"batch_size": [[8, 32]], "rows per second": [[1.0, 2.0]]}},
         {},

@@ -20,7 +20,7 @@ def a_result(experiment, runs, net="mlp", tier="smoke", **more):
     """`runs`: {label: (test accuracy, sharpness)}, the same for each seed except for a shift."""
     values = {f"test {run}": (test + SHIFT).tolist() for run, (test, _) in runs.items()}
     values |= {f"{run} 1e-3": (phi * np.exp(0.1 * SHIFT)).tolist() for run, (_, phi) in runs.items()}
-    return Result(experiment, tier, {net: "mnist1d"}, tuple(range(SEEDS)), {}, {net: values | more}, {})
+    return Result(experiment, tier, {net: "mnist1d"}, {net: tuple(range(SEEDS))}, {}, {net: values | more}, {})
 
 
 def strength_result(experiment="sam", doses=(0.1, 0.5, 1.0), **options):

@@ -27,7 +27,7 @@ def way_result(experiment="waterfall", without=(), seeds=3):
     values = {
         f"test {run}": random.normal(level, 1, seeds).tolist() for run, level in RUNS.items() if run not in without
     }
-    return Result(experiment, "smoke", {"mlp": "mnist1d"}, tuple(range(seeds)), {}, {"mlp": values}, {})
+    return Result(experiment, "smoke", {"mlp": "mnist1d"}, {"mlp": tuple(range(seeds))}, {}, {"mlp": values}, {})
 
 
 def test_the_waterfalls_steps_lead_from_the_large_batch_to_the_small_one_and_are_paired_by_seed():
@@ -108,7 +108,9 @@ def tau_result(kinds=tuple(KINDS.values()), seeds=5):
         for kind in (*kinds, "tau with the rate")
     }
     values = {"nets": [36] * seeds} | values
-    return Result("measures", "smoke", {"mlp": "1000 rows of mnist1d"}, tuple(range(seeds)), {}, {"mlp": values}, {})
+    return Result(
+        "measures", "smoke", {"mlp": "1000 rows of mnist1d"}, {"mlp": tuple(range(seeds))}, {}, {"mlp": values}, {}
+    )
 
 
 def test_a_cell_is_the_mean_tau_and_its_colour_the_sign():

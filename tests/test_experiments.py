@@ -129,7 +129,9 @@ def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch)
 @pytest.mark.parametrize("tier", recorded.TIERS)
 def test_recording_a_tier_misses_no_experiment_and_no_network(tier, root):
     stages = runpy.run_path(root / "results" / "record.py")["stages"]
-    recorded = dict(stages(tier, []))  # the last stage of each experiment
+    recorded = {}
+    for name, nets in stages(tier, []):
+        recorded.setdefault(name, []).extend(nets)
     for name, experiment in EXPERIMENTS.items():
         nets = [setting.name for setting in experiment.settings.get(tier, ())]
         assert sorted(recorded.get(name, [])) == sorted(nets), name
@@ -138,7 +140,9 @@ def test_recording_a_tier_misses_no_experiment_and_no_network(tier, root):
 
 def test_some_networks_of_a_tier_are_recorded_alone(root):
     stages = runpy.run_path(root / "results" / "record.py")["stages"]
-    found = dict(stages("reduced", [], ["mlp", "plain-mlp"]))
+    found = {}
+    for name, nets in stages("reduced", [], ["mlp", "plain-mlp"]):
+        found.setdefault(name, []).extend(nets)
     assert {"table2": ["mlp"], "ratio": ["plain-mlp"], "spectrum": ["mlp", "plain-mlp"]}.items() <= found.items()
     assert "regression" not in found and dict(stages("reduced", ["ratio", "fig4"], ["mlp"])) == {}
 

@@ -47,7 +47,7 @@ def synthetic(name, net="mlp", data="mnist1d", seeds=3, points=6):
     if name == "fig4":
         columns["threshold"] = [3.0] * seeds
     columns = columns or {"test SB": [1.0, 2.0, 4.0][:seeds], "LB 1e-3": [300.0, 100.0, 200.0][:seeds]}
-    return Result(name, "smoke", {net: data}, tuple(range(seeds)), {}, {net: columns}, {})
+    return Result(name, "smoke", {net: data}, {net: tuple(range(seeds))}, {}, {net: columns}, {})
 
 
 def axes_of(picture):
@@ -77,7 +77,7 @@ def test_the_papers_cells_are_the_papers_and_ours_the_results(name):
         net: {column: [float(net[1]) + k, float(net[1]) - k, float(net[1])] for k, column in enumerate(columns, 1)}
         for net in PUBLISHED[name]
     }
-    result = Result(name, "paper", OURS, (0, 1, 2), {}, values, {})
+    result = Result(name, "paper", OURS, dict.fromkeys(OURS, (0, 1, 2)), {}, values, {})
     head, *rows = cells(table(name, [result]))
     assert head == ["", *columns]
     for net in PUBLISHED[name]:
@@ -106,7 +106,9 @@ def test_a_network_that_is_not_recorded_says_so(name):
 
 def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
     def shown(name, column, net="mlp"):
-        rows = cells(table(name, [Result(name, "smoke", {net: "mnist1d"}, (0,), {}, {net: {column: [600.0]}}, {})]))
+        rows = cells(
+            table(name, [Result(name, "smoke", {net: "mnist1d"}, {net: (0,)}, {}, {net: {column: [600.0]}}, {})])
+        )
         return [row[1:] for row in rows if row[0] == column]
 
     assert shown("distances", "ratio") == [["600", "3 to 10, six networks"]]
@@ -116,7 +118,13 @@ def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
 
 def test_a_small_network_stands_in_the_row_of_the_papers():
     result = Result(
-        "table3", "reduced", {"small-C2": "1000 rows of cifar10"}, (0,), {}, {"small-C2": {"SB 1e-3": [5.0]}}, {}
+        "table3",
+        "reduced",
+        {"small-C2": "1000 rows of cifar10"},
+        {"small-C2": (0,)},
+        {},
+        {"small-C2": {"SB 1e-3": [5.0]}},
+        {},
     )
     rows = cells(table("table3", [result], whole=True))[1:]
     assert [row[0] for row in rows[6:9]] == [
@@ -150,7 +158,7 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
     def recorded(experiment, tier):
         if experiment != "table2" or tier not in tiers:
             raise FileNotFoundError
-        return Result(experiment, tier, {}, (), {}, {net: {} for net in tiers[tier]}, {})
+        return Result(experiment, tier, {}, {}, {}, {net: {} for net in tiers[tier]}, {})
 
     monkeypatch.setattr(recording, "recorded", recorded)
     assert [(result.tier, list(result.values)) for result in recording.largest("table2")] == [

@@ -509,8 +509,8 @@ def test_a_gradient_that_is_left_on_an_argument_is_seen_outside(cage):
 
 
 def test_the_recorded_results_can_be_read_in_the_cage(cage):
-    cage.run("def seeds():\n    return list(flatlab.recorded('fig2', 'paper').seeds)\nimport flatlab")
-    assert cage.function("seeds")() == list(flatlab.recorded("fig2", "paper").seeds)
+    cage.run("def seeds():\n    return list(flatlab.recorded('fig2', 'paper').seeds['F1'])\nimport flatlab")
+    assert cage.function("seeds")() == list(flatlab.recorded("fig2", "paper").seeds["F1"])
 
 
 def test_a_process_that_ended_is_followed_by_one_that_knows_the_cells_before(cage):

@@ -22,7 +22,7 @@ def way_down_result(seeds=3, net="mlp"):
         "SB_1e-3": (np.array([20, 10, 5, 0]) * spread).tolist(),
         "LB_1e-3": (np.array([20, 40, 60, 80]) * spread).tolist(),
     }
-    return Result("fig6", "smoke", {net: "mnist1d"}, tuple(range(seeds)), {net: {}}, {net: values}, {})
+    return Result("fig6", "smoke", {net: "mnist1d"}, {net: tuple(range(seeds))}, {net: {}}, {net: values}, {})
 
 
 def test_each_epoch_is_a_position_that_reads_what_was_recorded():

@@ -15,7 +15,7 @@ SIZES = [32, 50, 80, 125, 200, 317, 500, 800, 1250]
 
 def a_result(experiment, values, seeds=3, recipes=None, net="mlp", tier="smoke"):
     recipes = {net: recipes or {}}
-    return Result(experiment, tier, {net: "mnist1d"}, tuple(range(seeds)), recipes, {net: values}, {})
+    return Result(experiment, tier, {net: "mnist1d"}, {net: tuple(range(seeds))}, recipes, {net: values}, {})
 
 
 def sizes_result(fall=2, seeds=3, experiment="fig4", **options):

@@ -33,7 +33,9 @@ def accuracies(gaps, experiment="table2"):
         net: {"train SB": [99.0] * 5, "train LB": [99.0] * 5, "test SB": [70 + one for one in gap], "test LB": [70] * 5}
         for net, gap in gaps.items()
     }
-    return Result(experiment, "smoke", dict.fromkeys(gaps, "mnist1d"), tuple(range(5)), {}, columns, {})
+    return Result(
+        experiment, "smoke", dict.fromkeys(gaps, "mnist1d"), dict.fromkeys(gaps, tuple(range(5))), {}, columns, {}
+    )
 
 
 def test_the_words_of_two_results_are_compared_claim_by_claim_and_net_by_net():

@@ -40,7 +40,7 @@ def performance_result(seeds=3):
         "efficiency SB": np.linspace(0.3, 0.4, seeds).tolist(),
         "updates ratio": (1.5 * 32 / 400 * np.exp(np.linspace(-0.1, 0.1, seeds))).tolist(),
     }
-    return Result("performance", "smoke", {"mlp": "mnist1d"}, tuple(range(seeds)), {}, {"mlp": values}, {})
+    return Result("performance", "smoke", {"mlp": "mnist1d"}, {"mlp": tuple(range(seeds))}, {}, {"mlp": values}, {})
 
 
 FACTORS = {"one rate": {32: (0.1, 3), 125: (0.04, 5), 500: (0.02, 11)}, "root rule": {32: (0.1, 3), 500: (0.02, 4)}}

@@ -19,7 +19,9 @@ def ratio_result(seeds=3):
         values |= {f"{way} batch_size": [batches] * seeds, f"{way}_test": table.tolist()}
         values |= {f"{way}_lambda": (table / 60).tolist(), f"{way}_train": [[100.0] * len(batches)] * seeds}
     values["rate_train"] = [[100.0, 100.0, 100.0, 98.9]] * seeds
-    return Result("ratio", "smoke", {"plain-mlp": "mnist1d"}, tuple(range(seeds)), {}, {"plain-mlp": values}, {})
+    return Result(
+        "ratio", "smoke", {"plain-mlp": "mnist1d"}, {"plain-mlp": tuple(range(seeds))}, {}, {"plain-mlp": values}, {}
+    )
 
 
 def rates_result(seeds=3):
@@ -31,7 +33,9 @@ def rates_result(seeds=3):
         values[f"{name}_test"] = (level + np.arange(5) + shift).tolist()
         values[f"{name}_1e-3"] = (level * np.exp(-np.arange(5) + 0.1 * shift)).tolist()
     settings = {"settings": {"mlp": {"small": 32, "large": 0.5}}}
-    return Result("learning-rate", "smoke", {"mlp": "mnist1d"}, tuple(range(seeds)), {}, {"mlp": values}, {}, settings)
+    return Result(
+        "learning-rate", "smoke", {"mlp": "mnist1d"}, {"mlp": tuple(range(seeds))}, {}, {"mlp": values}, {}, settings
+    )
 
 
 def test_at_one_ratio_and_at_one_rate_a_net_that_was_not_trained_is_hollow():

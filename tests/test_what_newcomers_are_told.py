@@ -32,7 +32,7 @@ def regression_result(seeds=3):
 
     nets = {"even": values(1), "many uneven": values(-1), "network": values(1)}
     data = {"even": "4 normal features", "many uneven": "64 normal features", "network": "4 normal features"}
-    return Result("regression", "smoke", data, tuple(range(seeds)), {}, nets, {})
+    return Result("regression", "smoke", data, dict.fromkeys(data, tuple(range(seeds))), {}, nets, {})
 
 
 def test_each_condition_is_a_position_that_says_which_way_leaves_more():

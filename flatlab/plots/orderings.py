@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from flatlab.plots.picture import Picture
-from flatlab.plots.style import LARGE, SMALL, SMALLER, WIDE, canvas, spread, stamp, styled
+from flatlab.plots.style import LARGE, SMALL, SMALLER, WIDE, canvas, spread, stamp_of_all, styled
 from flatlab.plots.tables import named
 from flatlab.study import columns
 from flatlab.study.columns import of
@@ -57,9 +57,8 @@ def orderings(result: Result) -> Picture:
         rows += [{"network": net, **cell} for cell in cells]
         told += [f"{m}, all nets, {c['tau']:+.2f}" for m, c in zip(measures, cells[:: len(kinds)])]
     alt = f"Kendall's tau with the test error. {'; '.join(told)}."
-    data = named(next(iter(result.data.values())))
     name = f"{result.experiment}-orderings-{result.tier}"
-    return Picture(panels, rows, stamp(data, len(result.seeds), result.tier), alt, name)
+    return Picture(panels, rows, stamp_of_all(result), alt, name)
 
 
 def _cell(measure: str, words: str, values: list[float]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
 from flatlab.plots.picture import Picture, course, rows_of
-from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, plain_ticks, spread, stamp, styled
+from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, plain_ticks, spread, stamp_of_all, styled
 from flatlab.plots.tables import NOTE, named, published, table
 from flatlab.study import paper
 from flatlab.study.recorded import Result
@@ -71,13 +71,11 @@ def draw(result: Result) -> Picture:
                 axes.invert_xaxis()
             _legend(axes, _title(net, result.data.get(net), theirs), lines)
             panels.append(axes.figure)
-    names = {named(result.data[net]) for net in result.values}
-    data = names.pop() if len(names) == 1 else "each network its own data"
     alt = f"{', '.join(panel.label for panel in drawing.panels)} against {drawing.label or 'effort'}: {_told(rows)}"
     if any(theirs for _, _, theirs in drawn):
         alt += f" In grey the paper's {', '.join(dict.fromkeys(theirs for _, _, theirs in drawn if theirs))}."
     name = f"{result.experiment}-{result.tier}"
-    return Picture(panels, rows, stamp(data, len(result.seeds), result.tier), alt, name)
+    return Picture(panels, rows, stamp_of_all(result), alt, name)
 
 
 def write(result: Result, stem: str | Path) -> str:

@@ -8,7 +8,7 @@ settings hold while it runs.
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -138,27 +138,36 @@ def spread(table: ArrayLike, log: bool = False) -> tuple[np.ndarray, np.ndarray,
     return (np.exp(low), np.exp(mean), np.exp(high)) if log else (low, mean, high)
 
 
-def stamp(data: str, seeds: int, tier: Tier | None = None) -> str:
+def stamp(data: str, seeds: int | Collection[int], tier: Tier | None = None) -> str:
     """Tier, data and number of seeds of a figure, in words.
 
     Parameters
     ----------
     data : str
         A data set's name, or any words.
-    seeds : int
-        0 for a figure in which nothing is random.
+    seeds : int or collection of int
+        0 for a figure in which nothing is random; a number for each network where they have their own.
     tier : {"smoke", "reduced", "colab", "paper"}, optional
         $FLATLAB_TIER's unless it is given.
     """
     at = tier or os.environ.get("FLATLAB_TIER", "smoke")
-    scatter = {0: "nothing random", 1: "1 seed, no interval"}.get(seeds, f"{seeds} seeds, 95 % intervals")
+    few, many = (seeds, seeds) if isinstance(seeds, int) else (min(seeds), max(seeds))
+    several = f"{few} to {many}" if few < many else str(many)
+    scatter = {0: "nothing random", 1: "1 seed, no interval"}.get(many, f"{several} seeds, 95 % intervals")
     return f"{at} tier · {named(data)} · {scatter}"
 
 
 def stamp_of(result: Result, net: str) -> str:
     """The stamp of a figure that draws one network of a recorded result."""
-    seeds = len(next(iter(result.values[net].values())))
-    return stamp(f"{net} on {named(result.data[net])}", seeds, result.tier)
+    return stamp(f"{net} on {named(result.data[net])}", len(result.seeds[net]), result.tier)
+
+
+def stamp_of_all(result: Result, data: str | None = None) -> str:
+    """The stamp of a figure that draws every network of a recorded result; data is named by them unless it is
+    given."""
+    names = {named(result.data[net]) for net in result.values}
+    words = names.pop() if len(names) == 1 else "each network its own data"
+    return stamp(data or words, [len(result.seeds[net]) for net in result.values], result.tier)
 
 
 def colours(batches: Iterable[float]) -> dict[float, str]:

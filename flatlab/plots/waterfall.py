@@ -6,7 +6,20 @@ from typing import Any
 import numpy as np
 
 from flatlab.plots.picture import Picture
-from flatlab.plots.style import BETWEEN, CONTROL, LARGE, SMALL, SMALLER, TEXT, WIDE, canvas, dot, spread, stamp, styled
+from flatlab.plots.style import (
+    BETWEEN,
+    CONTROL,
+    LARGE,
+    SMALL,
+    SMALLER,
+    TEXT,
+    WIDE,
+    canvas,
+    dot,
+    spread,
+    stamp_of_all,
+    styled,
+)
 from flatlab.plots.tables import named
 from flatlab.study import columns
 from flatlab.study.recorded import Result
@@ -56,11 +69,9 @@ def waterfall(result: Result) -> Picture:
         panels.append(_panel(f"{net} on {named(result.data[net])}", way, values))
         rows += way
         told.append(f"{net}: {', '.join(map(_in_words, way))}")
-    names = {named(result.data[net]) for net in result.values}
-    data = names.pop() if len(names) == 1 else "each network its own data"
     alt = f"Test accuracy in percent from the large to the small batch. {'; '.join(told)}."
     name = f"{result.experiment}-{result.tier}"
-    return Picture(panels, rows, stamp(data, len(result.seeds), result.tier), alt, name)
+    return Picture(panels, rows, stamp_of_all(result), alt, name)
 
 
 def _row(net: str, words: str, after: Sequence[float], before: Sequence[float] | None = None) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def appendix_c(result: Result, net: str) -> Picture:
         np.array(values[name], float)
         for name in (at("rows", "SB"), at("rows", "LB"), UPDATES_RATIO, at(EFFICIENCY, "SB"))
     )
-    points = [(f"seed {seed}", f, y) for seed, f, y in zip(result.seeds, efficiency, updates * large / small)]
+    points = [(f"seed {seed}", f, y) for seed, f, y in zip(result.seeds[net], efficiency, updates * large / small)]
     (rows_small, notes_small), (rows_large, notes_large) = sorted(NOTES.items())
     taken = notes_large.epochs / notes_small.epochs  # each epoch is as many rows
     example = allowed_updates_ratio(0.1, 1, 0.2) / 0.1
@@ -253,4 +253,6 @@ def appendix_c(result: Result, net: str) -> Picture:
         "The rows that the large batch takes over those of the small one, against the small batch's parallel "
         f"efficiency, with a falling curve below which the large batch is earlier: {told}."
     )
-    return Picture([axes.figure], table, stamp(result.data[net], len(result.seeds), result.tier), alt, "appendix-c")
+    return Picture(
+        [axes.figure], table, stamp(result.data[net], len(result.seeds[net]), result.tier), alt, "appendix-c"
+    )

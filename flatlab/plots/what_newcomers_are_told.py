@@ -19,6 +19,7 @@ from flatlab.plots.style import (
     plain_ticks,
     spread,
     stamp,
+    stamp_of_all,
     styled,
 )
 from flatlab.study import columns
@@ -108,7 +109,7 @@ def by_problem(result: Result) -> Picture:
     axes.set_title("circle: equal passes\nsquare: equal updates\ntriangle: equal seconds")
     told = "; ".join(f"{row['problem']}, {row['compared']}, {row['decades']:+.2f}" for row in rows)
     alt = f"Logarithm of what all rows leave over what batches of 1,000 leave: {told}."
-    words = stamp("regression", len(result.seeds), result.tier)
+    words = stamp_of_all(result, "regression")
     return Picture([axes.figure], rows, words, alt, f"by-problem-{result.tier}")
 
 

@@ -37,7 +37,7 @@ from flatlab.study.design import Case
 from flatlab.study.engines import Engine, carry_out_all
 from flatlab.study.jobs import Job, carry_out
 from flatlab.study.memory import remembered
-from flatlab.study.recorded import TIERS, Result, Tier, origin
+from flatlab.study.recorded import SETTINGS, TIERS, Result, Tier, origin
 from flatlab.training.store import Store
 from flatlab.training.train import KEEPING, Recipe, progress_bar
 from flatlab.training.updates import STRENGTHS
@@ -123,11 +123,11 @@ def reproduce(
         experiment,
         tier,
         {setting.name: setting.data for setting in settings},
-        max((setting.seeds for setting in settings), key=len),
+        {setting.name: setting.seeds for setting in settings},
         recipes,
         values,
-        facts,
-        {"settings": {setting.name: dataclasses.asdict(setting) for setting in settings}, **chosen.options},
+        {setting.name: facts for setting in settings},
+        {SETTINGS: {setting.name: dataclasses.asdict(setting) for setting in settings}, **chosen.options},
     )
 
 

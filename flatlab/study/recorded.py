@@ -22,6 +22,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 IS_CLONE = (REPOSITORY / "results" / "record.py").is_file()  # else it is a folder of installed packages
 Tier = Literal["smoke", "reduced", "colab", "paper"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
+BY_NET = ("data", "seeds", "recipes", "values", "provenance")  # the fields of a result that have one entry a net
+SETTINGS = "settings"  # and the one of its options that has
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,17 @@ class Result:
 
     Attributes
     ----------
-    experiment, tier, seeds
+    experiment, tier
         Which, and at which size.
-    data
-        Net -> data set.
+    data, seeds
+        Net -> data set, and the seeds of its runs.
     recipes
         Net -> label, e.g. "SB" and "LB" -> the recipe's fields.
     values
         Net -> column -> one value per seed, a number or a list along a curve. Columns are named by
         `flatlab.study.columns`.
     provenance
-        Versions, commit, device, wall time, date.
+        Net -> versions, commit, device, date, and the seconds of the call that recorded it, with all nets of that call.
     options
         All else that was set: the settings (batch sizes, epochs, seeds, rows measured) and the arguments of the
         measurement.
@@ -49,15 +51,51 @@ class Result:
     experiment: str
     tier: Tier
     data: dict[str, str]
-    seeds: tuple[int, ...]
+    seeds: dict[str, tuple[int, ...]]
     recipes: dict[str, dict[str, dict]]
     values: dict[str, dict[str, list]] = field(repr=False)
-    provenance: dict[str, Any] = field(repr=False)
+    provenance: dict[str, dict[str, Any]] = field(repr=False)
     options: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def seconds_per_seed(self) -> float:
+        """What one seed of all nets took: each call that recorded some of them counts once."""
+        calls = {
+            json.dumps(facts, sort_keys=True): facts["seconds"] / len(self.seeds[net])
+            for net, facts in self.provenance.items()
+        }
+        return sum(calls.values())
+
     def save(self, path: str | Path) -> None:
-        """Write the result as JSON, whole or not at all."""
-        write_whole(path, json.dumps(dataclasses.asdict(self), indent=1).encode())
+        """Write the result as JSON, whole or not at all. Other nets that the file holds of this experiment and tier
+        stay, where they were measured with the same arguments.
+
+        Raises
+        ------
+        OSError
+            Where the path holds a file that is no result, or cannot be written.
+        """
+        whole = self.with_other_nets(Result.read(path)) if Path(path).exists() else self
+        write_whole(path, json.dumps(dataclasses.asdict(whole), indent=1).encode())
+
+    def with_other_nets(self, earlier: "Result") -> "Result":
+        """This result and, of the nets that it lacks, those of an earlier one that was measured with the same
+        arguments; each net keeps its own setting, seeds and provenance."""
+
+        def what(result: Result) -> Any:
+            arguments = {name: value for name, value in result.options.items() if name != SETTINGS}
+            return json.loads(json.dumps([result.experiment, result.tier, arguments]))
+
+        if what(self) != what(earlier):
+            return self
+
+        def both(own: dict, before: dict) -> dict:
+            """The nets that are new first, since the others have their place in the file."""
+            return {net: own[net] for net in own if net not in before} | before | own
+
+        settings = both(*(result.options.get(SETTINGS, {}) for result in (self, earlier)))
+        by_net: dict[str, Any] = {name: both(getattr(self, name), getattr(earlier, name)) for name in BY_NET}
+        return dataclasses.replace(self, **by_net, options={**self.options, SETTINGS: settings})
 
     @staticmethod
     def read(path: str | Path) -> "Result":
@@ -69,11 +107,14 @@ class Result:
             Where there is none or it is not one of ours.
         """
         try:
-            return Result(**json.loads(Path(path).read_text()))
+            found = Result(**json.loads(Path(path).read_text()))
+            if not isinstance(found.seeds, dict):
+                raise TypeError("its seeds are not told net by net")
         except (ValueError, TypeError) as error:
             raise OSError(
-                f"{path} is not a flatlab result ({error}): record it again with `flatlab reproduce`."
+                f"{path} is not a flatlab result ({error}): record it again with `flatlab reproduce`, elsewhere."
             ) from error
+        return found
 
 
 def results_directory() -> Path:

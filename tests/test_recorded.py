@@ -1,0 +1,78 @@
+"""A result file: each net in it has its own seeds and provenance, and is kept when another is recorded beside it."""
+
+import json
+
+import pytest
+
+from flatlab.plots.style import stamp, stamp_of_all
+from flatlab.study.recorded import Result
+
+ARGUMENTS = {"rows": 2000}
+
+
+def recorded_as(net, seeds, seconds=1.0, data="mnist1d", effect=1.0, arguments=ARGUMENTS, **changes):
+    """A result of one net, as `reproduce` gives it."""
+    fields = {
+        "experiment": "spectrum",
+        "tier": "reduced",
+        "data": {net: data},
+        "seeds": {net: list(range(seeds))},
+        "recipes": {net: {"SB": {"batch_size": 32}}},
+        "values": {net: {"a": [effect] * seeds}},
+        "provenance": {net: {"commit": f"of {net}", "seconds": seconds}},
+        "options": {"settings": {net: {"seeds": list(range(seeds)), "data": data}}, **arguments},
+    }
+    return Result(**(fields | changes))
+
+
+def test_a_net_is_recorded_beside_one_of_other_seeds(tmp_path):
+    first, second = recorded_as("C3", 3, data="cifar100"), recorded_as("mlp", 10)
+    first.save(tmp_path / "r.json")
+    second.save(tmp_path / "r.json")
+    both = Result.read(tmp_path / "r.json")
+    assert list(both.values) == ["mlp", "C3"]
+    for net, own in (("C3", first), ("mlp", second)):
+        for field in ("data", "seeds", "recipes", "values", "provenance"):
+            assert getattr(both, field)[net] == getattr(own, field)[net]
+        assert both.options["settings"][net] == own.options["settings"][net]
+    assert both.options["rows"] == 2000 and set(both.options) == {"rows", "settings"}
+
+
+def test_a_net_that_is_recorded_again_takes_its_own_place(tmp_path):
+    for result in (recorded_as("C3", 3), recorded_as("mlp", 3), recorded_as("C3", 5, effect=2.0)):
+        result.save(tmp_path / "r.json")
+    both = Result.read(tmp_path / "r.json")
+    assert list(both.values) == ["mlp", "C3"] and both.values["C3"] == {"a": [2.0] * 5}
+    assert {net: len(seeds) for net, seeds in both.seeds.items()} == {"mlp": 3, "C3": 5}
+
+
+@pytest.mark.parametrize(
+    "changes", ({"arguments": {"rows": 500}}, {"arguments": {}}, {"tier": "smoke"}, {"experiment": "edge"})
+)
+def test_what_was_measured_otherwise_is_not_kept(changes, tmp_path):
+    recorded_as("C3", 3, **changes).save(tmp_path / "r.json")
+    recorded_as("mlp", 10).save(tmp_path / "r.json")
+    assert list(Result.read(tmp_path / "r.json").values) == ["mlp"]
+
+
+@pytest.mark.parametrize("text", ("my notes", "{}", json.dumps({**vars(recorded_as("mlp", 3)), "seeds": [0, 1, 2]})))
+def test_a_file_that_is_no_result_is_left_as_it_is(text, tmp_path):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(OSError, match="is not a flatlab result"):
+        recorded_as("mlp", 3).save(tmp_path / "r.json")
+    assert (tmp_path / "r.json").read_text() == text and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_call_for_two_nets_costs_its_seconds_once():
+    one = {"commit": "a", "seconds": 60.0}
+    result = recorded_as("mlp", 3, provenance={"mlp": one, "plain-mlp": one, "C3": {"commit": "b", "seconds": 40.0}})
+    result.seeds.update({"plain-mlp": [0, 1, 2], "C3": [0, 1]})
+    assert result.seconds_per_seed == 60 / 3 + 40 / 2
+
+
+def test_a_stamp_tells_the_seeds_of_networks_that_have_their_own():
+    assert stamp("mnist1d", [10, 3], "reduced") == "reduced tier · MNIST-1D · 3 to 10 seeds, 95 % intervals"
+    assert stamp("mnist1d", [3, 3], "reduced") == stamp("mnist1d", 3, "reduced")
+    both = recorded_as("mlp", 10).with_other_nets(recorded_as("C3", 3, data="cifar100"))
+    assert stamp_of_all(both) == "reduced tier · each network its own data · 3 to 10 seeds, 95 % intervals"
+    assert stamp_of_all(recorded_as("mlp", 1), "nets") == "reduced tier · nets · 1 seed, no interval"
