@@ -1,4 +1,4 @@
-"""The parts of Labs 2, 3, 4 and 6 that a student with a GPU runs, made small: each runs on a CUDA device, or on the
+"""The parts of Labs 2, 3, 4, 5 and 6 that a student with a GPU runs, made small: each runs on a CUDA device, or on the
 pretended one, and prints a line that the lab takes."""
 
 import json
@@ -14,6 +14,7 @@ import torch
 import flatlab
 from flatlab import checks
 from flatlab.checks.lab3 import gpu_line
+from flatlab.checks.lab5 import gain
 from flatlab.data import Data, Split
 
 MASTERS = Path(__file__).parents[2] / "labs" / "source"
@@ -122,6 +123,31 @@ def test_the_gpu_part_of_lab4_prints_a_line_that_is_taken_and_examined(tmp_path,
     full = json.loads(found)
     full |= {"seconds": 300.0, "accuracy": {net: [60.0] * 3 for net in full["accuracy"]}}
     examine("lab4", "flip", json.dumps(full))
+
+
+def test_the_gpu_part_of_lab5_prints_a_line_that_is_taken_and_goes_on_after_a_cut(tmp_path, monkeypatch, capsys):
+    """The hidden tests see the line with the accuracies and seconds of a full run, which noise in four gradients does
+    not reach."""
+    smaller = (("cifar.train, 300, 5000)", "cifar.train, 4, 20)"),)
+    monkeypatch.setitem(SHAPES, "cifar10", (3, 8, 8))  # C1 takes any size, and 32 x 32 takes 16 times as long
+    names = ("sam_step", "asam_step", "ghost_norm", "average", "schedule", "trust_ratio", "compare", "race")
+    file = script("lab5", names, smaller, tmp_path)
+    parts = "PARTS = (sam_step, asam_step, ghost_norm, average, schedule, trust_ratio)\n"
+    needed = "from flatlab.checks.lab5 import Race, rivals, signals, start_of\n"
+    file.write_text(needed + file.read_text().replace("\n\nrecorded =", f"\n\n{parts}recorded ="))
+    runpy.run_path(str(file))
+    found = line(capsys.readouterr().out)
+    taken(checks.fair_gain, found)
+    kept = next(tmp_path.rglob("race.json"))
+    some = dict(list(json.loads(kept.read_text()).items())[:4])  # cut off in the fifth of six runs
+    kept.write_text(json.dumps(some))
+    runpy.run_path(str(file))
+    said = capsys.readouterr().out
+    assert "(4 runs read.)" in said and json.loads(line(said))["plain"] == json.loads(found)["plain"]
+    made_up = {"plain": [52.0, 53.5, 51.5], "mine": [60.0, 61.0, 60.5]}
+    mean, low, high = gain(*(dict(enumerate(made_up[name])) for name in ("mine", "plain")))
+    full = json.loads(found) | made_up | {"seconds": 400.0, "gradients": 300, "gain": [mean, low, high]}
+    examine("lab5", "fair_gain", json.dumps(full))
 
 
 def test_the_gpu_part_of_lab6_prints_a_line_that_is_taken_and_examined(tmp_path, monkeypatch, capsys):
