@@ -28,12 +28,7 @@ def written(**change):
     return json.dumps(json.dumps({**GPU, "gain": interval, **change}))
 
 
-ALIKE = {
-    ("compare", "different seeds"),
-    ("schedule", "falls as the batch grows"),
-    ("ghost_norm", "the whole batch"),
-    ("average", "the last network"),
-}
+ALIKE = {("compare", "different seeds"), ("ghost_norm", "the whole batch"), ("average", "the last network")}
 
 AHEAD = "f.gradient(x + rho * g / g.norm())[1]"
 STEP = f"return x - lr * {AHEAD}"
