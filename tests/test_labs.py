@@ -5,6 +5,7 @@ The class is marked once, in one gradebook; the tests read its marks.
 """
 
 import copy
+import inspect
 import json
 import linecache
 import re
@@ -231,6 +232,8 @@ def test_two_mistakes_never_get_one_hint_unless_they_are_one(lab):
     ],
 )
 def test_a_check_never_raises_and_answers_in_one_line(lab, exercise, student, words):
+    if words == "TypeError" and not inspect.signature(lab.function(lab.reference[exercise])).parameters:
+        words = "it returns an int"  # the exercise's function takes no arguments either
     verdict = getattr(checks, exercise)(student)
     assert not verdict and words in str(verdict) and "\n" not in str(verdict)
 
