@@ -1,7 +1,8 @@
 """Expected output: what a master's experiments print with the reference's answers, put below each for comparison.
 
-`make labs` runs a master whose code has changed since, on the CPU at the smoke tier, and writes the numbers into it. No
-number in such a cell is typed.
+`make labs` runs a master whose code has changed since, or of which a recorded result that it reads has, on the CPU at
+the smoke tier, and writes the numbers into it. No number in such a cell is typed. An experiment whose numbers the
+machine decides has the tag `timed`, and no expected output.
 """
 
 import copy
@@ -12,6 +13,9 @@ import tempfile
 
 import nbformat
 from edition import LABS, as_text
+
+import flatlab
+from flatlab.study.recorded import results_directory
 
 TEXT = """<details><summary>Expected output</summary>
 
@@ -45,9 +49,21 @@ def record(lab, labs=LABS):
 
 
 def fingerprint(notebook):
-    """Of the code that decides what is printed: all of it except the hidden tests."""
+    """Of what decides what is printed: the code, all of it except the hidden tests, and the recorded results that it
+    reads."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.id.endswith("-test")]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
+    results = [result for source in code if "flatlab.recorded(" in source for result in named(source)]
+    read = [result.values for result in results]
+    return hashlib.sha256(json.dumps([*code, *read]).encode()).hexdigest()[:16]
+
+
+def named(source):
+    """The recorded results whose experiment and tier a cell writes out, each in quotation marks."""
+    names = [file.stem.rpartition("-")[::2] for file in sorted(results_directory().glob("*-*.json"))]
+    found = [name for name in names if all(f'"{one}"' in source for one in name)]
+    if not found:
+        raise ValueError('write the names of a recorded result out in the cell that reads it, as "fig2" and "paper".')
+    return [flatlab.recorded(*name) for name in found]
 
 
 def run(notebook):
@@ -61,5 +77,5 @@ def run(notebook):
     return {
         cell.id: "".join(output.text for output in cell.outputs if output.get("name") == "stdout").rstrip()
         for cell in notebook.cells
-        if cell.id.endswith("-run")
+        if cell.id.endswith("-run") and "timed" not in cell.metadata.get("tags", [])
     }

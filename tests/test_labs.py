@@ -4,8 +4,10 @@ wrong in one.
 The class is marked once, in one gradebook; the tests read its marks.
 """
 
+import ast
 import copy
 import inspect
+import itertools
 import json
 import linecache
 import re
@@ -25,6 +27,7 @@ from submission import Refused, preflight
 import flatlab
 from flatlab import checks
 from flatlab.checks.answer import Wrong, predicted, table
+from flatlab.study.recorded import Result
 
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n?", re.MULTILINE | re.DOTALL)
@@ -43,6 +46,7 @@ every_right = pytest.mark.parametrize(
     ids=[f"{lab}-{exercise}-{number}" for lab in EVERY for number, (exercise, _) in enumerate(lab.right)],
 )
 LAB1 = EVERY[0]
+HOURS = re.compile(r"\| Time \| about (\d) hours(?: (\d+) minutes)?;")
 
 
 # The students' edition
@@ -106,6 +110,49 @@ def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_cha
         assert not notebook.cells[1].outputs
     monkeypatch.setattr(expected, "run", lambda notebook: pytest.fail("it was run again, and has not changed"))
     expected.record("toy", tmp_path)
+
+
+def test_a_changed_result_that_a_lab_reads_is_noticed(monkeypatch):
+    def found(values, date="Monday", source='flatlab.recorded("fig2", "paper").values'):
+        result = Result("fig2", "paper", {}, {"F1": (0, 1)}, {}, {"F1": {"gap": values}}, {"F1": {"date": date}})
+        monkeypatch.setattr(flatlab, "recorded", lambda experiment, tier: result)
+        return expected.fingerprint(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="sum-run")]))
+
+    assert found([1.0, 2.0]) == found([1.0, 2.0], date="Tuesday") != found([1.0, 2.5])
+    assert found([1.0, 2.0], source="x = 2") == found([1.0, 2.5], source="x = 2")
+    several = 'for name in ("fig2", "ratio"):\n    flatlab.recorded(name, "reduced")'
+    assert found([1.0, 2.0], source=several) != found([1.0, 2.5], source=several)
+    with pytest.raises(ValueError, match="write the names of a recorded result out"):
+        found([1.0, 2.0], source="flatlab.recorded(name, tier)")
+
+
+def reads_the_clock(lab):
+    """The experiments that print what the machine decides: they use the clock, or what a function or a variable holds
+    that does. The branch for a GPU has no expected output."""
+    known, timed = {"perf_counter"}, set()
+    for cell in lab.master.cells:
+        for part in ast.parse(cell.source).body if cell.id.endswith("-run") else ():
+            used = {
+                getattr(node, "id", getattr(node, "attr", None)) for one in without_gpu(part) for node in ast.walk(one)
+            }
+            if used & known and isinstance(part, (ast.FunctionDef, ast.ClassDef)):
+                known.add(part.name)
+            elif used & known:
+                timed.add(cell.id)
+                known |= {one.id for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
+    return timed
+
+
+def without_gpu(part):
+    """A statement, or of a branch for a GPU what else is run."""
+    return part.orelse if isinstance(part, ast.If) and ast.unparse(part.test).startswith("gpu ") else [part]
+
+
+@every_lab
+def test_what_the_machine_decides_is_no_expected_output(lab):
+    tagged = {cell.id for cell in lab.master.cells if "timed" in cell.metadata.get("tags", [])}
+    assert reads_the_clock(lab) == tagged
+    assert not {name.removesuffix("-run") + "-expected" for name in tagged} & {cell.id for cell in lab.master.cells}
 
 
 def test_make_labs_makes_every_lab():
@@ -471,15 +518,30 @@ def test_what_cannot_be_mended_is_refused_in_one_sentence(tmp_path, content, wor
         preflight(write(tmp_path / "one.ipynb", content), LAB1.release)
 
 
-# Predictions
+# What a lab states
 
 
 @every_lab
 def test_the_time_that_a_lab_states_is_the_sum_of_its_cards(lab):
     cards = [card for cell in lab.master.cells for card in re.findall(r"^> .*", cell.source, re.MULTILINE)]
     minutes = sum(int(count) for card in cards for count in re.findall(r"(\d+) minutes", card))
-    hours, rest = re.search(r"\| Time \| about (\d) hours(?: (\d+) minutes)?;", lab.master.cells[0].source).groups()
+    hours, rest = HOURS.search(lab.master.cells[0].source).groups()
     assert 60 * int(hours) + int(rest or 0) == minutes
+
+
+@pytest.mark.parametrize("lab", [lab for lab in EVERY if "over a week" not in lab.master.cells[0].source], ids=str)
+def test_difficulty_rises(lab):
+    """No exercise is easier than the one before it by more than a circle. What a person reads, and the recorded run in
+    place of a GPU, close a lab and are no step of its ladder; nor is a claim of one's own, whose steps research
+    orders."""
+    sections = re.split(r"^(?=## )", "\n".join(cell.source for cell in lab.master.cells), flags=re.MULTILINE)
+    steps = [one for one in sections if "read by a person" not in one and "recorded run" not in one.splitlines()[0]]
+    ladder = [len(circles) for one in steps for circles in re.findall(r"^> Difficulty (●+)", one, re.MULTILINE)]
+    assert ladder[0] < ladder[-1]
+    assert all(after >= before - 1 for before, after in itertools.pairwise(ladder))
+
+
+# Predictions
 
 
 @pytest.mark.parametrize("given", [{1: 0, 2: "x", 3: "no"}, {"1": -2.5, "2": 16, "3": "low"}])

@@ -355,6 +355,36 @@ def test_two_markings_of_one_course_at_once_say_so(tmp_path):
         pass
 
 
+def test_the_commands_of_the_teachers_page_run_as_they_stand(tmp_path):
+    """All except `make` and the editor that opens, in a copy of labs/ with one submission."""
+    text = (LABS.parent / "book" / "teach.md").read_text(encoding="utf8")
+    commands = [
+        line
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("python ")
+    ]
+    assert {line.split()[2] for line in commands} == {"release", "mark", "preflight", "export", "gradescope"}
+    (tmp_path / "labs").mkdir()
+    for file in (*LABS.glob("*.py"), *LABS.glob("*/lab1/*.ipynb")):
+        write(tmp_path / "labs" / file.relative_to(LABS), file.read_text(encoding="utf8"))
+    write(tmp_path / "submissions" / "ada.ipynb", RELEASE)
+    program = """if True:
+        import runpy, shlex, sys
+        for line in sys.argv[1:]:
+            sys.argv = shlex.split(line)[1:]
+            print("$", line, flush=True)
+            runpy.run_path(sys.argv[0], run_name="__main__")
+    """
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(["labs", str(LABS.parent)])}
+    started = [sys.executable, "-c", program, *commands]  # in one process, since each would take seconds to start
+    done = subprocess.run(started, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for file in ("marks.csv", "seed.txt", "gradescope.zip"):
+        assert file in text and (tmp_path / "course" / "lab1" / file).is_file()
+    assert "course/lab1/feedback/STUDENT.md" in text and (tmp_path / "course/lab1/feedback/ada.md").is_file()
+
+
 # Who has handed in what
 
 
