@@ -137,6 +137,25 @@ def test_a_mended_test_gives_new_marks_and_keeps_those_given_by_hand(course):
     assert rows["total"]["points"] == 1.5
 
 
+def test_a_total_above_the_maximum_is_not_exported(course):
+    from nbgrader.api import Gradebook
+
+    course.hand_in("ada.ipynb", course.answered())
+    course.mark()
+    with Gradebook(f"sqlite:///{course.course}/gradebook.db") as gradebook:
+        grade = gradebook.find_grade("why-answer", "tiny", "tiny", "ada")
+        grade.manual_score, grade.needs_manual_grade = 30, False
+        gradebook.db.commit()
+    with pytest.raises(SystemExit, match="ada has 33.0 of 5.0 points: the gradebook was tampered with"):
+        tables.export(course.course, "tiny")
+
+
+def test_a_file_that_is_not_there_is_said_in_a_sentence(tmp_path):
+    command = [sys.executable, edition.LABS / "pipeline.py", "preflight", "lab1", tmp_path / "absent.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.strip() == f"{tmp_path}/absent.ipynb: there is no such file."
+
+
 def test_a_release_that_was_not_made_from_the_master_is_said(course):
     changed = master()
     del changed.cells[find(changed, "twice-run")]
