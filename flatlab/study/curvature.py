@@ -72,7 +72,7 @@ def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Meas
             of(label, columns.GAUSS_NEWTON): float(eigenvalues(f.gauss_newton(x), tol=1e-2, max_products=40)),
             of(label, columns.SMALLEST): float(eigenvalues(hessian, which="smallest", tol=1e-2, max_products=40)),
             of(label, columns.TRACE): trace(hessian, max_products=60).value,
-            of(label, "flat share"): flat,
+            of(label, columns.FLAT_SHARE): flat,
             of(label, columns.EFFECTIVE_DIMENSION): first**2 / second,
         }
     return found
@@ -108,7 +108,7 @@ def stable_step(case: Case, shares: tuple[float, ...], steps: int) -> Measured:
             x, kicked = (point - rate * f.gradient(point)[1] for point in (x, kicked))
             apart.append(abs(float((kicked - x) @ direction)))
         growth = np.divide(apart[1:], apart[:-1])
-        rows[columns.GROWTH].append(float(np.exp(np.log(growth).mean())))
+        rows[columns.GROWTH].append((apart[-1] / apart[0]) ** (1 / steps))
         rows[columns.LAW].append(abs(1 - 2 * share))
         rows[columns.DEPARTURE].append(float(np.median(np.log10(growth) - np.log10(np.maximum(law, 1e-12)))))
         rows["lambda_max after"].append(float(eigenvalues(f.hessian(x), tol=1e-2)))

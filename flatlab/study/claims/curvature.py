@@ -13,7 +13,7 @@ COHEN = "Cohen et al. 2021"
 def fewer_steep_directions(c: Columns) -> np.ndarray:
     """Decimal logarithm of the share of directions at the large batch's end that are steeper than a hundredth of the
     steepest, over the paper's 5 %, or over the share at the start where that is smaller."""
-    steep = {label: 1 - c[of(label, "flat share")] for label in ("start", "LB")}
+    steep = {label: 1 - c[of(label, columns.FLAT_SHARE)] for label in ("start", "LB")}
     return np.log10(steep["LB"] / np.minimum(0.05, steep["start"]))
 
 
