@@ -360,7 +360,7 @@ def test_every_work_that_followed_has_its_claims(works):
 
 def test_a_column_is_spelt_where_all_columns_are():
     """A claim reads a column by the name that its experiment writes: a second spelling could differ by a letter."""
-    spelt = {name for key, name in vars(columns).items() if key.isupper() and " " in name}
+    spelt = {name for key, name in vars(columns).items() if key.isupper() and (" " in name or "_" in name)}
     study = Path(columns.__file__).parent
     again = [
         (file.name, node.lineno, node.value)
@@ -370,6 +370,31 @@ def test_a_column_is_spelt_where_all_columns_are():
         if isinstance(node, ast.Constant) and node.value in spelt
     ]
     assert not again
+
+
+def test_what_an_experiment_measures_is_named_where_all_columns_are():
+    """A key that is typed where it is written would be typed again where it is read."""
+    typed = []
+    for file in Path(columns.__file__).parent.glob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if (
+                isinstance(function, ast.FunctionDef)
+                and function.returns
+                and ast.unparse(function.returns) == "Measured"
+            ):
+                parts = list(ast.walk(function))
+                keys = [key for part in parts if isinstance(part, ast.Dict) for key in part.keys]
+                keys += [
+                    each.slice
+                    for each in parts
+                    if isinstance(each, ast.Subscript) and ast.unparse(each.value) == "found"
+                ]
+                typed += [
+                    (file.name, key.lineno, key.value)
+                    for key in keys
+                    if isinstance(key, ast.Constant) and key.value not in ("SB", "LB")
+                ]
+    assert not typed
 
 
 def test_a_columns_name_is_made_of_the_words_that_all_columns_have():

@@ -69,14 +69,14 @@ def sharpness(colour: str) -> Panel:
 def on_the_way(eps: float) -> Panel:
     """phi of both batch sizes against their own cross entropy."""
     curves = both(phi_series(eps, "SB"), phi_series(eps, "LB"))
-    against = [curve._replace(x=series(label, "cross_entropy")) for curve, label in zip(curves, ("SB", "LB"))]
+    against = [curve._replace(x=series(label, columns.CROSS_ENTROPY)) for curve, label in zip(curves, ("SB", "LB"))]
     return Panel(f"$\\phi$({written(eps)}), %", tuple(against), log=True)
 
 
 def descent(x: str, label: str) -> Panel:
     """The excess loss of both batch sizes against their own updates or seconds."""
     curves = (
-        Curve(of("few", columns.EXCESS), "few rows a batch", SMALL, "-", of("few", x)),
+        Curve(of("few", columns.EXCESS), "few rows per batch", SMALL, "-", of("few", x)),
         Curve(of("all", columns.EXCESS), "all rows", LARGE, "--", of("all", x)),
     )
     return Panel("excess loss", curves, log=True, x=label)
@@ -85,7 +85,7 @@ def descent(x: str, label: str) -> Panel:
 ALONG_A_PATH = Drawing(
     columns.ALPHA,
     "$\\alpha$",
-    (Panel("loss, nats", parts("loss")), Panel("accuracy, %", parts("acc"), most=100)),
+    (Panel("loss, nats", parts(columns.LOSS)), Panel("accuracy, %", parts("acc"), most=100)),
     marks=((0, SMALL, "small batch"), (1, LARGE, "large batch")),
     paper=("F1", "F2", "C1", "C2", "C3", "C4"),
 )
@@ -219,7 +219,7 @@ DRAWINGS = {
         paper=("C1", "F2"),
     ),
     "fig5": Drawing(
-        "sb_epoch",
+        columns.EPOCH_OF_THE_SMALL_BATCH,
         "epoch of the small batch",
         paper=("C1", "F2"),
         panels=(
@@ -268,7 +268,9 @@ DRAWINGS = {
             Panel("seconds to reach it", (Curve(columns.SECONDS),), log=True),
         ),
     ),
-    "regression": Drawing(None, "", (descent("update", "updates"), descent(columns.SECONDS, "seconds")), log=True),
+    "regression": Drawing(
+        None, "", (descent(columns.UPDATE, "updates"), descent(columns.SECONDS, "seconds")), log=True
+    ),
     "gradient-error": Drawing(
         columns.BATCH_SIZE,
         "batch size",

@@ -21,6 +21,8 @@ from flatlab.plots.style import (
     styled,
 )
 from flatlab.study import paper
+from flatlab.study.columns import phi as phi_column
+from flatlab.study.columns import written
 
 Table = Sequence[Sequence[float]]  # one row per seed
 
@@ -74,7 +76,7 @@ def by_epsilon(epsilons: Sequence[float], phis: Mapping[int, Table], first: Mapp
     Returns
     -------
     Picture
-        One row a size of the box.
+        One row per size of the box.
     """
     colour, axes, columns, told = colours(phis), canvas(height=3.2), {"eps": list(epsilons)}, []
     for batch, table in phis.items():
@@ -118,8 +120,8 @@ def sharpness_by_batch(
     numbers, told, panels = [], [], []
     for (space, table), printed in zip(phis.items(), (paper.TABLE3["F1"], paper.TABLE4["F1"])):
         axes = canvas(HALF, 3.6)
-        for eps, name, hollow in zip(paper.EPSILONS, ("1e-3", "5e-4"), (False, True)):
-            theirs = [printed[f"SB {name}"], printed[f"LB {name}"]]
+        for eps, hollow in zip(paper.EPSILONS, (False, True)):
+            theirs = [printed[phi_column(batch, eps)] for batch in ("SB", "LB")]
             axes.errorbar(
                 shares,
                 [value.mean for value in theirs],
@@ -137,7 +139,7 @@ def sharpness_by_batch(
                 mean = dot(axes, 100 * batch / rows, values, colour[batch], log=True, hollow=hollow)
                 if not hollow:
                     label(axes, 100 * batch / rows, mean, str(batch), colour[batch], xytext=(7, 0), size=SMALLER)
-                told.append(f"{mean:.3g} at batch {batch} and eps {name} in the {space}")
+                told.append(f"{mean:.3g} at batch {batch} and eps {written(eps)} in the {space}")
                 numbers += [
                     {"space": space, "eps": eps, "batch size": batch, "seed": seed, "phi, %": float(phi)}
                     for seed, phi in enumerate(values)

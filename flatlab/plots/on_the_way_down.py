@@ -58,7 +58,7 @@ def by_epoch(result: Result, net: str, start: int = 0) -> Slides:
     for batch, name, colour, style in BATCHES:
         sharp = positive(values[phi_series(1e-3, batch)])
         (_, loss, _), (_, phi, _) = (
-            spread(table, log=True) for table in (values[series(batch, "cross_entropy")], sharp)
+            spread(table, log=True) for table in (values[series(batch, columns.CROSS_ENTROPY)], sharp)
         )
         axes.plot(loss, phi, style, color=colour, linewidth=1.2, label=name)
         for layer, x, y in zip(layers, loss, phi):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from flatlab.measure.estimate import interval
 from flatlab.study import paper
+from flatlab.study.columns import RATIO, THRESHOLD
 from flatlab.study.recorded import Result
 
 NOTE = (
@@ -37,9 +38,9 @@ def named(data: str) -> str:
 
 def published(experiment: str, net: str, column: str) -> paper.Value | int | str | None:
     """What the paper has for a column of an experiment: a `paper.Value`, a batch size, words, or None."""
-    if (experiment, column) == ("distances", "ratio"):
+    if (experiment, column) == ("distances", RATIO):
         return "{} to {}, six networks".format(*paper.DISTANCE_RATIO)
-    if (experiment, column) == ("fig4", "threshold"):
+    if (experiment, column) == ("fig4", THRESHOLD):
         return paper.THRESHOLDS.get(paper.original(net))
     return printed(experiment).get(paper.original(net), {}).get(column)
 

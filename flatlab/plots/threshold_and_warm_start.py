@@ -30,6 +30,8 @@ from flatlab.study.columns import phi, phi_series
 from flatlab.study.recorded import TIERS, Result, recorded
 
 TEST, PHI = columns.accuracy("test"), phi_series(1e-3)
+SMALL_ACCURACY, WARM_ACCURACY = columns.accuracy("SB"), columns.accuracy("PB")
+START = columns.EPOCH_OF_THE_SMALL_BATCH
 PHI_LABEL = "$\\phi(10^{-3})$, %"
 BEHIND = "C1"  # the network whose curves of the paper stand behind ours
 
@@ -125,7 +127,7 @@ def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
     Returns
     -------
     Picture
-        One row a batch size of each way.
+        One row per batch size of each way.
     """
     panels = [canvas(HALF, 3.2), canvas(HALF, 3.2)]
     theirs = [paper.curve("fig4", BEHIND, column) for column in (TEST, PHI)]
@@ -134,7 +136,7 @@ def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
     rows: list[dict[str, Any]] = []
     told = []
     for axes, one in zip(panels, theirs):
-        axes.plot(one["batch_size"], one["value"], color=PAPER, linewidth=1.2, zorder=1)
+        axes.plot(one[columns.BATCH_SIZE], one["value"], color=PAPER, linewidth=1.2, zorder=1)
     for hollow, (way, result) in enumerate(ways.items()):
         sizes, accuracy, sharp = _curves(result, net)
         colour, found = colours(sizes), {}
@@ -179,7 +181,7 @@ def warm_starts(result: Result, net: str) -> Picture:
     Returns
     -------
     Picture
-        One row a start.
+        One row per start.
 
     Notes
     -----
@@ -188,13 +190,13 @@ def warm_starts(result: Result, net: str) -> Picture:
     """
     ours, theirs = result.values[net], paper.curve("fig5", BEHIND)
     above, below = canvas(WIDE, 5, 2, sharex=True)
-    epochs = np.array(ours["sb_epoch"][0], float)
-    small, large = (np.array(ours[columns.accuracy(name)], float) for name in ("SB", "PB"))
+    epochs = np.array(ours[START][0], float)
+    small, large = (np.array(ours[name], float) for name in (SMALL_ACCURACY, WARM_ACCURACY))
     sharp = positive(ours[PHI])
-    for style, name in (("-", "SB_acc"), ("--", "PB_acc")):
-        points = theirs[name] - theirs["PB_acc"][0]
-        above.plot(theirs["sb_epoch"] / theirs["sb_epoch"].max(), points, style, color=PAPER, linewidth=1.2, zorder=1)
-    below.plot(theirs["sb_epoch"] / theirs["sb_epoch"].max(), positive(theirs[PHI]), "--", color=PAPER, linewidth=1.2)
+    for style, name in (("-", SMALL_ACCURACY), ("--", WARM_ACCURACY)):
+        points = theirs[name] - theirs[WARM_ACCURACY][0]
+        above.plot(theirs[START] / theirs[START].max(), points, style, color=PAPER, linewidth=1.2, zorder=1)
+    below.plot(theirs[START] / theirs[START].max(), positive(theirs[PHI]), "--", color=PAPER, linewidth=1.2)
     share, start = epochs / epochs.max(), large[:, :1]
     found: dict[str, np.ndarray] = {"epoch": epochs}
     curves = (
@@ -216,7 +218,7 @@ def warm_starts(result: Result, net: str) -> Picture:
     frame(above, np.concatenate([trained.ravel(), (large - start).ravel()]), False)
     above.axhline(0, color=TEXT, linewidth=0.8)
     told = [course(name, epochs, values) for name, values in found.items() if name != "epoch"]
-    behind = [course(name, theirs["sb_epoch"], theirs[name]) for name in ("SB_acc", "PB_acc", PHI)]
+    behind = [course(name, theirs[START], theirs[name]) for name in (SMALL_ACCURACY, WARM_ACCURACY, PHI)]
     alt = (
         f"Against the epoch of the small batch at which the large one is started: {'; '.join(told)}. In grey the "
         f"paper's {BEHIND}: {'; '.join(behind)}."
@@ -239,7 +241,7 @@ def continuations(result: Result, net: str) -> Picture:
     Returns
     -------
     Picture
-        One row a way; the level line is the small batch's end.
+        One row per way; the level line is the small batch's end.
     """
     values, recipes = result.values[net], result.recipes[net]
     ways = {"small, as it was": "SB on", "large batch": "LB on"}

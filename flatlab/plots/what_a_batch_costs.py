@@ -25,7 +25,7 @@ from flatlab.plots.style import (
     stamp,
     styled,
 )
-from flatlab.study.columns import EFFICIENCY, UPDATES_RATIO, at
+from flatlab.study.columns import EFFICIENCY, ROWS, UPDATES_RATIO, at
 from flatlab.study.performance import NOTES, allowed_updates_ratio
 from flatlab.study.recorded import Result
 
@@ -65,7 +65,7 @@ def clock(
     Returns
     -------
     Slides
-        One row a number of workers.
+        One row per number of workers.
     """
     passes, goals, colour = canvas(HALF, 3), canvas(HALF, 3), colours(sizes)
     alone = [updates(m) * seconds(m, workers[0]) for m in sizes]
@@ -129,7 +129,7 @@ def update_time(sizes: Sequence[int], seconds: Sequence[float], a: float, b: flo
     Returns
     -------
     Picture
-        One row a batch size.
+        One row per batch size.
     """
     time, speed, m = canvas(HALF), canvas(HALF), np.geomspace(sizes[0], sizes[-1], 60)
     rows, colour = [], colours(sizes)
@@ -170,7 +170,7 @@ def three_factors(found: Mapping[str, Mapping[int, tuple[float, int]]], data: st
     Returns
     -------
     Picture
-        One row a way and batch size.
+        One row per way and batch size.
     """
     sizes = sorted({m for way in found.values() for m in way})
     colour, panels, rows, told = colours(sizes), [canvas(THIRD) for _ in range(3)], [], []
@@ -207,7 +207,7 @@ def appendix_c(result: Result, net: str) -> Picture:
     Returns
     -------
     Picture
-        One row a point: each seed's, and in grey the paper's example and the study notes' table.
+        One row per point: each seed's, and in grey the paper's example and the study notes' table.
 
     Notes
     -----
@@ -215,8 +215,7 @@ def appendix_c(result: Result, net: str) -> Picture:
     """
     values, axes = result.values[net], canvas(WIDE, 3.2)
     small, large, updates, efficiency = (
-        np.array(values[name], float)
-        for name in (at("rows", "SB"), at("rows", "LB"), UPDATES_RATIO, at(EFFICIENCY, "SB"))
+        np.array(values[name], float) for name in (at(ROWS, "SB"), at(ROWS, "LB"), UPDATES_RATIO, at(EFFICIENCY, "SB"))
     )
     points = [(f"seed {seed}", f, y) for seed, f, y in zip(result.seeds[net], efficiency, updates * large / small)]
     (rows_small, notes_small), (rows_large, notes_large) = sorted(NOTES.items())

@@ -65,22 +65,22 @@ def ratio(result: Result) -> Picture:
     Returns
     -------
     Picture
-        One row a batch size of either way; hollow where the mean training accuracy is below `TRAINED` percent.
+        One row per batch size of either way; hollow where the mean training accuracy is below `TRAINED` percent.
     """
     (net, values), rows, told = next(iter(result.values.items())), [], []
-    sizes = {way: list(map(int, values[of(way, columns.BATCH_SIZE)][0])) for way in ("ratio", "rate")}
-    colour = colours(sizes["ratio"] + sizes["rate"])
+    sizes = {way: list(map(int, values[of(way, columns.BATCH_SIZE)][0])) for way in (columns.RATIO, columns.RATE)}
+    colour = colours(sizes[columns.RATIO] + sizes[columns.RATE])
     panels = []
-    for kind, words, log in (("test", "test accuracy, %", False), ("lambda", "$\\lambda_{max}$", True)):
+    for kind, words, log in (("test", "test accuracy, %", False), (columns.CURVATURE, "$\\lambda_{max}$", True)):
         axes, seen = canvas(HALF, 3.1), []
-        for way, style in (("ratio", "-"), ("rate", "--")):
+        for way, style in ((columns.RATIO, "-"), (columns.RATE, "--")):
             table = np.array(values[series(way, kind)], float)
             trained = np.mean(values[series(way, "train")], 0)
             low, mean, high = spread(table, log)
             axes.plot(sizes[way], mean, style, color=TEXT, linewidth=1)
             for size, column, share in zip(sizes[way], table.T, trained):
                 dot(axes, size, column, colour[size], log, hollow=share < TRAINED)
-            name = "one ratio" if way == "ratio" else "one rate"
+            name = "one ratio" if way == columns.RATIO else "one rate"
             rows += rows_of(
                 {
                     "measured": [kind] * len(mean),
@@ -121,7 +121,7 @@ def by_rate(result: Result, net: str, start: int = 2) -> Slides:
     Returns
     -------
     Slides
-        A position for each rate; one row a rate. The way of the means is always seen, an arrow a rate.
+        A position for each rate; one row per rate. The way of the means is always seen, an arrow per rate.
     """
     values, factors = result.values[net], result.values[net][columns.FACTOR][0]
     axes, found = canvas(WIDE, 3.6), {}

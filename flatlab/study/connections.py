@@ -64,7 +64,7 @@ def flip(case: Case, samples: int) -> Measured:
             for name, normalise, radius in WAYS:
                 drawn = torch.cat([directions(model, 1, normalise=normalise, seed=seed) for seed in range(samples)])
                 lengths = drawn / drawn.norm(dim=1, keepdim=True) if normalise is None else drawn
-                found[of(f"{label}{words}", f"{name} rise")] = _mean(
+                found[of(f"{label}{words}", of(name, columns.RISE))] = _mean(
                     [case.f.value(x + radius * d) - base for d in lengths]
                 )
             found[of(f"{label}{words}", columns.NORM)] = x.norm().item()
@@ -164,7 +164,7 @@ def rescaled(case: Case, factor: float) -> Measured:
         phi_column("after"): phi(case, f.x),
         of("before", columns.LARGEST): float(eigenvalues(case.f.hessian(x), tol=1e-2)),
         of("after", columns.LARGEST): float(eigenvalues(case.f.hessian(f.x), tol=1e-2)),
-        "outputs moved": abs(case.f.value(f.x) - case.f.value(x)),
+        columns.OUTPUTS_MOVED: abs(case.f.value(f.x) - case.f.value(x)),
     }
 
 

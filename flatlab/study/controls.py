@@ -69,18 +69,19 @@ def performance(case: Case, workers: int) -> Measured:
         epoch = next(e for e, value in zip(run.points, reached[label]) if value >= goal)
         alone, together = (seconds_per_update(setting.net, setting.data, rows, count) for count in (1, workers))
         found |= {
-            at("rows", label): rows,
+            at(columns.ROWS, label): rows,
             at(columns.UPDATES, label): run.history["updates"][epoch - 1],
-            at("seconds per update", label): alone,
-            at("seconds per update together", label): together,
+            at(columns.SECONDS_PER_UPDATE, label): alone,
+            at(columns.SECONDS_PER_UPDATE_TOGETHER, label): together,
             at(columns.EFFICIENCY, label): parallel_efficiency(alone, together, workers),
         }
     return found | {
-        columns.UPDATES_RATIO: found["updates LB"] / found["updates SB"],
+        columns.UPDATES_RATIO: found[at(columns.UPDATES, "LB")] / found[at(columns.UPDATES, "SB")],
         columns.UPDATES_RATIO_ALLOWED: allowed_updates_ratio(
-            found["rows SB"], found["rows LB"], found["efficiency SB"]
+            found[at(columns.ROWS, "SB")], found[at(columns.ROWS, "LB")], found[at(columns.EFFICIENCY, "SB")]
         ),
-        columns.SECONDS_RATIO: found["seconds per update SB"] / found["seconds per update LB"],
+        columns.SECONDS_RATIO: found[at(columns.SECONDS_PER_UPDATE, "SB")]
+        / found[at(columns.SECONDS_PER_UPDATE, "LB")],
     }
 
 

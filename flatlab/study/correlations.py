@@ -97,7 +97,7 @@ def ordering(case: Case, samples: int) -> Measured:
         f = objectives[values[-1]]
         if accuracy(f, run.x) >= FITTED:
             nets.append((values, 100 - accuracy(tested[values[-1]], run.x), measures(f, run, samples)))
-    found: Measured = {"nets": len(nets)}
+    found: Measured = {columns.NETS: len(nets)}
     errors = [error for _, error, _ in nets]
     for name in nets[0][2] if nets else ():
         each = [values[name] for _, _, values in nets]

@@ -67,7 +67,7 @@ def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Meas
         first, second = ((whole.weights * whole.nodes**power).sum(1).mean().item() for power in (1, 2))
         found |= {
             of(label, columns.EIGENVALUES): top.values.tolist(),
-            of(label, "residual"): top.residuals.max().item(),
+            of(label, columns.RESIDUAL): top.residuals.max().item(),
             of(label, columns.LARGEST): float(top),
             of(label, columns.GAUSS_NEWTON): float(eigenvalues(f.gauss_newton(x), tol=1e-2, max_products=40)),
             of(label, columns.SMALLEST): float(eigenvalues(hessian, which="smallest", tol=1e-2, max_products=40)),
@@ -96,9 +96,9 @@ def stable_step(case: Case, shares: tuple[float, ...], steps: int) -> Measured:
     f = Objective(case.network(case.runs["SB"].x).double(), case.data.train)
     top = eigenvalues(f.hessian(f.x), tol=1e-4)
     direction, curvature = top.vectors[:, 0], float(top)
-    found: Measured = {columns.SHARE: list(shares), "lambda_max": curvature}
+    found: Measured = {columns.SHARE: list(shares), columns.LAMBDA_MAX: curvature}
     rows: dict[str, list[float]] = {
-        name: [] for name in (columns.GROWTH, columns.LAW, columns.DEPARTURE, "lambda_max after")
+        name: [] for name in (columns.GROWTH, columns.LAW, columns.DEPARTURE, columns.LAMBDA_MAX_AFTER)
     }
     for share in shares:
         rate, x, kicked = share * 2 / curvature, f.x, f.x + 1e-6 * direction
@@ -111,7 +111,7 @@ def stable_step(case: Case, shares: tuple[float, ...], steps: int) -> Measured:
         rows[columns.GROWTH].append((apart[-1] / apart[0]) ** (1 / steps))
         rows[columns.LAW].append(abs(1 - 2 * share))
         rows[columns.DEPARTURE].append(float(np.median(np.log10(growth) - np.log10(np.maximum(law, 1e-12)))))
-        rows["lambda_max after"].append(float(eigenvalues(f.hessian(x), tol=1e-2)))
+        rows[columns.LAMBDA_MAX_AFTER].append(float(eigenvalues(f.hessian(x), tol=1e-2)))
     return found | rows
 
 

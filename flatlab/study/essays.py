@@ -52,7 +52,7 @@ def times(case: Case) -> Measured:
             of(label, columns.SECONDS_PER_EPOCH): statistics.median(np.diff([0, *history["seconds"]])),
             of(label, columns.EPOCHS): history["epoch"][best],
             of(label, columns.SECONDS): history["seconds"][best],
-            of(label, "loss"): history["test_loss"][best],
+            of(label, columns.LOSS): history["test_loss"][best],
         }
     return found
 
@@ -176,7 +176,7 @@ def many_starts(case: Case) -> Measured:
     for label in ("mini", "full", "full short"):
         runs = [case.runs[f"{label} {start}"] for start in (0, 1)]
         found |= {
-            of(label, "loss"): statistics.mean(case.whole.value(run.x) for run in runs),
+            of(label, columns.LOSS): statistics.mean(case.whole.value(run.x) for run in runs),
             of(label, "test"): statistics.mean(map(settled, runs)),
             of(label, columns.UPDATES): runs[0].history["updates"][-1],
         }
@@ -240,7 +240,7 @@ def flatness(case: Case) -> Measured:
             of(name, columns.DOSE): int(best.split()[1]),
             columns.test(name): settled(run),
             columns.phi(name): phi(case, run.x),
-            of(name, "adaptive"): float(adaptive_sharpness(case.f, run.x, 1e-3)),
+            of(name, columns.ADAPTIVE): float(adaptive_sharpness(case.f, run.x, 1e-3)),
             of(name, columns.NORM): run.x.norm().item(),
             of(name, columns.NEAR_ZERO): (run.x.abs() < largest / 1000).double().mean().item(),
             of(name, columns.EPOCHS): fitted[0] if fitted else case.setting.epochs,
@@ -273,12 +273,15 @@ def walk(case: Case) -> Measured:
     for label, run in case.runs.items():
         updates, distance = np.array(run.history["updates"], float), np.array(run.history["distance"])
         found |= {
-            of(label, "log"): float(np.corrcoef(np.log(updates), distance)[0, 1]),
-            of(label, "root"): float(np.corrcoef(np.sqrt(updates), distance)[0, 1]),
+            of(label, columns.LOG_OF_UPDATES): float(np.corrcoef(np.log(updates), distance)[0, 1]),
+            of(label, columns.ROOT_OF_UPDATES): float(np.corrcoef(np.sqrt(updates), distance)[0, 1]),
         }
     small, large = case.runs["SB"].history, case.runs["LB"].history
     reached = int(np.argmin(np.abs(np.array(small["updates"]) - large["updates"][-1])))
-    return found | {"SB at equal updates": small["distance"][reached], "LB at equal updates": large["distance"][-1]}
+    return found | {
+        of("SB", columns.AT_EQUAL_UPDATES): small["distance"][reached],
+        of("LB", columns.AT_EQUAL_UPDATES): large["distance"][-1],
+    }
 
 
 def pair(setting: Setting, seed: int) -> Jobs:

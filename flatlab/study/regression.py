@@ -141,7 +141,7 @@ def regression(case: Case, passes: int) -> Measured:
         at_update = [each.excess[each.updates == passes][0] for each in grid.values()]
         found |= {
             of(label, columns.RATE): rate,
-            of(label, "update"): curve.updates.tolist(),
+            of(label, columns.UPDATE): curve.updates.tolist(),
             of(label, columns.SECONDS): curve.seconds.tolist(),
             of(label, columns.EXCESS): curve.excess.tolist(),
             of(label, columns.EQUAL_UPDATES): float(np.nanmin(at_update)),

@@ -74,8 +74,8 @@ def fig3(case: Case, path: Callable = line) -> Measured:
     for part, f in (("train", case.f), ("test", case.test)):
         along = path(f, case.runs["SB"].x, case.runs["LB"].x)
         found |= {
-            "alpha": along.alphas,
-            columns.series("loss", part): along.loss,
+            columns.ALPHA: along.alphas,
+            columns.series(columns.LOSS, part): along.loss,
             columns.series("acc", part): along.accuracy,
         }
     return found
@@ -158,7 +158,7 @@ def fig5(case: Case) -> Measured:
     epochs, small = warm_epochs(case.setting), case.runs["SB"]
     warm = [case.runs[str(epoch)] for epoch in epochs]
     return {
-        "sb_epoch": epochs,
+        columns.EPOCH_OF_THE_SMALL_BATCH: epochs,
         columns.accuracy("SB"): [case.test.accuracy(small.points[epoch]) for epoch in epochs],
         columns.accuracy("PB"): list(map(settled, warm)),
         **{columns.phi_series(eps): [phi(case, run.x, eps) for run in warm] for eps in paper.EPSILONS},
@@ -187,7 +187,7 @@ def fig6(case: Case) -> Measured:
     found: Measured = {columns.EPOCH: epochs}
     for label, run in case.runs.items():
         points = [run.points[epoch] for epoch in epochs]
-        found[columns.series(label, "cross_entropy")] = [case.f.value(x) for x in points]
+        found[columns.series(label, columns.CROSS_ENTROPY)] = [case.f.value(x) for x in points]
         found |= {columns.phi_series(eps, label): [phi(case, x, eps) for x in points] for eps in paper.EPSILONS}
     return found
 

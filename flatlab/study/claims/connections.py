@@ -65,7 +65,7 @@ CLAIMS = (
         source=LI,
         experiment="decay-flip",
         measure="log10 of the rise around LB over SB with weight decay, filter-normalised",
-        effect=factor(of("LB decayed", "filter rise"), of("SB decayed", "filter rise")),
+        effect=factor(of("LB decayed", of("filter", columns.RISE)), of("SB decayed", of("filter", columns.RISE))),
         above=0,
     ),
     Claim(

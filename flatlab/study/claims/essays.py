@@ -3,7 +3,20 @@
 import numpy as np
 
 from flatlab.study import columns
-from flatlab.study.columns import ROWS_PER_SECOND, SECONDS_PER_EPOCH, at, loss, of, phi, test, train
+from flatlab.study.columns import (
+    AT_EQUAL_UPDATES,
+    LOG_OF_UPDATES,
+    LOSS,
+    ROOT_OF_UPDATES,
+    ROWS_PER_SECOND,
+    SECONDS_PER_EPOCH,
+    at,
+    loss,
+    of,
+    phi,
+    test,
+    train,
+)
 from flatlab.study.rules import (
     AFTERWARDS,
     Claim,
@@ -17,7 +30,7 @@ from flatlab.study.rules import (
 
 CLAIMS = (
     Claim(
-        name="a million rows a batch are slower",
+        name="a million rows per batch are slower",
         words="batches of about 1,000 converge much faster than of 1,000,000",
         source="question and answer on batch size",
         experiment="regression",
@@ -89,7 +102,7 @@ CLAIMS = (
         source="study notes on optimisation",
         experiment="many-starts",
         measure="log10 of the final training loss of the full batch over mini-batches, for as many updates",
-        effect=factor(of("full", "loss"), of("mini", "loss")),
+        effect=factor(of("full", LOSS), of("mini", LOSS)),
         above=0,
     ),
     Claim(
@@ -250,7 +263,7 @@ CLAIMS = (
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",
         measure="least test loss of LB less SB",
-        effect=difference(of("LB", "loss"), of("SB", "loss")),
+        effect=difference(of("LB", LOSS), of("SB", LOSS)),
         unit="nats",
         above=0,
     ),
@@ -260,7 +273,7 @@ CLAIMS = (
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",
         measure="least test loss of LB less SB, each at the rate that is best on the validation split",
-        effect=difference(of("LB tuned", "loss"), of("SB tuned", "loss")),
+        effect=difference(of("LB tuned", LOSS), of("SB tuned", LOSS)),
         unit="nats",
         above=0,
     ),
@@ -288,7 +301,7 @@ CLAIMS = (
         source="Hoffer et al. 2017",
         experiment="walk",
         measure="correlation of SB's distance with the logarithm of the updates less that with their root",
-        effect=difference(of("SB", "log"), of("SB", "root")),
+        effect=difference(of("SB", LOG_OF_UPDATES), of("SB", ROOT_OF_UPDATES)),
         above=0,
     ),
     Claim(
@@ -297,7 +310,7 @@ CLAIMS = (
         source="Shen 2018",
         experiment="walk",
         measure="log10 of SB's distance over LB's at as many updates",
-        effect=factor("SB at equal updates", "LB at equal updates"),
+        effect=factor(of("SB", AT_EQUAL_UPDATES), of("LB", AT_EQUAL_UPDATES)),
         above=-0.15,
         below=0.15,
     ),

@@ -90,7 +90,9 @@ CLAIMS = (
         source=f"{KESKAR}, Figure 3",
         experiment="fig3",
         measure="mean training loss beyond LB (alpha 1 to 2) less beyond SB (alpha -1 to 0)",
-        effect=lambda c: c[series("loss", "train")][:, 17:].mean(1) - c[series("loss", "train")][:, :8].mean(1),
+        effect=lambda c: (
+            c[series(columns.LOSS, "train")][:, 17:].mean(1) - c[series(columns.LOSS, "train")][:, :8].mean(1)
+        ),
         unit="nats",
         above=0,
     ),
@@ -100,7 +102,9 @@ CLAIMS = (
         source=f"{KESKAR}, Figure 7",
         experiment="fig7",
         measure="mean training loss just beyond LB (alpha 1 to 1.5) less just beyond SB (alpha -0.5 to 0)",
-        effect=lambda c: c[series("loss", "train")][:, 17:21].mean(1) - c[series("loss", "train")][:, 4:8].mean(1),
+        effect=lambda c: (
+            c[series(columns.LOSS, "train")][:, 17:21].mean(1) - c[series(columns.LOSS, "train")][:, 4:8].mean(1)
+        ),
         unit="nats",
         above=0,
     ),
