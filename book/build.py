@@ -10,7 +10,7 @@ Jupyter Book 1 alone does five things that a book of experiments cannot have:
 - a kernel sees the user's own configuration and environment: here it does not;
 - a slider waits for messages of a browser that is not there: here it is one call (book/static.py);
 - pages are executed one after another: here what they share is trained first (book/runs.py), then they are executed one
-  a core into that cache (book/pages.py).
+  per core into that cache (book/pages.py).
 """
 
 import argparse

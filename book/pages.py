@@ -1,4 +1,4 @@
-"""Execute the pages of the book, one a core, into the cache from which Jupyter Book takes them: `python book/pages.py
+"""Execute the pages of the book, one per core, into the cache from which Jupyter Book takes them: `python book/pages.py
 SOURCE`.
 
 Jupyter Book executes one page after another, and a page of small nets is no quicker on two cores.

@@ -220,7 +220,7 @@ def test_a_chapter_is_read_in_one_sitting(chapter):
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
 def test_every_exercise_has_a_solution(chapter):
-    """One cell an exercise prints it, so that its numbers are computed or recorded."""
+    """One cell per exercise prints it, so that its numbers are computed or recorded."""
     cells = nbformat.read(chapter, 4).cells
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     exercises = re.findall(r"^\*\*\d\. .+?\*\* \*Difficulty", prose, re.MULTILINE)

@@ -73,7 +73,7 @@ def test_slip_502_images_at_batch_30_are_no_502_over_32_iterations():
 
 def test_slip_256_is_printed_twice():
     assert len(set(performance.SIZES_IN_ITS_TEXT)) == 1 < len(NOTES)
-    assert NOTES[32].seconds > NOTES[256].seconds  # eight times as many updates an epoch: the two cannot be one size
+    assert NOTES[32].seconds > NOTES[256].seconds  # eight times as many updates per epoch: the two cannot be one size
 
 
 def test_slip_1915_seconds_are_1959():

@@ -19,7 +19,7 @@ def a_result(experiment, values, seeds=3, recipes=None, net="mlp", tier="smoke")
 
 
 def sizes_result(fall=2, seeds=3, experiment="fig4", **options):
-    """Accuracy falls by so many points a size, sharpness doubles every second one."""
+    """Accuracy falls by so many points per size, sharpness doubles every second one."""
     shift, places = np.linspace(-1, 1, seeds)[:, None], np.arange(len(SIZES))
     values = {
         "batch_size": [SIZES] * seeds,

@@ -116,7 +116,7 @@ def _lengths(signal: float, trace: float, m: int, M: int, N: int) -> tuple[float
 
 
 class Table:
-    """Per-example gradients, one a row, which writes down the batches whose mean is asked for."""
+    """Per-example gradients, one per row, which writes down the batches whose mean is asked for."""
 
     def __init__(self, table: torch.Tensor) -> None:
         self.table = table

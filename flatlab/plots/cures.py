@@ -65,7 +65,7 @@ class Treatment(NamedTuple):
     plain : str
         The label of the large batch's run without it.
     long : str
-        The label of a plain run of as many gradients, where the cure takes more than one a step.
+        The label of a plain run of as many gradients, where the cure takes more than one per step.
     """
 
     words: str
@@ -108,7 +108,7 @@ SINCE_2017 = (
 
 
 class Outcome(NamedTuple):
-    """What a cure has done, one number a seed.
+    """What a cure has done, one number per seed.
 
     Attributes
     ----------
@@ -386,7 +386,7 @@ def before_and_after(result: Result, net: str) -> Picture:
     Returns
     -------
     Picture
-        One row a network: hollow without the cure, filled with it.
+        One row per network: hollow without the cure, filled with it.
     """
     values = result.values[net]
     small = "SB plain" if columns.test("SB plain") in values else "SB"

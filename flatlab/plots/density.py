@@ -19,7 +19,7 @@ def densities(found: Mapping[int, Sequence[Density]], data: str, points: int = 4
     Parameters
     ----------
     found : mapping of int to sequence of Density
-        {batch size: what `flatlab.density` finds at its point, one a seed}.
+        {batch size: what `flatlab.density` finds at its point, one per seed}.
     data : str
         The data set's name.
     points : int
@@ -28,7 +28,7 @@ def densities(found: Mapping[int, Sequence[Density]], data: str, points: int = 4
     Returns
     -------
     Picture
-        One row a point of the axis.
+        One row per point of the axis.
 
     Notes
     -----

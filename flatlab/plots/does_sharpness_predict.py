@@ -33,7 +33,7 @@ def two_choices(shifts: Sequence[float], batches: Sequence[int], groups: int = 3
     Returns
     -------
     Slides
-        One row a shift.
+        One row per shift.
 
     Notes
     -----
@@ -98,7 +98,7 @@ def by_measure(nets: Sequence[Net], choices: Sequence[str], data: str, start: in
     Returns
     -------
     Slides
-        A position of the slider for each measure, and one row a net.
+        A position of the slider for each measure, and one row per net.
     """
     axes, errors, layers, says = canvas(WIDE, 3.6), [net[1] for net in nets], [], []
     batches, second, third = (list(dict.fromkeys(net[0][k] for net in nets)) for k in range(3))
@@ -141,7 +141,7 @@ def bound_by_width(found: Mapping[int, Mapping[str, Sequence[float]]], data: str
     Returns
     -------
     Picture
-        One row a batch size and width.
+        One row per batch size and width.
     """
     panels, colour, rows, told = [canvas(HALF), canvas(HALF)], colours(found), [], []
     for axes, name in zip(panels, ("error", "margin")):

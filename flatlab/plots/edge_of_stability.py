@@ -29,7 +29,7 @@ def steps_on_a_parabola(steps: Sequence[float], count: int = 10, start: int = 0)
     Returns
     -------
     Slides
-        One row a step.
+        One row per step.
 
     Notes
     -----
@@ -81,7 +81,7 @@ def descents(found: Mapping[float, Mapping[str, Sequence[Any]]], data: str) -> P
     Returns
     -------
     Picture
-        One row a rate and measured step.
+        One row per rate and measured step.
     """
     above, below = canvas(WIDE, 4.4, 2, sharex=True)
     above.axhline(1, color=TEXT, linewidth=0.8)
@@ -120,7 +120,7 @@ def by_batch_size(found: Mapping[int, Mapping[str, Sequence[Any]]], data: str) -
     Returns
     -------
     Picture
-        One row a batch size and measured step.
+        One row per batch size and measured step.
     """
     whole, own, colour, rows, told = canvas(HALF, 3.2), canvas(HALF, 3.2), colours(found), [], []
     for axes in (whole, own):
@@ -169,7 +169,7 @@ def throw(curvature: Sequence[float], height: Sequence[float], predicted: float)
     Returns
     -------
     Picture
-        One row an update.
+        One row per update.
     """
     steep, wide, times = canvas(HALF), canvas(HALF), np.arange(len(curvature))
     steep.axhline(2, color=TEXT, linewidth=0.8)

@@ -41,7 +41,7 @@ def displaced(f: Callable, minima: Sequence[float], displacements: Sequence[floa
     Returns
     -------
     Picture
-        One row a displacement and minimum.
+        One row per displacement and minimum.
     """
     x, panels, rows, told = np.linspace(-4.5, 3.5, 500), [], [], []
     for d in displacements:
@@ -83,7 +83,7 @@ def increase(
     Returns
     -------
     Picture
-        One row a displacement.
+        One row per displacement.
     """
     axes, columns, told = canvas(), {"displacement": list(map(float, displacements))}, []
     for name, colour in (("flat", SMALL), ("sharp", LARGE)):

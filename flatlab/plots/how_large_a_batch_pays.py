@@ -48,7 +48,7 @@ def trade(
     Returns
     -------
     Slides
-        One row a batch size.
+        One row per batch size.
 
     Notes
     -----
@@ -107,7 +107,7 @@ def best_rates(rates: Mapping[int, float], critical: float, data: str) -> Pictur
     Returns
     -------
     Picture
-        One row a batch size.
+        One row per batch size.
 
     Notes
     -----
@@ -152,7 +152,7 @@ def two_scales(
     Parameters
     ----------
     critical, noise : mapping
-        {of what: rows, one value a seed}.
+        {of what: rows, one value per seed}.
     data : str
         The data set's name.
     seeds : int
@@ -163,7 +163,7 @@ def two_scales(
     Returns
     -------
     Picture
-        One row a value's name: its mean and interval in the logarithm.
+        One row per value's name: its mean and interval in the logarithm.
     """
     entries = [(name, values, BETWEEN, "critical batch size") for name, values in critical.items()]
     entries += [(name, values, CONTROL, "noise scale") for name, values in noise.items()]

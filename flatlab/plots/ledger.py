@@ -72,7 +72,7 @@ class Grid:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row a judgement."""
+        """One row per judgement."""
         return [
             {"claim": claim.name, "source": claim.source, "rule": claim.rule, **asdict(judgement)}
             for claim, judgements in self.found

@@ -33,7 +33,7 @@ def cloud_by_size(cloud: Cloud, angles: Mapping[int, ArrayLike], data: str, star
     Returns
     -------
     Slides
-        One row a batch size.
+        One row per batch size.
     """
     axes, colour = canvas(WIDE, 3.6), colours(cloud)
     layers, says, rows = [], [], []
@@ -68,7 +68,7 @@ def clouds(found: Mapping[str, Cloud], data: str) -> Picture:
     Returns
     -------
     Picture
-        One row a batch.
+        One row per batch.
     """
     panels, rows, told = [], [], []
     for place, cloud in found.items():
@@ -102,14 +102,14 @@ def error_by_size(
     sizes : sequence of int
         Batch sizes.
     measured, closed : mapping
-        {place: errors, one a size}, in units of the true gradient's length.
+        {place: errors, one per size}, in units of the true gradient's length.
     data : str
         The data set's name.
 
     Returns
     -------
     Picture
-        One row a batch size.
+        One row per batch size.
     """
     axes, told = canvas(WIDE, 3.2), []
     columns: dict[str, list] = {"batch size": list(sizes)}
@@ -149,7 +149,7 @@ def scale_along(
     Returns
     -------
     Picture
-        One row an epoch.
+        One row per epoch.
     """
     axes, places, half = canvas(WIDE, 3), np.arange(len(epochs)), 1.96 * np.asarray(errors)
     low = np.minimum(half, 0.9 * np.asarray(estimates))  # on a logarithmic axis nothing reaches below 0

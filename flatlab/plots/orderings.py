@@ -26,7 +26,8 @@ DEPTH = 0.35  # opacity of a cell whose tau is 1 or -1, so that its number can b
 
 @styled
 def orderings(result: Result) -> Picture:
-    """Kendall's tau of each measure with the test error: a row a measure, a column a choice that is varied.
+    """Kendall's tau of each measure with the test error: a row for each measure, a column for
+    each choice that is varied.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def orderings(result: Result) -> Picture:
     Returns
     -------
     Picture
-        A panel for each network's grid; one row a cell, with its 95 % interval. A number is bold where the interval
+        A panel for each network's grid; one row per cell, with its 95 % interval. A number is bold where the interval
         leaves out 0; a cell is red where a large measure goes with a large error, and blue where with a small one.
 
     Raises

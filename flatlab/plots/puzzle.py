@@ -78,7 +78,7 @@ def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
     Returns
     -------
     Picture
-        One row an epoch.
+        One row per epoch.
     """
     groups = by_batch(runs)
     ours, theirs = canvas(HALF), canvas(HALF)

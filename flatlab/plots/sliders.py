@@ -45,7 +45,7 @@ def moved_minimum(f: Callable, minima: Sequence[float], displacements: Sequence[
     Returns
     -------
     Slides
-        One row a displacement.
+        One row per displacement.
     """
     x, (valley, axes) = np.linspace(-4.5, 3.5, 150), (canvas(HALF), canvas(HALF))
     ends = [(name, place, colour) for name, place, colour in zip(("flat", "sharp"), minima, (SMALL, LARGE))]
@@ -102,7 +102,7 @@ def box_size(
     Returns
     -------
     Slides
-        One row a size of the box.
+        One row per size of the box.
     """
     axes, colour, columns = canvas(WIDE, 3.2), colours(phis), {"eps": list(map(float, epsilons))}
     layers: list[list] = [[axes.axvline(eps, color=TEXT, linewidth=0.8)] for eps in epsilons]

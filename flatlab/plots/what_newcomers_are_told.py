@@ -45,7 +45,7 @@ def two_ways(conditions: Sequence[float], left: Mapping[str, Sequence[float]], d
     Returns
     -------
     Slides
-        One row a condition number.
+        One row per condition number.
     """
     axes = canvas(WIDE, 3)
     layers: list[list[Any]] = [[axes.axvline(condition, color=TEXT, linewidth=0.8)] for condition in conditions]
@@ -83,8 +83,8 @@ def by_problem(result: Result) -> Picture:
     Returns
     -------
     Picture
-        One row a problem and way to compare: mean over seeds and 95 % interval, which is cut off where it is far wider
-        than the seeds are apart.
+        One row per problem and way to compare: mean over seeds and 95 % interval, which is cut off where it is far
+        wider than the seeds are apart.
     """
     axes, rows, seen = canvas(WIDE, 0.9 + 0.6 * len(result.values)), [], [0.0]
     names = [_named(net, data) for net, data in result.data.items()]

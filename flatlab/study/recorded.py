@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 IS_CLONE = (REPOSITORY / "results" / "record.py").is_file()  # else it is a folder of installed packages
 Tier = Literal["smoke", "reduced", "colab", "paper"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
-BY_NET = ("data", "seeds", "recipes", "values", "provenance")  # the fields of a result that have one entry a net
+BY_NET = ("data", "seeds", "recipes", "values", "provenance")  # the fields of a result that have one entry per net
 SETTINGS = "settings"  # and the one of its options that has
 
 
