@@ -169,6 +169,11 @@ def _even(count: int, most: int) -> torch.Tensor:
 def _pair(batch: Any) -> Pair:
     """A batch, if it is one."""
     if isinstance(batch, (tuple, list)) and len(batch) == 2 and all(torch.is_tensor(part) for part in batch):
+        if not all(part.dim() for part in batch):
+            raise ValueError(
+                "a batch is some rows of inputs with as many targets, but here a target or an input is one number: "
+                "pass two tensors, as made by torch.stack, or a torch.utils.data.DataLoader over these rows."
+            )
         if len(batch[0]) == len(batch[1]):
             return tuple(batch)
         raise ValueError(f"a batch has {len(batch[0])} inputs and {len(batch[1])} targets: they must be as many.")

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from flatlab import speech
 from flatlab.files import abandoned, cache_directory, whole
+from flatlab.measure import door
 
 DataName = Literal["mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit"]
 DATA_SETS: tuple[DataName, ...] = get_args(DataName)
@@ -64,6 +65,13 @@ class Split:
     y: Tensor
 
     def __post_init__(self) -> None:
+        for name, part in (("x", self.x), ("y", self.y)):
+            door.instance(part, Tensor, f"a split's {name} is a tensor, as torch.as_tensor makes one of an array")
+            if part.layout != torch.strided or not part.dim():
+                raise ValueError(
+                    f"a split's {name} has rows, and this is {part.layout} of shape {tuple(part.shape)}: pass a dense "
+                    "tensor of them."
+                )
         if len(self.x) != len(self.y):
             raise ValueError(f"a split needs a target for each row: {len(self.x)} rows have {len(self.y)}")
 
@@ -94,7 +102,7 @@ class Split:
         """
         if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= len(self):
             raise ValueError(f"a subset needs a whole number of rows between 1 and {len(self)}, not {n!r}")
-        generator = torch.Generator("cpu").manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(door.seed(seed))
         rows = torch.randperm(len(self), generator=generator, device="cpu")[:n].to(self.y.device)
         return Split(self.x[rows], self.y[rows])
 
@@ -117,6 +125,10 @@ class Data:
     classes: int
     train: Split
     test: Split
+
+    def __post_init__(self) -> None:
+        for name, split in (("train", self.train), ("test", self.test)):
+            door.instance(split, Split, f"the {name} split of a Data is a flatlab.Split(inputs, targets)")
 
     def subset(self, n: int, seed: int = 0) -> "Data":
         """The same data with n training rows, as `Split.subset` draws them; the test split is kept whole."""

@@ -76,7 +76,7 @@ class _Operator:
 
     def gradient(self) -> torch.Tensor:
         """grad f(x), of shape (size,). It lies mostly along the largest eigenvectors (Gur-Ari, Roberts & Dyer 2018)."""
-        with own_arithmetic(self.device), sdpa_kernel(SDPBackend.MATH):  # a graph that can be differentiated again
+        with self.f.settings(), sdpa_kernel(SDPBackend.MATH):  # a graph that can be differentiated again
             gradient = self._full_gradient()
         return gradient if self.where is None else gradient[self.where]
 
@@ -106,7 +106,7 @@ class _Operator:
 
     def _product(self, v: torch.Tensor) -> torch.Tensor:
         self.products += 1
-        with own_arithmetic(self.device), sdpa_kernel(SDPBackend.MATH):
+        with self.f.settings(), sdpa_kernel(SDPBackend.MATH):
             v = v.detach().clone() if v.is_inference() else v.detach()
             full = v if self.where is None else torch.zeros_like(self.x).index_copy(0, self.where, v)
             self.f.load(self.x)  # what is computed again for a derivative is computed at this point

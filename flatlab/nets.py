@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from flatlab.data import Data, Split
+from flatlab.measure import door
 
 NetName = Literal["F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp", "small-mlp"]
 NETS: tuple[NetName, ...] = get_args(NetName)
@@ -55,6 +56,13 @@ def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages:
             "or pass an nn.Module of your own."
         )
     split = getattr(data, "train", data)
+    door.instance(
+        split,
+        Split,
+        "a network by name is made for data that tell its inputs and classes, as flatlab.load('mnist1d') or "
+        "flatlab.Split(inputs, targets)",
+    )
+    seed = door.seed(seed)
     classes = getattr(data, "classes", None) or int(split.y.max()) + 1  # type: ignore[union-attr]
     shape = tuple(split.x.shape[1:])  # type: ignore[union-attr]
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # whatever the default device is

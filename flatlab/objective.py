@@ -7,6 +7,7 @@ the user's own model keeps its parameters, buffers, gradients, modes and hooks, 
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -19,6 +20,7 @@ from flatlab.accuracy import Answers
 from flatlab.chunks import Chunks, Pair, within_memory
 from flatlab.data import Split
 from flatlab.formulas import by_formula
+from flatlab.generators import undisturbed
 from flatlab.hessian import CHECKPOINTED, GaussNewton, Hessian, ProductMethod
 from flatlab.measure import door
 from flatlab.measure.arithmetic import own_arithmetic
@@ -89,10 +91,12 @@ class Objective:
 
     # What the checks at the door found out, for the measurements to use.
     needs_graph: bool  # the net differentiates in its own forward
+    draws: bool  # the net draws random numbers, which change nothing
     additive: bool  # the loss is a mean or a sum over the rows
     single: bool  # the outputs are one tensor
     classes: int | None  # the dimension of the outputs along which the classes lie
     ignored: tuple  # targets that the loss leaves out
+    drawn = False  # whether these are some of the rows of another
 
     def __init__(
         self,
@@ -131,11 +135,6 @@ class Objective:
         trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not trainable:
             raise ValueError("the network has no parameter with requires_grad: there is no x to measure.")
-        if any(p.is_meta for p in self.model.parameters()):
-            raise ValueError(
-                "the network lies on the device 'meta', where its parameters have no values: make it on another, or "
-                "net.to_empty(device='cpu') and load its parameters."
-            )
         kinds = {p.dtype for p in trainable.values()}
         if not kinds <= {torch.float32, torch.float64}:
             raise ValueError(
@@ -216,17 +215,17 @@ class Objective:
             In percent; None when it is not asked for, or when the outputs are not scores of classes that the targets
             number. Negative targets and those that the loss ignores are not counted.
         """
-        with own_arithmetic(self.x.device), torch.no_grad():
+        with self.settings(), torch.no_grad():
             self._prepare(x)
             self.load(x)
             losses = _Sum()
             answers = Answers(self.classes, self.ignored, x.device) if accuracy else None
             for inputs, targets, weight in self.chunks():
                 with torch.set_grad_enabled(self.needs_graph):
-                    outputs = self.model(inputs)
+                    outputs, value = self._evaluate(inputs, targets)
                     if answers:
                         answers.add(outputs, targets)
-                    losses.add(weight, self.loss(outputs, targets))
+                    losses.add(weight, value)
             return losses.value(), answers.percent() if answers else None
 
     @within_memory
@@ -250,7 +249,7 @@ class Objective:
         ValueError
             When the loss has no gradient, or none chunk by chunk.
         """
-        with own_arithmetic(self.x.device), torch.no_grad():
+        with self.settings(), torch.no_grad():
             self.prepare_gradient(x)
             self.load(x)
             losses, gradient = _Sum(), torch.zeros_like(x)
@@ -259,13 +258,28 @@ class Objective:
             try:
                 for inputs, targets, weight in self.chunks():
                     with torch.enable_grad():
-                        value = self.loss(self.model(inputs), targets)
+                        value = self._evaluate(inputs, targets)[1]
                         losses.add(weight, value)
                         self._backward(value if weight == 1 else weight * value)
             finally:
                 for parameter in self._parameters:
                     parameter.requires_grad_(False).grad = None
             return losses.value(), gradient
+
+    def _evaluate(self, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[Any, torch.Tensor]:
+        """The outputs and the loss of a chunk. Rows that were drawn may be fewer than what was seen at the door."""
+        try:
+            outputs = self.model(inputs)
+        except (RuntimeError, ValueError, AssertionError) as error:
+            if not self.drawn or isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
+            raise ValueError(refusals.what_fails(self, inputs, targets, error)) from error
+        return outputs, self.loss(outputs, targets)
+
+    def settings(self) -> AbstractContextManager[None]:
+        """What every evaluation is made in: own arithmetic, and no trace in a generator that the network draws from."""
+        own = own_arithmetic(self.x.device)
+        return undisturbed(self.x.device, own) if self.draws else own
 
     def _backward(self, value: torch.Tensor) -> None:
         if not value.requires_grad:
@@ -309,6 +323,7 @@ class Objective:
             When the data are batches, from which rows cannot be picked, and when the loss is no mean over the rows.
         """
         part = copy.copy(self)
+        part.drawn = True
         part._take(self.data.subset(numbers))
         if not self.additive:
             raise ValueError(
@@ -329,7 +344,7 @@ class Objective:
 
     def outputs(self, x: torch.Tensor, inputs: torch.Tensor) -> Any:
         """The network's outputs for some inputs at the point x. Differentiable in x."""
-        with own_arithmetic(self.x.device):
+        with self.settings():
             parameters = dict(zip(self.names, self._views(x)))
             return functional_call(self.model, parameters, (inputs.clone(),), tie_weights=self._shared)
 
@@ -402,8 +417,7 @@ class Objective:
         raise torch.cuda.OutOfMemoryError(f"{used}: {advice}.")
 
     def _check(self, x):
-        if not torch.is_tensor(x):
-            raise ValueError(f"a point of this objective is a vector like f.x or run.x, but this is {x!r}.")
+        door.instance(x, torch.Tensor, "a point of this objective is a vector like f.x or run.x")
         if x.shape != self.x.shape or x.device != self.x.device or x.dtype != self.x.dtype:
             raise ValueError(
                 f"a point of this objective is a vector of {self.size:,} {self.x.dtype} on {self.x.device}, "

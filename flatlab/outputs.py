@@ -1,5 +1,6 @@
-"""What a network returns, whatever its form: a tensor, or tensors in lists, tuples, dicts and objects."""
+"""What a network returns, whatever its form: a tensor, or tensors in lists, tuples, deques, dicts and objects."""
 
+import collections
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -31,9 +32,11 @@ def replaced(outputs: Any, by: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         return new
     if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
         return type(outputs)(*(replaced(value, by) for value in outputs))
-    if isinstance(outputs, (list, tuple)):
+    if isinstance(outputs, (list, tuple, collections.deque)):
         return type(outputs)([replaced(value, by) for value in outputs])
-    if not hasattr(outputs, "__dict__") or isinstance(outputs, (type, torch.nn.Module)) or callable(outputs):
+    if isinstance(outputs, (type, torch.nn.Module)) or callable(outputs):
+        return outputs
+    if not dataclasses.is_dataclass(outputs) and not hasattr(outputs, "__dict__"):
         return outputs
     names = [each.name for each in dataclasses.fields(outputs)] if dataclasses.is_dataclass(outputs) else vars(outputs)
     new = copy.copy(outputs)

@@ -16,11 +16,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flatlab.accuracy import class_dimension
+from flatlab.generators import have_drawn, host_states, undisturbed
 from flatlab.outputs import picked, replaced, tensors
 
 if TYPE_CHECKING:
     from flatlab.objective import Objective
 
+CELLS = 2**22  # most numbers in the outputs for rows of every class
 UNFIT = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)  # of what was made for one number of rows
 
 
@@ -35,13 +37,13 @@ def check(f: "Objective", net: nn.Module | None) -> None:
     net : nn.Module, optional
         The user's own network, of which f has a copy.
     """
-    with torch.random.fork_rng(devices=[f.x.device] if f.x.is_cuda else []):
+    with undisturbed(f.x.device):
         _check(f, net)
 
 
 def _check(f: "Objective", net: nn.Module | None) -> None:
     fresh = _with_same_parameters(f.model)
-    f.needs_graph, f.additive, f.classes, f.ignored = False, True, None, ()
+    f.needs_graph, f.draws, f.additive, f.classes, f.ignored = False, False, True, None, ()
     f.load(f.x)
     _check_reading(f)
     inputs, targets, numbers = f.data.sample()
@@ -56,7 +58,7 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
         except torch.cuda.OutOfMemoryError:
             raise
         except UNFIT as error:
-            raise ValueError(_what_fails(f, inputs, targets, error)) from error
+            raise ValueError(what_fails(f, inputs, targets, error)) from error
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         loss = _loss(f, f.model, inputs, targets)
@@ -90,15 +92,15 @@ def _check_shapes(said: list[warnings.WarningMessage]) -> None:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-def _what_fails(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor, error: Exception) -> str:
-    """Whether the network or the loss fails, with what it was given."""
+def what_fails(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor, error: Exception) -> str:
+    """Say whether the network or the loss fails, with what it was given."""
     reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     try:
         outputs = _outputs(f, f.model, inputs, graph=True)
     except UNFIT:
-        return f"the network does not run on these inputs, {_told(inputs)} ({reason})"
+        return f"the network does not run on these inputs, {_told(inputs)} ({reason})."
     made = ", ".join(map(_told, tensors(outputs))) or f"a {type(outputs).__name__}"
-    return f"the loss cannot be had from these outputs, {made}, and targets, {_told(targets)} ({reason})"
+    return f"the loss cannot be had from these outputs, {made}, and targets, {_told(targets)} ({reason})."
 
 
 def _told(tensor: torch.Tensor) -> str:
@@ -182,7 +184,9 @@ def _check_finite(loss: torch.Tensor, inputs: torch.Tensor, targets: torch.Tenso
 
 def _check_repeats(f: "Objective", fresh: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     """The same rows give the same loss again, after other rows, with a graph, and in a network that was never run."""
+    states = host_states(), _device_state(f)
     first = _loss(f, f.model, inputs, targets)
+    f.draws = have_drawn(states[0]) or not torch.equal(states[1], _device_state(f))
     torch.rand((), device=inputs.device)  # a generator that has gone on must make no difference
     other = torch.arange(len(targets), device=targets.device) // 2
     _loss(f, f.model, inputs[other], targets[other])
@@ -198,6 +202,10 @@ def _check_repeats(f: "Objective", fresh: nn.Module, inputs: torch.Tensor, targe
             "the network keeps something from one evaluation to the next, so its loss is not a function of its "
             "parameters: let its forward compute anew what depends on them or on the rows."
         )
+
+
+def _device_state(f: "Objective") -> torch.Tensor:
+    return torch.cuda.get_rng_state(f.x.device) if f.x.is_cuda else torch.empty(0, device="cpu")
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-5) -> bool:
@@ -270,7 +278,8 @@ def _check_mean(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -> 
     count = len(targets)
     outputs = replaced(_outputs(f, f.model, inputs), torch.Tensor.detach)
     places = torch.arange(count, device=targets.device)
-    whole, twice = (_of_rows(f, outputs, targets, torch.cat([places] * times)) for times in (1, 2))
+    rows = _Rows(f, inputs, outputs, targets)
+    whole, twice = (rows.loss(torch.cat([places] * times)) for times in (1, 2))
     if whole is None:
         return True
     ratio = math.nan if twice is None else (twice / whole).item()  # 1 for a mean, 2 for a sum
@@ -283,7 +292,7 @@ def _check_mean(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -> 
     by_size = targets.reshape(count, -1).sum(1).argsort()
     cuts = [(order[:first], order[first:]) for order in (places, by_size)]
     cuts = [cut for cut in cuts if all(map(len, cut))]
-    if not all(_adds_up(f, outputs, targets, whole, cut) for cut in cuts):
+    if not all(rows.adds_up(*cut) for cut in cuts) or not _kinds_add_up(f, inputs, outputs, targets):
         if f.count > 1:
             raise ValueError(
                 f"the loss is not a {f.reduction} over the rows, as with class weights, ignored targets or pairs of "
@@ -301,28 +310,65 @@ def _check_mean(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -> 
     return True
 
 
-def _of_rows(f: "Objective", outputs: Any, targets: torch.Tensor, rows: torch.Tensor) -> torch.Tensor | None:
-    """The loss of some rows; None where it cannot be told, as of outputs that are not one for each row."""
-    try:
-        with torch.set_grad_enabled(f.needs_graph):
-            part = picked(outputs, rows, len(targets))
-            return f.loss(replaced(part, torch.clone), targets[rows].clone()).detach().double()
-    except UNFIT:
-        return None
+class _Rows:
+    """The loss of some of a few rows, in float64 where the loss can be had so, since small terms are seen better."""
+
+    def __init__(self, f: "Objective", inputs: torch.Tensor, outputs: Any, targets: torch.Tensor) -> None:
+        self.f, self.inputs, self.outputs, self.targets = f, inputs, outputs, targets
+        self.all, self.tolerance = torch.arange(len(targets), device=targets.device), torch.finfo(f.x.dtype).eps ** 0.5
+        wide = replaced(outputs, _in_float64), _in_float64(targets)
+        self.outputs, self.targets = wide
+        loss = self.loss(self.all)
+        if loss is None or loss.dtype != torch.float64 or not loss.isfinite():
+            self.outputs, self.targets = outputs, targets
+        else:
+            self.tolerance = min(self.tolerance, 1e-6)
+
+    def loss(self, rows: torch.Tensor) -> torch.Tensor | None:
+        """None where it cannot be told, as of outputs that are not one for each row."""
+        try:
+            with torch.set_grad_enabled(self.f.needs_graph):
+                if tensors(self.outputs):
+                    part = replaced(picked(self.outputs, rows, len(self.targets)), torch.clone)
+                else:  # they are hidden in an object: what the network makes of these rows alone
+                    part = _outputs(self.f, self.f.model, self.inputs[rows])
+                return self.f.loss(part, self.targets[rows].clone()).detach()
+        except UNFIT:
+            return None
+
+    def adds_up(self, *cut: torch.Tensor) -> bool:
+        """Whether the parts' losses, weighted, are the whole's: to half the digits, since the sums are in another
+        order."""
+        losses = [self.loss(rows) for rows in (*cut, self.all)]
+        if any(loss is None for loss in losses):
+            return True
+        mean = self.f.reduction == "mean"
+        *sums, total = [
+            (len(rows) if mean else 1) * loss.double()  # type: ignore[union-attr]
+            for rows, loss in zip((*cut, self.all), losses)
+        ]
+        return bool((sum(sums) - total).abs() <= self.tolerance * (sum(part.abs() for part in sums) + total.abs()))
 
 
-def _adds_up(
-    f: "Objective", outputs: Any, targets: torch.Tensor, whole: torch.Tensor, cut: tuple[torch.Tensor, torch.Tensor]
-) -> bool:
-    """Whether the parts' losses, weighted, are the whole's: to half the digits, since the sums are in another order."""
-    parts = [part for rows in cut if (part := _of_rows(f, outputs, targets, rows)) is not None]
-    if len(parts) < len(cut):
+def _in_float64(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _kinds_add_up(f: "Objective", inputs: torch.Tensor, outputs: Any, targets: torch.Tensor) -> bool:
+    """The same for rows with every class as a target, where the sample cannot hold them all: a single one may weigh
+    more than the others."""
+    if f.data.batches is not None or targets.dim() != 1 or targets.is_floating_point() or not torch.is_tensor(outputs):
         return True
-    weights = [len(rows) if f.reduction == "mean" else 1 for rows in cut]
-    total = whole * (len(targets) if f.reduction == "mean" else 1)
-    sums = [weight * part for weight, part in zip(weights, parts)]
-    size = sum(part.abs() for part in sums) + total.abs()  # type: ignore[misc, union-attr]
-    return bool((sum(sums) - total).abs() <= torch.finfo(f.x.dtype).eps ** 0.5 * size)
+    kinds = f.targets.unique()
+    most = CELLS // max(1, outputs[:1].numel())
+    if len(kinds) <= len(targets.unique()) or most < 2:
+        return True
+    kinds = f.placed(kinds[torch.linspace(0, len(kinds) - 1, min(len(kinds), most)).round().long().to(kinds.device)])
+    where = torch.arange(len(kinds), device=targets.device)
+    rows = _Rows(f, inputs, outputs[where % len(targets)], kinds)
+    loss = rows.loss(rows.all)
+    first = 2 * round(len(kinds) / 6)
+    return loss is None or not loss.isfinite() or rows.adds_up(where[:first], where[first:])
 
 
 def _alike(f: "Objective", outputs: Any, inputs: torch.Tensor, cut: tuple[torch.Tensor, torch.Tensor]) -> bool:

@@ -14,7 +14,7 @@ def unwrapped(net: nn.Module) -> nn.Module:
     Raises
     ------
     ValueError
-        For what cannot be taken off: TorchScript, and parameters that are spread over processes.
+        For what cannot be taken off: TorchScript, and parameters that are spread over processes or have no values.
     """
     while inner := _inner(net):
         net = inner
@@ -30,6 +30,11 @@ def unwrapped(net: nn.Module) -> nn.Module:
             )
         if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
             raise ValueError("the network has layers without a size yet: run it once on some inputs before passing it.")
+    if any(parameter.is_meta for parameter in net.parameters()):
+        raise ValueError(
+            "the network lies on the device 'meta', where its parameters have no values: make it on another, or "
+            "net.to_empty(device='cpu') and load its parameters."
+        )
     return net
 
 
@@ -41,13 +46,19 @@ def copied(net: nn.Module) -> nn.Module:
     ValueError
         When it cannot be copied, or a wrapper cannot be taken off.
     """
+    net = unwrapped(net)
     try:
-        return copy.deepcopy(unwrapped(net))
+        return copy.deepcopy(net)
     except RuntimeError as error:
         raise ValueError(
             "the network cannot be copied, because it keeps a tensor that was computed from its parameters: let its "
-            "forward and its hooks keep tensor.detach(), and take weight_norm from "
-            "torch.nn.utils.parametrizations."
+            "forward and its hooks keep tensor.detach(), take weight_norm from torch.nn.utils.parametrizations, and "
+            "make pruning permanent by torch.nn.utils.prune.remove."
+        ) from error
+    except Exception as error:  # what a user keeps in a network may raise anything
+        raise ValueError(
+            f"the network cannot be copied ({type(error).__name__}: {str(error).partition(chr(10))[0]}): let it keep "
+            "no modules, locks or open files, or give its class a __deepcopy__."
         ) from error
 
 

@@ -4,9 +4,13 @@ mean over rows.
 The oracle is the user's own loop over all rows at once.
 """
 
+import collections
 import copy
+import dataclasses
 import functools
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -164,6 +168,66 @@ def test_a_mean_or_a_sum_over_the_rows_is_taken_in_any_chunks(name, dtype):
     )
     assert parts.value(whole.x) == pytest.approx(whole.value(whole.x), rel=1e-5 if dtype == torch.float32 else 1e-12)
     parts.subset([3, 4, 5]).value(whole.x)
+
+
+SMALL_TERMS = {
+    "entropy of the mean": lambda o: -0.5 * torch.special.entr(o.softmax(1).mean(0)).sum(),
+    "variance over the batch": lambda o: 0.1 * o.var(0).sum(),
+}
+
+
+@pytest.mark.parametrize("term", SMALL_TERMS)
+def test_a_small_term_that_is_no_mean_is_seen_in_float32(term):
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs, targets) + SMALL_TERMS[term](outputs)
+
+    x, y = rows(6).float(), labels()
+    with pytest.raises(ValueError, match="not a mean over the rows.*pass chunk=200"):
+        flatlab.Objective(net().float(), (x, y), loss=loss, chunk=50)
+    whole = flatlab.Objective(net().float(), (x, y), loss=loss)
+    assert whole.value(whole.x) == pytest.approx(loss(net().float()(x), y).item(), rel=1e-6) and not whole.additive
+
+
+def test_one_class_among_many_that_weighs_more_is_seen():
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(6, 1000), torch.randn(3000, 6), (torch.arange(3000) % 1000).sort().values
+    weight = torch.ones(1000)
+    weight[517] = 300
+    with pytest.raises(ValueError, match="not a mean over the rows"):
+        flatlab.Objective(model, (x, y), loss=nn.CrossEntropyLoss(weight=weight), chunk=500)
+    with pytest.raises(ValueError, match="some of the rows are another function"):
+        flatlab.Objective(model, (x, y), loss=nn.CrossEntropyLoss(weight=weight)).subset([0])
+    assert flatlab.Objective(model, (x, y), loss=nn.CrossEntropyLoss(weight=torch.ones(1000)), chunk=500).additive
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize("kind", ["slots", "deque", "function"])
+def test_a_loss_over_outputs_of_any_form_is_seen_to_be_no_mean(kind):
+    form, logits = {
+        "slots": (Slots, lambda o: o.logits),
+        "deque": (lambda o: collections.deque([o]), lambda o: o[0]),
+        "function": (lambda o: lambda: o, lambda o: o()),
+    }[kind]
+
+    class Formed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net()
+
+        def forward(self, x):
+            return form(self.net(x))
+
+    def weighted(outputs, targets):
+        return F.cross_entropy(logits(outputs), targets, weight=WEIGHTS)
+
+    with pytest.raises(ValueError, match="not a mean over the rows"):
+        flatlab.Objective(Formed(), (rows(6), labels()), loss=weighted, chunk=50)
+    f = flatlab.Objective(Formed(), (rows(6), labels()), loss=lambda o, y: F.cross_entropy(logits(o), y), chunk=50)
+    assert f.value(f.x) == pytest.approx(F.cross_entropy(net()(rows(6)), labels()).item())
 
 
 def test_class_weights_are_seen_where_all_losses_are_alike():
@@ -418,6 +482,34 @@ def test_a_network_that_copes_with_missing_numbers_is_measured():
 
 
 # the user's own tensors
+
+
+class Drawing(nn.Module):
+    """It draws at every call, as networks with layers that are dropped in training do, and refuses to use it."""
+
+    def __init__(self, sigma=0.0):
+        super().__init__()
+        self.net, self.sigma = net(), sigma
+
+    def forward(self, x):
+        drawn = torch.rand([]) + np.random.rand() + random.random()
+        return self.net(x + self.sigma * drawn)
+
+
+def generator_states():
+    return [random.getstate(), *map(str, np.random.get_state()[1:3]), torch.get_rng_state().tolist()]
+
+
+def test_what_a_network_draws_moves_no_generator():
+    quiet, noisy = Drawing(), Drawing(sigma=1.0)
+    before = generator_states()
+    f = flatlab.Objective(quiet, (rows(6), labels()))
+    for measure in (f.value, f.gradient, f.hessian, lambda x: f.hessian(x) @ x, lambda x: flatlab.sharpness(f, x)):
+        measure(f.x)
+        assert generator_states() == before
+    with pytest.raises(ValueError, match="two different losses for the same rows"):
+        flatlab.Objective(noisy, (rows(6), labels()))
+    assert generator_states() == before
 
 
 class InPlace(nn.Module):

@@ -147,6 +147,14 @@ def test_an_operator_of_few_distinct_eigenvalues_is_exhausted_not_stuck():
     assert not zero.values.any() and zero.converged
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1e25, 1e38])
+def test_what_squares_cannot_hold_is_found_all_the_same(scale):
+    matrix = scale * torch.diag(torch.tensor([3.0, 2.0, 1.0]))
+    found = flatlab.eigenvalues(matrix, 2)
+    assert found.converged
+    torch.testing.assert_close(found.values / scale, torch.tensor([3.0, 2.0], dtype=torch.float64), rtol=1e-5, atol=0)
+
+
 def test_a_multiple_of_the_operator_takes_as_many_products():
     """The stopping rule is relative."""
     products = {flatlab.eigenvalues(Diagonal(scale * spectrum()), tol=1e-4).products for scale in (1e-8, 1, 1e8)}

@@ -114,12 +114,19 @@ def counts(name: str, values: Iterable[int], least: int = 1, most: int | None = 
 def positive(name: str, value: float, what: str, example: float) -> float:
     """A finite number above 0; `what` says what it is."""
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, (str, bool)) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 < number < math.inf:
         raise ValueError(f"{name} is {_kind(value)}: it is {what} and must be a number above 0, such as {example:g}.")
     return number
+
+
+def tolerance(name: str, value: float) -> float:
+    """A relative error to stop at: a finite number, 0 or more."""
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    return positive(name, value, "a relative error, at which a search stops,", 1e-3)
 
 
 def numbers(name: str, values: Iterable[float]) -> tuple[float, ...]:

@@ -66,7 +66,7 @@ class Lanczos:
             self._check_symmetry(w)
         self.diagonal.append((q @ w).double().item())
         w = self._orthogonal(w)
-        self.length = w.norm().double().item()
+        self.length = _length(w).double().item()
         if self.length <= 100 * torch.finfo(w.dtype).eps * max(map(abs, self.diagonal + self.off)):
             self.length = 0.0  # an invariant subspace: go on in a new direction
             w = self._random()
@@ -116,7 +116,7 @@ class Lanczos:
         """The second product shows at no cost whether q_0 . A q_1 is q_1 . A q_0, which is the first |r|."""
         if self.operator.gradient or self.against is not None:  # a second derivative is symmetric
             return
-        there, back, size = (self.basis[0] @ w).double().item(), self.off[0], w.norm().double().item()
+        there, back, size = (self.basis[0] @ w).double().item(), self.off[0], _length(w).double().item()
         if abs(there - back) > 10 * torch.finfo(w.dtype).eps ** 0.5 * max(size, back, abs(self.diagonal[0])):
             raise ValueError(
                 f"the operator is not symmetric: u . A v is {there:.6g} and v . A u is {back:.6g} for two vectors: "
@@ -143,4 +143,10 @@ class Lanczos:
             room = self.basis.new_empty(max(16, 2 * count), self.operator.size)
             room[:count] = self.basis
             self.basis = room
-        torch.div(w, w.norm(), out=self.basis[count])
+        torch.div(w, _length(w).to(w.dtype), out=self.basis[count])
+
+
+def _length(w: torch.Tensor) -> torch.Tensor:
+    """The length of a vector, also where the squares of its entries are beyond the numbers of its type."""
+    length = w.norm()
+    return length if 0 < length < math.inf else torch.linalg.vector_norm(w, dtype=torch.float64)

@@ -283,7 +283,14 @@ def _per_example(f: MeanFunction, x: torch.Tensor, inputs: torch.Tensor, targets
         try:
             return vmap(gradient)(inputs, targets)
         except RuntimeError:  # nor for some other layers
+            pass
+        try:
             return torch.stack([gradient(*row) for row in zip(inputs, targets)])
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise ValueError(
+                "a row has no gradient of its own, because the network or the loss does not take one row alone "
+                f"({type(error).__name__}: {str(error).partition(chr(10))[0]}): take noise_scale, with batches."
+            ) from error
 
 
 def _draws(f: MeanFunction, smallest: int, samples: int, seed: int) -> Callable[[int], torch.Tensor]:
@@ -297,6 +304,11 @@ def _draws(f: MeanFunction, smallest: int, samples: int, seed: int) -> Callable[
 
 
 def _refuse_single_rows(f: MeanFunction) -> None:
+    if not getattr(f, "additive", True):
+        raise ValueError(
+            "the loss is not a mean over the rows, or the outputs for a row depend on other rows, so that a row has no "
+            "gradient of its own."
+        )
     if f.batch_norm != "frozen" and door.has_batch_norm(f):
         raise ValueError(
             f"with batch_norm={f.batch_norm!r} a row's loss depends on other rows, so it has no "

@@ -28,10 +28,13 @@ class Symmetric:
         self.method: str = getattr(operator, "method", type(operator).__name__)
         self.gradient: Callable[[], torch.Tensor] | None = getattr(operator, "gradient", None)
         self.numpy = not isinstance(like.dtype, torch.dtype)  # scipy's operators, sparse matrices, arrays
-        kind = np.dtype(like.dtype) if self.numpy else torch.empty(0, dtype=like.dtype, device="cpu").numpy().dtype
-        if kind.kind == "c":
+        if like.dtype.is_complex if not self.numpy else np.dtype(like.dtype).kind == "c":
             raise ValueError(f"{measurement} takes a real operator, but this one is of type {like.dtype}.")
-        self.dtype = torch.float32 if kind == np.float32 else torch.float64
+        if not self.numpy and like.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"{measurement} takes products in float32 or float64, but this one is of type {like.dtype}."
+            )
+        self.dtype = torch.float32 if like.dtype in (torch.float32, np.float32) else torch.float64
         self.device = torch.device("cpu" if self.numpy else like.device)
 
     def __matmul__(self, v: torch.Tensor) -> torch.Tensor:

@@ -129,6 +129,7 @@ def eigenvalues(
     a = Symmetric(operator, "eigenvalues")
     door.choice("which", which, ENDS)
     door.count("k", k, 1, a.size, "as an operator of that size has eigenvalues")
+    tol = door.tolerance("tol", tol)
     door.count("max_products", max_products, k, what=f"because finding {k} eigenvalues takes as many products")
     sign = 1 if which == "largest" else -1
     generator = torch.Generator(a.device).manual_seed(door.seed(seed))
@@ -322,7 +323,9 @@ def trace(
     & Woodruff 2021. Explained in the appendix [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
     """
     a = Symmetric(operator, "trace")
+    tol = door.tolerance("tol", tol)
     door.count("sketch", sketch)
+    door.count("max_products", max_products)
     if max_products < 2 * sketch + 2:
         raise ValueError(
             f"max_products is {max_products}: a sketch of {sketch} takes {2 * sketch}, and two samples two more."

@@ -6,25 +6,17 @@ waits for the device fails and spoils the device's generator. Therefore a step i
 replay afterwards; a network that a graph cannot hold is trained without one.
 """
 
-import pickle
-import random
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flatlab.generators import have_drawn, host_states, set_host_states
+
 if TYPE_CHECKING:
     from flatlab.training.trainer import Trainer
-
-# The generators of the host: how to read one's state, and how to set it.
-HOST_GENERATORS: tuple[tuple[Callable, Callable], ...] = (
-    (random.getstate, random.setstate),
-    (lambda: np.random.get_state(), lambda state: np.random.set_state(state)),  # numpy loads it at its first use
-    (lambda: torch.get_rng_state().numpy(), lambda state: torch.set_rng_state(torch.from_numpy(state))),
-)
 
 
 def captured(trainer: "Trainer", rows: int) -> Callable[[Tensor], None]:
@@ -117,22 +109,21 @@ class _Snapshot:
         self.trainer, self.device = trainer, trainer.point.device
         self.tensors = {name: tensor.clone() for name, tensor in trainer.state().items()}
         self.draws = torch.cuda.get_rng_state(self.device)
-        self.host = [read() for read, _ in HOST_GENERATORS]
+        self.host = host_states()
         self.attributes = _attributes(trainer.model)
 
     def put_back(self):
         for name, tensor in self.trainer.state().items():  # an optimizer starts with all zeros
             tensor.copy_(self.tensors[name]) if name in self.tensors else tensor.zero_()
         torch.cuda.set_rng_state(self.draws, self.device)
-        for (_, write), state in zip(HOST_GENERATORS, self.host):
-            write(state)
+        set_host_states(self.host)
         for module, name in _attributes(self.trainer.model).keys() - self.attributes.keys():
             del vars(module)[name]
         for (module, name), value in self.attributes.items():
             vars(module)[name] = value
 
     def host_has_drawn(self):
-        return any(pickle.dumps(read()) != pickle.dumps(state) for (read, _), state in zip(HOST_GENERATORS, self.host))
+        return have_drawn(self.host)
 
 
 def _counters(model):
