@@ -16,11 +16,13 @@ import torch
 import tqdm.auto
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import parameters_to_vector
 
 import flatlab
 from flatlab.training.run import HISTORY
 from flatlab.training.train import _epoch_seed
 from flatlab.training.trainer import Trainer, batch_sizes
+from flatlab.training.updates import UPDATES
 
 
 @pytest.fixture(scope="module")
@@ -343,6 +345,7 @@ def fp32_precision(value):
             "optimizer is the class Adam: choose one of",
         ),
         (lambda d: flatlab.Recipe(update=["sam"]), ValueError, "update is a list: choose one of"),
+        (lambda d: flatlab.train("mlp", d, learning_rate=0.1), TypeError, "did you mean 'lr'"),
     ],
 )
 def test_natural_slips_are_one_sentence_each(data, call, error, sentence):
@@ -418,6 +421,80 @@ class Pixels(nn.Module):
 
     def forward(self, x):
         return self.layer(x)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64, torch.bool, torch.complex64])
+def test_inputs_that_the_network_cannot_take_are_one_sentence(blobs, kind):
+    given = rows(blobs.train.x.to(kind), blobs.train.y)
+    with pytest.raises(ValueError, match=rf"does not run on the training inputs, {kind} of shape \(20, 8\)") as refusal:
+        flatlab.train(linear(), given, batch_size=20, epochs=1, progress=False)
+    assert "\n" not in str(refusal.value)
+
+
+def test_rows_that_are_not_finite_are_named_and_not_the_learning_rate(blobs):
+    x = blobs.train.x.clone()
+    x[7, 2] = float("nan")
+    given = flatlab.Data("mine", 3, flatlab.Split(x, blobs.train.y), blobs.test)
+    with pytest.raises(FloatingPointError, match="row 7 of the training inputs is not finite, so mend"):
+        flatlab.train(linear(), given, batch_size=20, epochs=1, progress=False)
+    x0 = parameters_to_vector(linear().parameters()) * float("inf")
+    with pytest.raises(ValueError, match="x0 is not finite"):
+        flatlab.train(linear(), blobs, x0=x0, batch_size=20, epochs=1, progress=False)
+
+
+class InPlaceInTraining(nn.Module):
+    def __init__(self, in_place):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.in_place = nn.Linear(8, 3), in_place
+
+    def forward(self, x):
+        if self.in_place and self.training:
+            x.mul_(3)
+        return self.layer(x if self.in_place or not self.training else 3 * x)
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_a_forward_that_works_in_place_in_training_alone_is_trained_as_any(blobs, update):
+    one, other = (
+        flatlab.train(InPlaceInTraining(kind), blobs, batch_size=20, epochs=2, update=update, progress=False)
+        for kind in (True, False)
+    )
+    assert torch.equal(one.x, other.x)
+
+
+class DropsOnTheHost(nn.Module):
+    """Layers are left out by numpy's and Python's generators, as libraries of transformers do it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.body(x) if not self.training or np.random.rand() > 0.5 else x
+        return self.head(x * 1.1 if self.training and random.random() > 0.5 else x)
+
+
+def test_what_a_network_draws_on_the_host_is_decided_by_the_seed_and_moves_no_generator(blobs):
+    def state():
+        return random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
+
+    def run(seed=0):
+        return flatlab.train(DropsOnTheHost(), blobs, seed=seed, batch_size=20, epochs=2, progress=False).x
+
+    before, one = state(), run()
+    assert state() == before
+    np.random.rand(), random.random()
+    assert torch.equal(one, run()) and not torch.equal(one, run(seed=1))
+
+
+@pytest.mark.parametrize("way", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_hooks_on_parameters_are_refused_because_a_copy_has_none(blobs, way):
+    model = linear()
+    getattr(model[0].weight, way)(lambda gradient: None)
+    with pytest.raises(ValueError, match="the parameter 0.weight has a hook on its gradient.*requires_grad_"):
+        flatlab.train(model, blobs, batch_size=20, epochs=1, progress=False)
 
 
 def test_an_accuracy_is_the_share_of_the_targets_that_count():

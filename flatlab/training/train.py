@@ -27,6 +27,7 @@ from flatlab import data as datasets
 from flatlab import files, version
 from flatlab.data import Data
 from flatlab.fingerprints import digest, fingerprint
+from flatlab.generators import undisturbed
 from flatlab.identity import Source
 from flatlab.measure import door
 from flatlab.measure.arithmetic import own_arithmetic
@@ -145,7 +146,8 @@ def _check_arguments(net, data, recipe, seed, x0, keep, store, changes):
     door.seed(seed)
     known = [*inspect.signature(train).parameters, *(field.name for field in dataclasses.fields(Recipe))]
     for name in changes.keys() - set(known):
-        near = difflib.get_close_matches(name, known, 1, 0.0)[0]
+        letters = "".join(word[:1] for word in name.split("_"))  # learning_rate is lr
+        near = letters if letters in known else difflib.get_close_matches(name, known, 1, 0.0)[0]
         raise TypeError(f"train has no argument {name!r}, and a recipe no such field: did you mean {near!r}?")
 
 
@@ -154,6 +156,7 @@ def _start(net, data, recipe, seed, x0):
     if isinstance(net, str):
         model = build(net, data, seed=seed)
     else:
+        _refuse_hooks(net)
         model = copied(net).to(data.train.x.device)
         unwrap_parts(model)
     if x0 is not None:
@@ -163,6 +166,16 @@ def _start(net, data, recipe, seed, x0):
     if data.train.x.device.type != "cuda":
         raise ValueError("sync_batch_norm needs CUDA devices: torch has it for no other.")
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def _refuse_hooks(net):
+    """Refuse hooks on parameters, because a copy of the network has none of them."""
+    for name, parameter in net.named_parameters():
+        if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
+            raise ValueError(
+                f"the parameter {name} has a hook on its gradient, which train does not call: freeze it by "
+                "requires_grad_(False), or let a layer of the network change the gradient."
+            )
 
 
 def _check(trainer, keep):
@@ -207,7 +220,8 @@ def _train_epoch(trainer, run, epoch, began):
     rows = recipe.rows(count, epoch)
     train_loss, train_accuracy = trainer.epoch(rows, recipe.rate(epoch), _epoch_seed(run.seed, epoch))
     if not train_loss < float("inf"):
-        raise FloatingPointError(f"the training loss is {train_loss} in epoch {epoch}: lower lr, which is {recipe.lr}.")
+        advice = trainer.not_finite() or f"lower lr, which is {recipe.lr}"
+        raise FloatingPointError(f"the training loss is {train_loss} in epoch {epoch}: {advice}.")
     test_loss, test_accuracy = trainer.test()
     entry = {
         "epoch": epoch,
@@ -241,8 +255,8 @@ def _show(bar, run):
 def _own_settings(device, recipe):
     """Whatever the caller has set changes no number within; the settings, and the generators of the host and the
     device, are afterwards as they were before."""
-    generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with own_arithmetic(device, tf32=recipe.precision != "float32"), torch.enable_grad(), generators:
+    settings = own_arithmetic(device, tf32=recipe.precision != "float32")
+    with undisturbed(device, settings), torch.enable_grad():
         yield
 
 

@@ -9,7 +9,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy
 
 from flatlab.data import Data, Split
+from flatlab.generators import seed_host
 from flatlab.objective import Objective
+from flatlab.refusals import UNFIT
 from flatlab.training.augmentation import augmented
 from flatlab.training.capture import captured
 from flatlab.training.recipe import Recipe
@@ -84,7 +86,6 @@ class Trainer:
         self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)  # sums over the epoch so far
         self.correct = torch.zeros((), dtype=torch.int64, device=self.point.device)
         self.answers = 0 if self.targets.is_floating_point() else int((self.targets != IGNORED).sum())  # in an epoch
-        self.overwrites = False  # whether the network changes its inputs
         self.captured: dict[int, Callable[[Tensor], None]] = {}  # rows -> a faster step on that many
         for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.grad))):
             parameter.data, parameter.grad = x, g
@@ -95,8 +96,9 @@ class Trainer:
         self.optimizer = _optimizer(self.point, recipe)
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """What the network makes of inputs, which stay as they are also where its forward works in place."""
-        return self.model(inputs.clone() if self.overwrites else inputs)
+        """What the network makes of inputs, which stay as they are also where its forward works in place, because most
+        updates look at them twice."""
+        return self.model(inputs if self.recipe.update == "plain" else inputs.clone())
 
     def gradient(
         self, inputs: Tensor, targets: Tensor, penalty: Callable[[Tensor], Tensor] | None = None
@@ -166,6 +168,14 @@ class Trainer:
                 distributed.all_reduce(total)
         return self.loss.item() / count, 100 * self.correct.item() / self.answers if self.answers else None
 
+    def not_finite(self) -> str | None:
+        """What to do about the first row of the training data that is not finite, if there is one."""
+        for name, part in (("inputs", self.inputs), ("targets", self.targets)):
+            if part.is_floating_point() and not part.isfinite().all():
+                row = (~part.reshape(len(part), -1).isfinite().all(1)).byte().argmax().item()
+                return f"row {row} of the training {name} is not finite, so mend or leave out such rows"
+        return None
+
     def _check_outputs(self):
         """Refuse outputs and targets that cross-entropy cannot compare; on a GPU a wrong target would end the
         process."""
@@ -176,7 +186,13 @@ class Trainer:
         try:
             with torch.no_grad():
                 outputs = self.model.eval()(inputs)
-                self.overwrites = not torch.equal(inputs, self.inputs[:rows])
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except UNFIT as error:
+            raise ValueError(
+                f"the network does not run on the training inputs, {inputs.dtype} of shape {tuple(inputs.shape)} "
+                f"({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})."
+            ) from error
         finally:
             for module, mode in modes.items():
                 module.training = mode
@@ -233,9 +249,8 @@ def _leave() -> None:
 
 
 def set_seed(seed: int, device: torch.device) -> None:
-    """Seed torch's global generators of the host and of one device. `torch.manual_seed` would seed those of all
-    devices."""
-    torch.default_generator.manual_seed(seed)
+    """Seed the global generators of the host, Python's and numpy's among them, and torch's of one device."""
+    seed_host(seed)
     if device.type == "cuda":
         torch.cuda.set_rng_state(torch.Generator(device).manual_seed(seed).get_state(), device)
 
@@ -247,6 +262,8 @@ def load_point(model: nn.Module, x: Tensor | None, buffers: dict[str, Tensor]) -
         size = sum(p.numel() for p in trainable)
         if x.shape != (size,):
             raise ValueError(f"x0 has shape {tuple(x.shape)}, but this network's points have shape ({size},).")
+        if not x.isfinite().all():
+            raise ValueError("x0 is not finite: a run starts at a point of finite numbers.")
         with torch.no_grad():
             for parameter, part in zip(trainable, _views(x, trainable)):
                 parameter.copy_(part)
