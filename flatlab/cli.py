@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = command("line", _line, "The loss along the line from small to large batch (Figure 3), or the arc (Figure 7).")
     _run_options(p)
-    p.add_argument("--large", type=_number, default=0.10, help="The large batch, which is at alpha = 1.")
+    p.add_argument("--large", type=number, default=0.10, help="The large batch, which is at alpha = 1.")
     p.add_argument("--arc", action="store_true", help="Follow the arc of Figure 7.")
 
     p = command(
@@ -147,12 +147,13 @@ def _run_options(p):
     p.add_argument("--store", help=STORE)
 
 
-def _number(text):
+def number(text: str) -> int | float:
+    """A count, or a share with a point or an exponent. Named as argparse's refusals show it: "invalid number value"."""
     return float(text) if any(mark in text for mark in ".e") else int(text)
 
 
 # How the value of a recipe's field is read; any other field is a word.
-READ = {int | float: _number, int | float | None: _number, int: int, float: float, float | None: float}
+READ = {int | float: number, int | float | None: number, int: int, float: float, float | None: float}
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

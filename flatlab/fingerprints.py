@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from flatlab.generators import undisturbed
 from flatlab.identity import PACKAGE
 
 ATOMS = (type(None), bool, int, float, complex, str, bytes)
@@ -129,7 +130,7 @@ def _parts(thing):
     if isinstance(thing, functools.cached_property):
         return "property", (thing.func,)
     if inspect.isroutine(thing) or hasattr(thing, "__wrapped__"):  # a static or class method, what functools.cache made
-        return type(thing).__name__, (thing.__wrapped__,)
+        return type(thing).__name__, (getattr(thing, "__wrapped__", None) or getattr(thing, "__func__", None),)
     if type(thing) in (dict, types.MappingProxyType, collections.OrderedDict):
         return "dict", tuple(_flat(thing))
     if type(thing) in (list, tuple):
@@ -235,7 +236,7 @@ def _installed(thing):
         return None
     for step in filter(None, path.split(".")):
         found = getattr(found, step, None)
-    if found is not thing:
+    if getattr(found, "__func__", found) is not thing:  # a class method's function
         return None
     version = "" if top in ("torch", "numpy", PACKAGE) else getattr(sys.modules[top], "__version__", "")
     return f"{module} {path} {str(version).partition('+')[0]}"
@@ -257,8 +258,7 @@ def probe(model: nn.Module, inputs: torch.Tensor, rows: int = 16) -> torch.Tenso
     A fingerprint says how a network computes, this what: it is kept beside, for whatever a fingerprint may not see.
     """
     seen, device = [], inputs.device
-    random = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with random, torch.autocast(device.type, enabled=False):
+    with undisturbed(device), torch.autocast(device.type, enabled=False):
         for _ in range(2):
             try:
                 seen.append(copy.deepcopy(model).eval()(inputs[:rows].clone()).double().cpu())

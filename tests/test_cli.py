@@ -81,6 +81,12 @@ def test_refusals_are_one_sentence_and_exit_2(capsys, arguments, sentence):
     assert sentence in error and error.startswith("flatlab: ") and error.count("\n") == 1
 
 
+def test_what_is_no_number_is_said_to_be_none(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "mlp", "mnist1d", "--batch-size", "many"])
+    assert "argument --batch-size: invalid number value: 'many'" in capsys.readouterr().err
+
+
 def test_a_second_run_is_not_read_from_the_first_ones_store(capsys):
     assert cli.main(["verdicts", "--again", "--store", str(flatlab.Store().root)]) == 2
     assert "choose another --store" in capsys.readouterr().err

@@ -15,6 +15,27 @@ with torch.random.fork_rng():
     NET = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
     F = flatlab.Objective(NET, (torch.randn(20, 4), torch.arange(20) % 3))
 A, B = F.x, F.x.flip(0)
+DATA = flatlab.Split(torch.randn(20, 4, generator=torch.Generator().manual_seed(1)), torch.arange(20) % 3)
+WEIGHTED = flatlab.Objective(NET, (DATA.x, DATA.y), loss=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 9.0, 0.1])))
+
+
+class MadeForTen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(x.view(10, 4))
+
+
+MADE_FOR_TEN = flatlab.Objective(MadeForTen(), (DATA.x, DATA.y), chunk=10)
+
+
+def keeping(thing):
+    net = nn.Linear(4, 3)
+    net.kept = thing
+    return net
+
 
 OF_A_FUNCTION = {
     "sharpness": flatlab.sharpness,
@@ -79,6 +100,42 @@ SLIPS = {  # what is written, and what the sentence says
     "alphas is 0.5: pass finite numbers": lambda: flatlab.line(F, A, B, 0.5),
     "batch_sizes is 60: choose 1 to 19": lambda: flatlab.signal_to_noise(F, batch_sizes=60),
     "small is 0.5: choose a whole number": lambda: flatlab.noise_scale(F, small=0.5, big=8),
+    "eps is '1e-3': .* above 0": lambda: flatlab.sharpness(F, eps="1e-3"),
+    "tol is 'x': it is a relative error": lambda: flatlab.eigenvalues(F.hessian(), tol="x"),
+    "tol is -1: it is a relative error": lambda: flatlab.eigenvalues(F.hessian(), tol=-1),
+    "tol is nan: it is a relative error": lambda: flatlab.trace(F.hessian(), tol=math.nan),
+    "max_products is '9': choose a whole number": lambda: flatlab.trace(F.hessian(), max_products="9"),
+    "in float32 or float64, but this one is of type torch.int64": lambda: flatlab.eigenvalues(torch.ones(3, 3).long()),
+    "in float32 or float64, but this one is of type torch.bfloat16": lambda: flatlab.trace(torch.eye(3).bfloat16()),
+    "point of this objective is a vector like f.x or run.x; this is a Sequential": lambda: F.value(NET),
+    "point of this objective is .*; this is an OrderedDict": lambda: F.gradient(NET.state_dict()),
+    "as flatlab.load.*flatlab.Split.inputs, targets.; this is a tuple": lambda: flatlab.Objective(
+        "mlp", (DATA.x, DATA.y)
+    ),
+    "as flatlab.load.*flatlab.Split.inputs, targets.; this is 'mnist1d'": lambda: flatlab.build("mlp", "mnist1d"),
+    "seed is 'a': choose a whole number": lambda: flatlab.build("mlp", DATA, seed="a"),
+    "seed is 'b': choose a whole number": lambda: DATA.subset(2, seed="b"),
+    "split's x is a tensor, as torch.as_tensor .*; this is a ndarray": lambda: flatlab.Split(A.numpy(), A),
+    "split's y has rows, and this is torch.sparse_coo": lambda: flatlab.Split(A, A.to_sparse()),
+    "test split of a Data is a flatlab.Split.inputs, targets.; this is a tuple": lambda: flatlab.Data(
+        "d", 2, DATA, (A, A)
+    ),
+    "here a target or an input is one number: .*DataLoader": lambda: flatlab.Objective(NET, list(zip(DATA.x, DATA.y))),
+    "store's root is a directory, such as 'runs'; this is 5": lambda: flatlab.Store(5),
+    "every is a number of seconds, such as 10; this is 'x'": lambda: flatlab.Store("runs", every="x"),
+    "the device 'meta', .*: make it on another": lambda: flatlab.train(
+        nn.Linear(4, 3, device="meta"), flatlab.Data("d", 3, DATA, DATA)
+    ),
+    "cannot be copied .TypeError: cannot pickle 'module' object.: let it keep no modules": lambda: flatlab.Objective(
+        keeping(math), (DATA.x, DATA.y)
+    ),
+    r"a row has no gradient .* does not take one row alone \(RuntimeError": lambda: flatlab.gradient_variance(
+        MADE_FOR_TEN
+    ),
+    r"does not run on these inputs, torch.float32 of shape \(2, 4\).*\.": lambda: flatlab.noise_scale(
+        MADE_FOR_TEN, small=2, big=8, samples=2
+    ),
+    "not a mean over the rows, .* a row has no gradient of its own": lambda: flatlab.gradient_variance(WEIGHTED),
 }
 
 

@@ -290,6 +290,28 @@ def test_what_decides_nothing_changes_nothing():
     assert fingerprint(one) != fingerprint(other)
 
 
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(context, slope):
+        return slope
+
+
+class Reversed(Once):
+    @staticmethod
+    def backward(context, slope):
+        return -slope
+
+
+def test_a_derivative_of_the_users_own_is_known_by_what_it_does():
+    """Its apply is a class method of torch's that a network may keep."""
+    one, other = (fingerprint(net(activation=kind.apply)) for kind in (Once, Reversed))
+    assert one[1] and other[1] and one != other and one == fingerprint(net(activation=Once.apply))
+
+
 def test_a_helper_in_a_file_of_the_users_is_followed(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     found = []

@@ -68,6 +68,15 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path):
     assert noticed > 2.9 * len(whole)
 
 
+def test_a_file_under_the_name_of_another_counts_as_none(tmp_path):
+    store = Store(tmp_path)
+    store.put("a", TENSORS, {"seed": 1})
+    store.path("b").write_bytes(store.path("a").read_bytes())
+    with pytest.warns(UserWarning, match="b.safetensors is damaged .it is the file of a, under another name.: "):
+        assert store.get("b") is None
+    assert store.get("a")[1] == {"seed": 1}
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_whole(path, b"old")

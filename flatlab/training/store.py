@@ -24,6 +24,7 @@ from torch import Tensor
 from flatlab.files import abandoned, cache_directory, in_one_sentence, write_whole
 from flatlab.fingerprints import digest
 from flatlab.identity import is_current
+from flatlab.measure import door
 
 # What reading a file that is not ours, or is damaged, can raise.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
@@ -49,8 +50,10 @@ class Store:
     """
 
     def __init__(self, root: str | os.PathLike | None = None, every: float = 10.0) -> None:
-        self.root = Path(root or os.environ.get("FLATLAB_STORE") or cache_directory() / "runs").expanduser()
+        door.instance(root, (str, os.PathLike, type(None)), "a store's root is a directory, such as 'runs'")
+        door.instance(every, (int, float), "every is a number of seconds, such as 10")
         self.every = every
+        self.root = Path(root or os.environ.get("FLATLAB_STORE") or cache_directory() / "runs").expanduser()
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
@@ -63,7 +66,7 @@ class Store:
         """Write tensors and facts (anything JSON can hold) as one file, whole or not at all."""
         tensors, text = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, json.dumps(facts)
         sums = {"tensors": _sum_of_tensors(tensors)}
-        sums["checksum"] = _sum(text, sums["tensors"])
+        sums |= {"checksum": _sum(text, sums["tensors"]), "key": key}
         write_whole(self.path(key, partial), save(tensors, {"flatlab": text, **sums}))
 
     def get(
@@ -77,6 +80,8 @@ class Store:
                 tensors, (facts, sums) = load(content), _header(io.BytesIO(content))
                 if sums["checksum"] and _sum_of_tensors(tensors) != sums["tensors"]:
                     raise ValueError("its checksum is another")
+                if sums.get("key", key) != key:
+                    raise ValueError(f"it is the file of {sums['key']}, under another name")
                 return {name: t.to(device) for name, t in tensors.items()}, facts
         except BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
