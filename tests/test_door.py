@@ -121,8 +121,8 @@ SLIPS = {  # what is written, and what the sentence says
         "d", 2, DATA, (A, A)
     ),
     "here a target or an input is one number: .*DataLoader": lambda: flatlab.Objective(NET, list(zip(DATA.x, DATA.y))),
-    "store's root is a directory, such as 'runs'; this is 5": lambda: flatlab.Store(5),
-    "every is a number of seconds, such as 10; this is 'x'": lambda: flatlab.Store("runs", every="x"),
+    "a store takes a directory and a number of seconds, not 5 and": lambda: flatlab.Store(5),
+    "a store takes a directory and a number of seconds, not 'runs' and 'x'": lambda: flatlab.Store("runs", every="x"),
     "the device 'meta', .*: make it on another": lambda: flatlab.train(
         nn.Linear(4, 3, device="meta"), flatlab.Data("d", 3, DATA, DATA)
     ),

@@ -24,7 +24,6 @@ from torch import Tensor
 from flatlab.files import abandoned, cache_directory, in_one_sentence, write_whole
 from flatlab.fingerprints import digest
 from flatlab.identity import is_current
-from flatlab.measure import door
 
 # What reading a file that is not ours, or is damaged, can raise.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
@@ -50,8 +49,8 @@ class Store:
     """
 
     def __init__(self, root: str | os.PathLike | None = None, every: float = 10.0) -> None:
-        door.instance(root, (str, os.PathLike, type(None)), "a store's root is a directory, such as 'runs'")
-        door.instance(every, (int, float), "every is a number of seconds, such as 10")
+        if not isinstance(root, (str, os.PathLike, type(None))) or not isinstance(every, (int, float)):
+            raise ValueError(f"a store takes a directory and a number of seconds, not {root!r} and {every!r}.")  # noqa: TRY004
         self.every = every
         self.root = Path(root or os.environ.get("FLATLAB_STORE") or cache_directory() / "runs").expanduser()
 
