@@ -52,6 +52,7 @@ ASIDE = {
     "__weakref__",
     "_abc_impl",
 }
+READS_ENVIRONMENT = {"environ", "getenv"}
 OWN = vars(nn.Module()).keys()  # what torch keeps in every layer
 MOST = 100_000  # objects that are looked at: more are taken for something that makes new ones without end
 
@@ -67,10 +68,10 @@ def fingerprint(*things: Any, without: Iterable[torch.Tensor] = ()) -> tuple[str
     """(hash, whole): all that decides what some objects compute, and whether all of it could be told.
 
     A network is known by every attribute of its layers: parameters, buffers, hooks, modes and what a user has put
-    there. A function is known by its instructions, its defaults, what it closes over and what the names that it looks
-    up stand for; a class by its bases and methods; another object by what pickle would keep. What lies in an installed
-    package is known by its name and the package's version (torch's and numpy's by the name). The instructions are those
-    of one minor version of Python.
+    there. A function is known by its instructions, its defaults, what it closes over, what the names that it looks up
+    stand for, and the variables of the environment that it names; a class by its bases and methods; another object by
+    what pickle would keep. What lies in an installed package is known by its name and the package's version (torch's
+    and numpy's by the name). The instructions are those of one minor version of Python.
 
     without     tensors of which the type and shape alone count
     """
@@ -137,7 +138,7 @@ def _parts(thing):
         return type(thing).__name__, tuple(thing)
     if type(thing) in (set, frozenset):
         return f"set {sorted(fingerprint(part) for part in thing)}", ()
-    if isinstance(thing, (torch.device, weakref.ReferenceType)):  # where it is computed, and what is told elsewhere
+    if isinstance(thing, (torch.device, weakref.ReferenceType, os._Environ)):  # where it is, and what is told elsewhere
         return type(thing).__name__, ()
     return _of_another(thing)
 
@@ -178,14 +179,23 @@ def _of_function(function):
         if name in function.__globals__:  # else one of Python's own
             used[name] = function.__globals__[name]
     looked_up = {name: _seen(used[name], names) for name in sorted(used)}
-    closed_over = (cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType())
+    closed_over = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
+    constants = [i.argval for i in instructions if i.opcode in dis.hasconst]
+    said = [*constants, *closed_over, *used.values(), *(function.__defaults__ or ())]
     return "function", (
         function.__code__,
         function.__defaults__,
         function.__kwdefaults__,
         *closed_over,
         *_flat(looked_up),
+        *_flat(_environment(said) if names & READS_ENVIRONMENT else {}),
     )
+
+
+def _environment(things):
+    """The variables of the environment that are named by some of these, with their values."""
+    said = {thing for thing in things if isinstance(thing, str)}
+    return {name: os.environ[name] for name in sorted(said & os.environ.keys())}
 
 
 def _instructions(code):

@@ -290,6 +290,32 @@ def test_what_decides_nothing_changes_nothing():
     assert fingerprint(one) != fingerprint(other)
 
 
+def by_subscript(x):
+    return x * float(os.environ["FACTOR"])
+
+
+def by_call(x, name="FACTOR"):
+    return x * float(os.getenv(name, "1"))
+
+
+FACTOR = "FACTOR"
+
+
+def by_name(x):
+    return x * float(os.environ.get(FACTOR, "1"))
+
+
+@pytest.mark.parametrize("reads", [by_subscript, by_call, by_name])
+def test_a_variable_of_the_environment_that_is_read_decides(reads, monkeypatch):
+    """Also where it is read in training alone, which outputs in evaluation mode do not tell."""
+    told = []
+    for value in ("1", "2", "1"):
+        monkeypatch.setenv("FACTOR", value)
+        monkeypatch.setenv("OTHER", str(len(told)))
+        told.append(fingerprint(net(activation=reads)))
+    assert all(whole for _, whole in told) and told[0] == told[2] != told[1]
+
+
 class Once(torch.autograd.Function):
     @staticmethod
     def forward(context, x):
