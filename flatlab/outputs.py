@@ -3,7 +3,7 @@
 import collections
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ def replaced(outputs: Any, by: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """The same form with another tensor in the place of each."""
     if torch.is_tensor(outputs):
         return by(outputs)
+    if isinstance(outputs, Mapping) and not isinstance(outputs, MutableMapping):
+        return type(outputs)({key: replaced(value, by) for key, value in outputs.items()})  # type: ignore[call-arg]
     if isinstance(outputs, Mapping):
         new = copy.copy(outputs)
         for key, value in outputs.items():

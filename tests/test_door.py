@@ -123,6 +123,7 @@ SLIPS = {  # what is written, and what the sentence says
     "here a target or an input is one number: .*DataLoader": lambda: flatlab.Objective(NET, list(zip(DATA.x, DATA.y))),
     "a store takes a directory and a number of seconds, not 5 and": lambda: flatlab.Store(5),
     "a store takes a directory and a number of seconds, not 'runs' and 'x'": lambda: flatlab.Store("runs", every="x"),
+    "a directory's name has no NUL character": lambda: flatlab.Store("runs\0"),
     "the device 'meta', .*: make it on another": lambda: flatlab.train(
         nn.Linear(4, 3, device="meta"), flatlab.Data("d", 3, DATA, DATA)
     ),

@@ -51,6 +51,8 @@ class Store:
     def __init__(self, root: str | os.PathLike | None = None, every: float = 10.0) -> None:
         if not isinstance(root, (str, os.PathLike, type(None))) or not isinstance(every, (int, float)):
             raise ValueError(f"a store takes a directory and a number of seconds, not {root!r} and {every!r}.")  # noqa: TRY004
+        if "\0" in os.fsdecode(root or ""):
+            raise ValueError(f"a directory's name has no NUL character, but the store's is {root!r}.")
         self.every = every
         self.root = Path(root or os.environ.get("FLATLAB_STORE") or cache_directory() / "runs").expanduser()
 
