@@ -22,6 +22,7 @@ from flatlab.outputs import picked, replaced, tensors
 if TYPE_CHECKING:
     from flatlab.objective import Objective
 
+TIMES = 100  # evaluations of a network that counts them, among which a difference must show
 CELLS = 2**22  # most numbers in the outputs for rows of every class
 UNFIT = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)  # of what was made for one number of rows
 
@@ -70,6 +71,7 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
             + ": use reduction='mean' or 'sum' in the loss, and say which."
         )
     _check_finite(loss, inputs, targets, numbers)
+    _check_single_rows(f, inputs)
     moved = _moved(f)
     f.load(moved)
     if not _loss(f, f.model, inputs, targets).isfinite():
@@ -182,17 +184,32 @@ def _check_finite(loss: torch.Tensor, inputs: torch.Tensor, targets: torch.Tenso
             )
 
 
+def _check_single_rows(f: "Objective", inputs: torch.Tensor) -> None:
+    """BatchNorm by a chunk's own statistics takes no chunk of a single row, except where the row is an image."""
+    least = f.rows // f.count if f.data.batches is None else min(f.data.sizes)
+    if least > 1 or not f.norms or f.batch_norm == "frozen":
+        return
+    try:
+        _outputs(f, f.model, inputs[:1])
+    except ValueError as error:
+        raise ValueError(
+            "a chunk has a single row, which has no variance for BatchNorm to divide by: take larger chunks, batches "
+            "that do not leave one row for the last, or batch_norm='frozen'."
+        ) from error
+
+
 def _check_repeats(f: "Objective", fresh: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     """The same rows give the same loss again, after other rows, with a graph, and in a network that was never run."""
-    states = host_states(), _device_state(f)
+    states, kept = (host_states(), _device_state(f)), _kept(f.model)
     first = _loss(f, f.model, inputs, targets)
     f.draws = have_drawn(states[0]) or not torch.equal(states[1], _device_state(f))
     torch.rand((), device=inputs.device)  # a generator that has gone on must make no difference
     other = torch.arange(len(targets), device=targets.device) // 2
     _loss(f, f.model, inputs[other], targets[other])
     with_graph = _loss(f, f.model, inputs, targets, graph=True)
-    again = _loss(f, f.model, inputs, targets)
-    if not _equal(first, again) or not _equal(first, with_graph):
+    times = 1 if _kept(f.model) == kept else TIMES
+    again = [_loss(f, f.model, inputs, targets) for _ in range(times)]
+    if not all(_equal(first, loss) for loss in (with_graph, *again)):
         raise ValueError(
             "the network gives two different losses for the same rows in evaluation mode: make it deterministic "
             "(dropout, noise or sampling is still on, or its forward keeps statistics) before measuring it."
@@ -202,6 +219,15 @@ def _check_repeats(f: "Objective", fresh: nn.Module, inputs: torch.Tensor, targe
             "the network keeps something from one evaluation to the next, so its loss is not a function of its "
             "parameters: let its forward compute anew what depends on them or on the rows."
         )
+
+
+def _kept(model: nn.Module) -> list:
+    """The numbers that a network keeps in Python and the versions of its buffers, which an evaluation that counts
+    changes."""
+    numbers = [
+        value for module in model.modules() for value in vars(module).values() if isinstance(value, (int, float))
+    ]
+    return numbers + [(id(buffer), buffer._version) for buffer in model.buffers()]
 
 
 def _device_state(f: "Objective") -> torch.Tensor:
@@ -394,11 +420,11 @@ def _note_classes(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -
     f.single, f.classes, f.ignored = torch.is_tensor(outputs), class_dimension(outputs, targets), ()
     if f.classes is None:
         return
-    with torch.enable_grad():
-        scores = outputs.detach().clone().requires_grad_()
-        loss = f.loss(scores.clone(), targets.clone())
-        slope = torch.autograd.grad(loss, scores, allow_unused=True)[0] if loss.requires_grad else None
+    loss, slope = _slope(f, outputs, targets)
     if slope is None:
+        return
+    if not _are_scores(f, outputs, targets):
+        f.classes = None
         return
     still = (slope == 0).all(f.classes)
     for target in targets[still].unique()[:32].tolist():
@@ -409,3 +435,25 @@ def _note_classes(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -
         with torch.set_grad_enabled(f.needs_graph):
             if torch.equal(f.loss(turned, targets.clone()).detach(), loss.detach()):
                 f.ignored += (target,)
+
+
+def _slope(f: "Objective", outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The loss of outputs, and its gradient by them if it has one."""
+    with torch.enable_grad():
+        scores = outputs.detach().clone().requires_grad_()
+        loss = f.loss(scores.clone(), targets.clone())
+        return loss, torch.autograd.grad(loss, scores, allow_unused=True)[0] if loss.requires_grad else None
+
+
+def _are_scores(f: "Objective", outputs: torch.Tensor, targets: torch.Tensor) -> bool:
+    """Whether outputs are scores of the targets' classes, and no mean with its variance, or vectors that are compared
+    with one another: of equal scores, the target's lowers the loss fastest."""
+    classes: int = f.classes  # type: ignore[assignment]
+    _, slope = _slope(f, torch.full_like(outputs, 1 / outputs.shape[classes]), targets)
+    if slope is None or not slope.isfinite().all():
+        return False
+    place = targets.long().clamp(0, outputs.shape[classes] - 1).unsqueeze(classes)
+    of_target, near = slope.gather(classes, place).squeeze(classes), 1e-5 * slope.abs().max()
+    counted = (targets >= 0) & (targets < outputs.shape[classes])
+    least, most = slope.amin(classes) + near, slope.amax(classes).clamp_max(0) - near
+    return bool((of_target <= least)[counted].all() and (of_target < most)[counted].any())

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import functools
 import random
+import types
 
 import numpy as np
 import pytest
@@ -205,11 +206,12 @@ class Slots:
     logits: torch.Tensor
 
 
-@pytest.mark.parametrize("kind", ["slots", "deque", "function"])
+@pytest.mark.parametrize("kind", ["slots", "deque", "mapping", "function"])
 def test_a_loss_over_outputs_of_any_form_is_seen_to_be_no_mean(kind):
     form, logits = {
         "slots": (Slots, lambda o: o.logits),
         "deque": (lambda o: collections.deque([o]), lambda o: o[0]),
+        "mapping": (lambda o: types.MappingProxyType({"logits": o}), lambda o: o["logits"]),
         "function": (lambda o: lambda: o, lambda o: o()),
     }[kind]
 
@@ -297,6 +299,33 @@ def test_counts_are_no_classes():
     counts = torch.poisson(torch.full((ROWS,), 4.0), generator=generator()).long()
     assert accuracy(torch.ones(ROWS, 1), counts, lambda o, y: F.poisson_nll_loss(o[:, 0], y)) is None
     assert accuracy(torch.ones(ROWS, 2), counts, lambda o, y: F.poisson_nll_loss(o[:, 0], y) + o[:, 1].mean()) is None
+
+
+VECTORS = {
+    "a mean and a variance": lambda o, y: F.gaussian_nll_loss(o[:, 0], y.double(), o[:, 1].exp()),
+    "a variance and a mean": lambda o, y: F.gaussian_nll_loss(o[:, 1], y.double(), o[:, 0].exp()),
+    "a correlation": lambda o, y: -torch.corrcoef(torch.stack([o[:, 0], y.double()]))[0, 1],
+    "a place among the other rows": lambda o, y: ((o @ o.T - (y[:, None] == y).double()) ** 2).mean(),
+}
+SCORES = {
+    "cross-entropy": F.cross_entropy,
+    "smoothed": functools.partial(F.cross_entropy, label_smoothing=0.2),
+    "weighted": lambda o, y: F.cross_entropy(o, y, weight=torch.tensor([1.0, 9.0], dtype=o.dtype)),
+    "margin": F.multi_margin_loss,
+    "squares": lambda o, y: F.mse_loss(o, F.one_hot(y, 2).to(o.dtype)),
+    "focal": lambda o, y: (
+        (F.cross_entropy(o, y, reduction="none") * (1 - o.softmax(1).gather(1, y[:, None])) ** 2).diagonal().mean()
+    ),
+    "of probabilities": lambda o, y: F.nll_loss(o.softmax(1).log(), y),
+}
+
+
+@pytest.mark.parametrize("name", [*VECTORS, *SCORES])
+def test_only_scores_of_the_classes_have_an_accuracy(name):
+    y = labels(2)
+    outputs = torch.randn(ROWS, 2, generator=generator())
+    expected = None if name in VECTORS else 100 * (outputs.argmax(1) == y).double().mean().item()
+    assert accuracy(outputs, y, {**VECTORS, **SCORES}[name]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("shape, dimension", [((), 1), ((7,), 2), ((4, 5), 1), ((4, 5), 3)])
@@ -405,6 +434,22 @@ class Cached(nn.Module):
         return self.body(x) / self.norm
 
 
+class Counting(nn.Module):
+    """Counts its evaluations, in Python or in a buffer, and is another network at every so manieth."""
+
+    def __init__(self, period, buffer=False, factor=2):
+        super().__init__()
+        self.body, self.period, self.factor = net(), period, factor
+        if buffer:
+            self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        else:
+            self.seen = 0
+
+    def forward(self, x):
+        self.seen += 1
+        return self.body(x) * (self.factor if self.seen % self.period == 0 else 1)
+
+
 class OnlyWithoutAGraph(nn.Module):
     def __init__(self):
         super().__init__()
@@ -437,6 +482,8 @@ def looking_back():
     [
         (Averaging, "two different losses .*keeps statistics"),
         (lambda: Averaging(1e-3), "two different losses .*keeps statistics"),
+        (lambda: Counting(8), "two different losses .*keeps statistics"),
+        (lambda: Counting(50, buffer=True), "two different losses .*keeps statistics"),
         (Cached, "keeps something from one evaluation to the next"),
         (OnlyWithoutAGraph, "two different losses"),
         (Hidden, "parameters that are not among its own .*nn.ModuleList"),
@@ -448,7 +495,28 @@ def test_a_network_that_is_no_function_of_its_parameters_is_refused(make, senten
         flatlab.Objective(make(), (rows(6) + 1, labels()))
 
 
+def test_a_network_that_counts_and_does_not_look_at_it_is_measured():
+    f, plain = (flatlab.Objective(made, (rows(6), labels())) for made in (Counting(8, factor=1), net()))
+    assert f.value(f.x) == plain.value(f.x)
+
+
 # rows that cannot be
+
+
+def test_a_chunk_of_one_row_has_no_variance():
+    """Which torch says only when it is evaluated."""
+    x, y = rows(6), labels()
+    normed = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)).double()
+    batches = list(zip(x.split(ROWS - 1), y.split(ROWS - 1)))
+    for policy in ("batch", "recompute"):
+        for data, chunk in (((x, y), 1), (batches, 5000)):
+            with pytest.raises(ValueError, match="a chunk has a single row, .* or batch_norm='frozen'"):
+                flatlab.Objective(normed, data, batch_norm=policy, chunk=chunk)
+    f = flatlab.Objective(normed, batches, batch_norm="frozen")
+    assert f.value(f.x) > 0
+    images = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.BatchNorm1d(1), nn.Flatten(), nn.Linear(6, 3)).double()
+    f = flatlab.Objective(images, (x, y), chunk=1)
+    assert f.value(f.x) > 0
 
 
 @pytest.mark.parametrize("place", [3, 111, 199])
