@@ -18,12 +18,13 @@ from typing import Any
 
 from flatlab.plots.picture import folded
 from flatlab.plots.style import LARGE, SMALL
-from flatlab.plots.tables import named
+from flatlab.plots.tables import named, readable
 from flatlab.study import paper
 from flatlab.study.ledger import Entry, Judgement
 from flatlab.study.rules import Claim
 
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
+NETS = {"mlp, half": "mlp (its large batch is half of the rows)"}  # networks whose names say too little to a reader
 Judged = tuple[Claim, Sequence[Judgement]]
 CSS = f"""<style>
 .ledger fieldset {{ display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; border: 0; padding: 0; margin: 0.5rem 0; }}
@@ -74,7 +75,7 @@ class Grid:
     def table(self) -> list[dict[str, Any]]:
         """One row per judgement."""
         return [
-            {"claim": claim.name, "source": claim.source, "rule": claim.rule, **asdict(judgement)}
+            {"claim": claim.name, "source": claim.source, "rule": readable(claim.rule), **asdict(judgement)}
             for claim, judgements in self.found
             for judgement in judgements
         ]
@@ -118,10 +119,14 @@ def place(claim: Claim, judgement: Judgement) -> float:
 
 def in_words(claim: Claim, judgement: Judgement) -> str:
     """A judgement as a sentence without its claim."""
-    return (
-        f"{judgement.word} on {judgement.net}, {named(judgement.data)}: {judgement.amount}, to be {claim.bound}; "
+    return readable(
+        f"{judgement.word} on {_where(judgement)}: {judgement.amount}, to be {claim.bound}; "
         f"{judgement.tier} tier, {_seeds(judgement)}{_known(judgement)}"
     )
+
+
+def _where(judgement: Judgement) -> str:
+    return f"{NETS.get(judgement.net, judgement.net)}, {named(judgement.data)}"
 
 
 def _seeds(judgement: Judgement) -> str:
@@ -137,19 +142,31 @@ def told(entry: Entry, *, deciding: bool = False) -> str:
     if deciding and entry.word != "undecided":
         judgements = tuple(one for one in judgements if one.word != "undecided")
     measured = "; ".join(
-        f"{one.amount} on {one.net}, {named(one.data)}, {one.tier} tier, {_seeds(one)}"
+        f"{readable(one.amount)} on {_where(one)}, {one.tier} tier, {_seeds(one)}"
         + (f", {one.word}" if entry.word == "mixed" else "")
         for one in judgements
     )
-    name = claim.name[0].upper() + claim.name[1:]
-    return f"*{name}*: **{entry.word}**." + (
-        f" {claim.rule[0].upper()}{claim.rule[1:]}: {measured}." if measured else ""
-    )
+    return f"*{heading(claim.name)}*: **{entry.word}**." + (f" {heading(claim.rule)}: {measured}." if measured else "")
+
+
+def ruled(*entries: Entry) -> str:
+    """Claims and their rules without a verdict as a list in Markdown, as a chapter prints them before it shows what
+    came out. Claims of one rule stand together."""
+    rules: dict[str, list[str]] = {}
+    for entry in entries:
+        rules.setdefault(heading(entry.claim.rule), []).append(readable(entry.claim.name))
+    return "\n".join(f"- *{heading('; '.join(names))}*: {rule}." for rule, names in rules.items())
+
+
+def heading(words: str) -> str:
+    """A claim's name or its rule with a capital, as a reader writes it."""
+    words = readable(words)
+    return (words[0].upper() if words[0].isascii() else words[0]) + words[1:]  # Φ is not φ
 
 
 def verdicts(entries: Mapping[str, Entry], *names: str) -> str:
     """Some claims with their verdicts alone, in Markdown."""
-    return "; ".join(f"*{name}*: **{entries[name].word}**" for name in names)
+    return "; ".join(f"*{readable(name)}*: **{entries[name].word}**" for name in names)
 
 
 def _known(judgement: Judgement) -> str:
@@ -176,9 +193,9 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
     found = {judgement.net: judgement for judgement in judgements}
     numbers = "".join(f"<li>{html.escape(in_words(claim, judgement))}</li>" for judgement in judgements)
     words = (
-        f"<details><summary>{html.escape(claim.name)}</summary><p>{html.escape(claim.words)} "
+        f"<details><summary>{html.escape(readable(claim.name))}</summary><p>{html.escape(claim.words)} "
         f"<i>({html.escape(claim.source)})</i></p>"
-        f"<p>Rule: {html.escape(claim.rule)}</p><ul>{numbers}</ul></details>"
+        f"<p>Rule: {html.escape(readable(claim.rule))}</p><ul>{numbers}</ul></details>"
     )
     cells = [
         _cell(claim, found[net]) if net in found else '<td><span class="words">not run</span></td>' for net in nets

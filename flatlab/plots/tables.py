@@ -1,7 +1,9 @@
 """A `Result` as a table, the paper's own numbers beside ours cell by cell."""
 
 import math
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from flatlab.measure.estimate import interval
 from flatlab.study import paper
@@ -28,6 +30,42 @@ NAMES = {
     "spoken-digits": "spoken digits",
     "timit": "TIMIT",
 }
+
+SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# How code writes what a claim measures, and how a reader does; in this order.
+READ_AS: list[tuple[str, Any]] = [
+    (r"\bphi\(LB\) / phi\(SB\)", "phi of LB over SB"),
+    (r"\b(conservative|augmented) LB\b", r"the \1 large batch"),
+    (r"\bLB\b", "the large batch"),
+    (r"\bSB\b", "the small batch"),
+    (r"\blog(\d+)\b", lambda found: "log" + found[1].translate(SUBSCRIPT)),
+    (r"\b([\d.]+)e([+-])0*(\d+)\b", lambda found: _power(*found.groups())),
+    (r"\blambda_max rate\b", "lambda_max times the rate"),
+    (r"\bgradient, rate /", "gradient, times the rate /"),
+    (r"\bv_1\b", "v₁"),
+    (r"\|1 - rate curvature\|", "|1 − rate × curvature|"),
+    (r"\blambda_max\b", "λₘₐₓ"),
+    (r"\beps (?=[\d.])", "ε = "),
+    (r"\balpha\b", "α"),
+    (r"\brho\b", "ρ"),
+    (r"\blambda\b", "λ"),
+    (r"\bphi\b", "φ"),
+    (r"(?<![\w.)-])-(?=[\d.])", "−"),
+]
+
+
+def _power(mantissa: str, sign: str, exponent: str) -> str:
+    """A number in code's exponential notation as a product with a power of ten."""
+    return f"{mantissa}·10{'⁻' * (sign == '-')}{exponent.translate(SUPERSCRIPT)}".removeprefix("1·")
+
+
+def readable(words: str) -> str:
+    """What a claim measures, and the numbers beside it, as a reader writes them: log₁₀ and φ, not log10 and phi."""
+    for pattern, instead in READ_AS:
+        words = re.sub(pattern, instead, words)
+    return words
 
 
 def named(data: str) -> str:
