@@ -92,7 +92,7 @@ def test_the_papers_cells_are_the_papers_and_ours_the_results(name):
         else:
             assert difference == [
                 "difference",
-                *(f"{int(net[1]) - PUBLISHED[name][net][column].mean:+.2f}" for column in columns),
+                *(f"{int(net[1]) - PUBLISHED[name][net][column].mean:+.2f}".replace("-", "−") for column in columns),
             ]
 
 
@@ -144,7 +144,7 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
         ([7.25], "7.25"),
         ([12500, 12500], "12,500 ± 0"),
         ([12500], "12,500"),
-        ([0.0, 2e-9], "1.00e-09 ± 1.3e-08"),
+        ([0.0, 2e-9], "1.00·10⁻⁹ ± 1.3·10⁻⁸"),
         ([100, 300], "200 ± 1,271"),
     ],
 )

@@ -234,6 +234,6 @@ def _ends(axes: Axes) -> None:
 def name_ends(axes: Axes) -> None:
     """Make x the alpha of a line, with the small batch's end named at 0 and the large one's at 1."""
     axes.set_xlabel("$\\alpha$")
-    ticks = axes.set_xticks([-1, 0, 1, 2], labels=["-1", "0\nsmall", "1\nlarge", "2"])
+    ticks = axes.set_xticks([-1, 0, 1, 2], labels=["−1", "0\nsmall", "1\nlarge", "2"])
     for tick, colour in zip(ticks[1:3], (SMALL, LARGE)):
         tick.label1.set_color(colour)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from flatlab.plots.style import BETWEEN, CONTROL, LARGE, SMALL, TEXT
+from flatlab.plots.tables import readable
 from flatlab.study import columns, paper
 from flatlab.study.columns import at, of, phi_series, series, written
 from flatlab.study.cures import CURES
@@ -60,7 +61,7 @@ def places(what: str) -> tuple[Curve, ...]:
 def sharpness(colour: str) -> Panel:
     """phi at the paper's two eps."""
     curves = tuple(
-        Curve(phi_series(eps), f"$\\varepsilon$ = {written(eps)}", colour, style)
+        Curve(phi_series(eps), f"ε = {readable(written(eps))}", colour, style)
         for eps, style in zip(paper.EPSILONS, "-:")
     )
     return Panel("$\\phi$, %", curves, log=True)
@@ -70,7 +71,7 @@ def on_the_way(eps: float) -> Panel:
     """phi of both batch sizes against their own cross entropy."""
     curves = both(phi_series(eps, "SB"), phi_series(eps, "LB"))
     against = [curve._replace(x=series(label, columns.CROSS_ENTROPY)) for curve, label in zip(curves, ("SB", "LB"))]
-    return Panel(f"$\\phi$({written(eps)}), %", tuple(against), log=True)
+    return Panel(f"φ({readable(written(eps))}), %", tuple(against), log=True)
 
 
 def descent(x: str, label: str) -> Panel:

@@ -8,7 +8,20 @@ import numpy as np
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
-from flatlab.plots.style import CONTROL, HALF, LARGE, TEXT, WIDE, alike, canvas, colours, label, stamp, styled
+from flatlab.plots.style import (
+    CONTROL,
+    HALF,
+    LARGE,
+    TEXT,
+    WIDE,
+    alike,
+    canvas,
+    colours,
+    label,
+    plain_ticks,
+    stamp,
+    styled,
+)
 
 EDGE = "$\\lambda_{max}\\,\\eta\\,/\\,2$"
 
@@ -98,6 +111,7 @@ def descents(found: Mapping[float, Mapping[str, Sequence[Any]]], data: str) -> P
     above.set(ylabel=EDGE, ylim=(0, None))
     above.set_title(", ".join(f"{name}: rate {rate:g}" for name, rate in zip(("solid", "dotted"), found)))
     below.set(yscale="log", ylabel="training loss", xlabel="step")
+    plain_ticks(below.yaxis)
     alt = (
         "Above, the largest eigenvalue in units of 2 / rate against the step of full-batch descent, and a level line "
         f"at 1; below, the loss: {'; '.join(told)}."

@@ -18,13 +18,12 @@ from typing import Any
 
 from flatlab.plots.picture import folded
 from flatlab.plots.style import LARGE, SMALL
-from flatlab.plots.tables import named, readable
+from flatlab.plots.tables import called, named, readable
 from flatlab.study import paper
 from flatlab.study.ledger import Entry, Judgement
 from flatlab.study.rules import Claim
 
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
-NETS = {"mlp, half": "mlp (its large batch is half of the rows)"}  # networks whose names say too little to a reader
 Judged = tuple[Claim, Sequence[Judgement]]
 CSS = f"""<style>
 .ledger fieldset {{ display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; border: 0; padding: 0; margin: 0.5rem 0; }}
@@ -126,7 +125,7 @@ def in_words(claim: Claim, judgement: Judgement) -> str:
 
 
 def _where(judgement: Judgement) -> str:
-    return f"{NETS.get(judgement.net, judgement.net)}, {named(judgement.data)}"
+    return f"{called(judgement.net)}, {named(judgement.data)}"
 
 
 def _seeds(judgement: Judgement) -> str:

@@ -148,7 +148,7 @@ def sharpness_by_batch(
         axes.margins(x=0.15)
         panels.append(axes)
     alike(panels)
-    words = "filled: $\\varepsilon$ = 1e-3\nhollow: $\\varepsilon$ = 5e-4\ngrey: the paper, F1"
+    words = "filled: ε = 10⁻³\nhollow: ε = 5·10⁻⁴\ngrey: the paper, F1"
     panels[-1].text(0.03, 0.97, words, transform=panels[-1].transAxes, va="top", size=SMALLER)
     alt = f"Sharpness in percent against the batch size, both logarithmic: {', '.join(told)}. In grey the paper's F1."
     return Picture([axes.figure for axes in panels], numbers, stamp(data, len(values)), alt, "sharpness-by-batch")

@@ -20,7 +20,7 @@ from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, plain_ticks, spread, stamp_of_all, styled
-from flatlab.plots.tables import NOTE, named, published, table
+from flatlab.plots.tables import NOTE, called, named, published, table
 from flatlab.study import paper
 from flatlab.study.recorded import Result
 
@@ -105,7 +105,7 @@ def write(result: Result, stem: str | Path) -> str:
 def _title(net: str | None, data: str | None, theirs: str | None) -> str:
     """Two lines: whose curves are coloured, and whose are grey."""
     on = named(data or "")
-    ours = f"{net} on {on}" if net else ""
+    ours = f"{called(net)} on {on}" if net else ""
     if not theirs:
         return ours
     published_on = paper.NETWORKS[theirs].data
@@ -133,7 +133,7 @@ def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequ
             axes.errorbar(x, mean, [mean - low, high - mean], fmt="none", color=curve.colour, capsize=3)
             axes.plot(x, mean, linestyle="none", **line)
         else:
-            axes.fill_between(x, low, high, color=curve.colour, alpha=0.25, linewidth=0)
+            axes.fill_between(x, low, high, color=curve.colour, alpha=0.08 if level else 0.25, linewidth=0)
             axes.plot(x, mean, curve.style, **line)
         rows += rows_of({"curve": [curve.column] * len(x), "x": x, "low": low, "mean": mean, "high": high})
         drawn.append(values)

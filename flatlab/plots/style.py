@@ -7,7 +7,6 @@ settings hold while it runs.
 """
 
 import math
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
-from flatlab.plots.tables import named
+from flatlab.plots.tables import called, named
 from flatlab.study.recorded import Result, Tier
 
 SMALL = "#0072B2"  # small batch: Okabe and Ito's blue
@@ -148,18 +147,17 @@ def stamp(data: str, seeds: int | Collection[int], tier: Tier | None = None) -> 
     seeds : int or collection of int
         0 for a figure in which nothing is random; a number for each network where they have their own.
     tier : {"smoke", "reduced", "colab", "paper"}, optional
-        $FLATLAB_TIER's unless it is given.
+        That of a recorded result. What a page computes itself is of the smallest.
     """
-    at = tier or os.environ.get("FLATLAB_TIER", "smoke")
     few, many = (seeds, seeds) if isinstance(seeds, int) else (min(seeds), max(seeds))
     several = f"{few} to {many}" if few < many else str(many)
     scatter = {0: "nothing random", 1: "1 seed, no interval"}.get(many, f"{several} seeds, 95 % intervals")
-    return f"{at} tier · {named(data)} · {scatter}"
+    return f"{tier or 'smoke'} tier · {named(data)} · {scatter}"
 
 
 def stamp_of(result: Result, net: str) -> str:
     """The stamp of a figure that draws one network of a recorded result."""
-    return stamp(f"{net} on {named(result.data[net])}", len(result.seeds[net]), result.tier)
+    return stamp(f"{called(net)} on {named(result.data[net])}", len(result.seeds[net]), result.tier)
 
 
 def stamp_of_all(result: Result, data: str | None = None) -> str:

@@ -68,6 +68,11 @@ def readable(words: str) -> str:
     return words
 
 
+def called(net: str) -> str:
+    """A network's name, with what it leaves unsaid."""
+    return {"mlp, half": "mlp (large batch: half of all)"}.get(net, net)
+
+
 def named(data: str) -> str:
     """A data set's name as one writes it, also in "1000 rows of cifar10"."""
     rows, part, whole = data.partition(" rows of ")
@@ -132,7 +137,7 @@ def _rows(experiment, net, result):
     if numbers and result and net in paper.NETWORKS and paper.NETWORKS[net].data == data:
         yield (
             "difference",
-            {column: f"{interval(columns[column])[0] - value:+.2f}" for column, value in numbers.items()},
+            {column: readable(f"{interval(columns[column])[0] - value:+.2f}") for column, value in numbers.items()},
         )
 
 
@@ -144,6 +149,10 @@ def _unbroken(cell):
 def plus_minus(values: Sequence[float]) -> str:
     """Mean and 95 % interval of a column in words; the number alone for one seed. Two digits of the interval are given,
     or three where the mean would have fewer."""
+    return readable(_plus_minus(values))
+
+
+def _plus_minus(values: Sequence[float]) -> str:
     mean, half = interval(values)
     if math.isnan(half):
         return _number(mean)

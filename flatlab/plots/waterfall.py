@@ -20,7 +20,7 @@ from flatlab.plots.style import (
     stamp_of_all,
     styled,
 )
-from flatlab.plots.tables import named
+from flatlab.plots.tables import called, named
 from flatlab.study import columns
 from flatlab.study.recorded import Result
 
@@ -66,7 +66,7 @@ def waterfall(result: Result) -> Picture:
             way.append(_row(net, words, values[columns.test(run)], values[columns.test(before)]))
             before = run
         way.append(_row(net, "small batch", values[columns.test("SB")]))
-        panels.append(_panel(f"{net} on {named(result.data[net])}", way, values))
+        panels.append(_panel(f"{called(net)}\non {named(result.data[net])}", way, values))
         rows += way
         told.append(f"{net}: {', '.join(map(_in_words, way))}")
     alt = f"Test accuracy in percent from the large to the small batch. {'; '.join(told)}."
