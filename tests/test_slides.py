@@ -13,13 +13,13 @@ from test_does_sharpness_predict import made_up_nets
 from test_how_large_a_batch_pays import the_trade
 from test_on_the_way_down import way_down_result
 from test_plane_of_descent import descent
-from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path
+from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path, runs_of
 from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_costs import the_clock
 from test_what_a_batch_size_changes import rates_result
 from test_what_newcomers_are_told import CONDITIONS, LEFT
 
-from flatlab.plots import does_sharpness_predict, edge_of_stability, noisy_compass, sliders, style
+from flatlab.plots import does_sharpness_predict, edge_of_stability, noisy_compass, puzzle, sliders, style
 from flatlab.plots.on_the_way_down import by_epoch
 from flatlab.plots.picture import Picture
 from flatlab.plots.plane_of_descent import paths_on_a_plane
@@ -32,6 +32,7 @@ PATHS = [path(2), path(2.5), path(3)]
 MADE = {
     "moved_minimum": lambda: sliders.moved_minimum(hollows, (-2, 1.5), np.linspace(0.1, 0.8, 8), start=3),
     "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
+    "against_updates": lambda: puzzle.against_updates(runs_of((32, 2000)), positions=8),
     "by_rate": lambda: by_rate(rates_result(), "mlp"),
     "by_size": lambda: by_size(sizes_result(), "mlp", start=4),
     "by_strength": strengths,
@@ -219,6 +220,25 @@ def test_what_is_read_out_is_what_the_rows_have():
         d = row["moved by"]
         assert row["cost, sharp"] == pytest.approx(hollows(1.5 - d) - hollows(1.5))
         assert says.startswith(f"Moved by {d:.2f}:") and f"{row['cost, sharp']:.2f} at the sharp one" in says
+
+
+def test_at_a_number_of_updates_who_is_ahead_is_read_out_first():
+    """Epochs of 125 and of 2 updates, eight of each: after 16 updates the large batch has ended, the small one not
+    begun."""
+    slides = made("against_updates")
+    for row, says in zip(slides.picture.table, slides.says, strict=True):
+        large, small = row["batch 2000"], row["batch 32"]
+        assert (large != "") == (row["updates"] <= 16) and (small != "") == (row["updates"] >= 125)
+        assert says.startswith(f"After {row['updates']:,} updates: ")
+        assert f"batch 2000 {large:.1f} %" in says if large else "batch 2000 has ended with" in says
+        assert f"batch 32 {small:.1f} %" in says if small else "batch 32 is in its first epoch" in says
+    runs = {row["updates"]: row for row in slides.picture.table}
+    ends = [run.history["test_accuracy"][-1] for run in runs_of((32, 2000)) if run.facts["rows"] == 32]
+    assert runs[1000]["batch 32"] == pytest.approx(np.mean(ends))
+    together = puzzle.against_updates(runs_of((400, 2000)), positions=8)
+    row, says = next((row, says) for row, says in zip(together.picture.table, together.says) if all(row.values()))
+    ahead, behind = sorted((400, 2000), key=lambda batch: -row[f"batch {batch}"])
+    assert says.index(f"batch {ahead} ") < says.index(f"batch {behind} ")
 
 
 def test_a_step_on_a_parabola_grows_beyond_2_and_only_there():

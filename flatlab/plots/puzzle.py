@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
     HALF,
     LARGE,
     PAPER,
     SMALL,
     SMALLER,
+    TEXT,
+    WIDE,
     alike,
     band,
     batch_axis,
@@ -113,40 +116,84 @@ def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
 
 
 @styled
-def against_updates(runs: Sequence[Run]) -> Picture:
-    """Test accuracy against the number of updates: the same runs as at equal epochs, seen at equal updates.
+def against_updates(runs: Sequence[Run], positions: int = 24) -> Slides:
+    """Test accuracy against the number of updates, the mean over seeds with its interval, one curve for each batch
+    size; where a line is crossed by the curves is read out.
 
     Parameters
     ----------
     runs : sequence of Run
         Several seeds for each batch size, on one data set.
+    positions : int
+        Of the line, from the first to the last update that any of them has seen.
 
     Returns
     -------
-    Picture
-        One row per batch size and epoch.
+    Slides
+        One row a position: the updates, and the mean of each batch size there, "" before its first epoch and after its
+        last. Between two epochs it is interpolated, as the curve is drawn.
     """
     groups = by_batch(runs)
-    colour, axes, rows, told = colours(groups), canvas(), [], []
+    colour, axes, told, curves = colours(groups), canvas(), [], {}
     for batch, group in groups.items():
         updates, table = group[0].history["updates"], [run.history["test_accuracy"] for run in group]
-        mean, half = intervals(table)
-        band(axes, updates, table, colour[batch])
-        label(axes, updates[0], mean[0], str(batch), colour[batch], xytext=(0, -12), ha="center")
-        rows += rows_of(
-            {
-                "batch size": [batch] * len(updates),
-                "updates": updates,
-                "test accuracy, mean": mean.tolist(),
-                "±": half.tolist(),
-            }
-        )
-        told.append(course(f"batch {batch}", updates, mean))
+        curves[batch] = updates, band(axes, updates, table, colour[batch])
+        label(axes, updates[0], curves[batch][1][0], str(batch), colour[batch], xytext=(0, -12), ha="center")
+        told.append(course(f"batch {batch}", *curves[batch]))
+    first, last = (pick(pick(updates) for updates, _ in curves.values()) for pick in (min, max))
+    layers, says, rows = [], [], []
+    for place in np.geomspace(first, last, positions).round().astype(int).tolist():
+        at = {
+            batch: float(np.interp(np.log(place), np.log(updates), mean))
+            for batch, (updates, mean) in curves.items()
+            if updates[0] <= place <= updates[-1]
+        }
+        dots = [axes.plot(place, value, "o", color=colour[batch]) for batch, value in at.items()]
+        layers.append([axes.axvline(place, color=TEXT, linewidth=0.8), *(one for drawn in dots for one in drawn)])
+        parts = [f"batch {batch} {value:.1f} %" for batch, value in sorted(at.items(), key=lambda one: -one[1])]
+        for batch, (updates, mean) in curves.items():
+            if place > updates[-1]:
+                parts.append(f"batch {batch} has ended with {mean[-1]:.1f} %")
+            elif place < updates[0]:
+                parts.append(f"batch {batch} is in its first epoch")
+        says.append(f"After {place:,} update{'s' * (place != 1)}: {', '.join(parts)}.")
+        rows.append({"updates": place, **{f"batch {batch}": at.get(batch, "") for batch in groups}})
     axes.set(xscale="log", xlabel="updates", ylabel="test accuracy, %")
     axes.margins(y=0.15)
     axes.set_title("first to last epoch, for each batch size")
     alt = f"Test accuracy in percent against the number of updates, logarithmic: {'; '.join(told)}."
-    return Picture([axes.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "updates")
+    picture = Picture([axes.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "updates")
+    return Slides(picture, layers, "Updates", says, int(np.argmin([abs(row["updates"] - 200) for row in rows])))
+
+
+@styled
+def printed_gaps() -> Picture:
+    """The test accuracies of the paper's Table 2, small batch filled and large batch hollow, a line for each network.
+
+    Returns
+    -------
+    Picture
+        One row a network.
+    """
+    axes, rows = canvas(WIDE, 2.8), []
+    for place, (net, row) in enumerate(paper.TABLE2.items()):
+        small, large, gap = row["test SB"].mean, row["test LB"].mean, paper.gap(net)
+        axes.plot([large, small], [place, place], color=PAPER, linewidth=1.2)
+        axes.plot(small, place, "o", color=PAPER)
+        axes.plot(large, place, "o", color=PAPER, markerfacecolor="none")
+        label(axes, max(small, large), place, f"{gap:.1f}", PAPER, xytext=(8, 0))
+        rows.append({"network": net, "small batch": small, "large batch": large, "gap": float(gap)})
+    names = [f"{net}, {paper.NETWORKS[net].data}" for net in paper.TABLE2]
+    axes.set_yticks(range(len(names)), labels=names)
+    axes.invert_yaxis()
+    axes.set(xlabel="test accuracy, %", xlim=(None, 105))
+    axes.set_title("hollow: large batch, filled: small batch,\nthe number: their difference in points")
+    told = "; ".join(
+        f"{row['network']} {row['large batch']:.3g} with the large batch, {row['small batch']:.3g} with the small one"
+        for row in rows
+    )
+    alt = f"The test accuracy of each of the paper's networks in percent: {told}."
+    return Picture([axes.figure], rows, "the paper's Table 2 · means of 5 runs", alt, "printed-gaps")
 
 
 @styled
