@@ -19,15 +19,29 @@ from test_what_a_batch_costs import the_clock
 from test_what_a_batch_size_changes import rates_result
 from test_what_newcomers_are_told import CONDITIONS, LEFT
 
-from flatlab.plots import does_sharpness_predict, edge_of_stability, noisy_compass, puzzle, sliders, style
+from flatlab.plots import (
+    does_sharpness_predict,
+    edge_of_stability,
+    flat_and_sharp,
+    noisy_compass,
+    puzzle,
+    sliders,
+    style,
+)
 from flatlab.plots.on_the_way_down import by_epoch
 from flatlab.plots.picture import Picture
 from flatlab.plots.plane_of_descent import paths_on_a_plane
 from flatlab.plots.slides import Slides
 from flatlab.plots.threshold_and_warm_start import by_size
-from flatlab.plots.what_a_batch_size_changes import by_rate
+from flatlab.plots.what_a_batch_size_changes import by_rate, hovering
 from flatlab.plots.what_newcomers_are_told import two_ways
 
+RATIOS = (0.001, 0.01, 0.1)
+# As many walkers as it takes, drawn from the closed form itself: an error of variance 1, a rate of 0.5.
+WALKERS = {
+    ratio: np.random.default_rng(0).normal(size=(400, 2)) * np.sqrt(ratio / (np.array([0.1, 1]) * [1.95, 1.5]))
+    for ratio in RATIOS
+}
 PATHS = [path(2), path(2.5), path(3)]
 MADE = {
     "moved_minimum": lambda: sliders.moved_minimum(hollows, (-2, 1.5), np.linspace(0.1, 0.8, 8), start=3),
@@ -47,6 +61,10 @@ MADE = {
     "trade": the_trade,
     "walk": lambda: sliders.walk({"train": PATHS, "test": PATHS[::-1]}, "mnist1d", start=8),
     "cloud_by_size": lambda: noisy_compass.cloud_by_size(CLOUD, {8: [10, 70, 95], 128: [5, 20, 30]}, "mnist1d"),
+    "rescaled": lambda: flat_and_sharp.rescaled(
+        lambda a, b: (a * b - 1) ** 2, (1, 2, 4, 32), [2, 4, 17, 1024], [0.1, 0.2, 0.5, 30], start=1
+    ),
+    "hovering": lambda: hovering(WALKERS, (0.1, 1.0), 0.5, start=1),
     "steps_on_a_parabola": lambda: edge_of_stability.steps_on_a_parabola((0, 0.5, 1, 2, 2.5), start=3),
 }
 
@@ -239,6 +257,32 @@ def test_at_a_number_of_updates_who_is_ahead_is_read_out_first():
     row, says = next((row, says) for row, says in zip(together.picture.table, together.says) if all(row.values()))
     ahead, behind = sorted((400, 2000), key=lambda batch: -row[f"batch {batch}"])
     assert says.index(f"batch {ahead} ") < says.index(f"batch {behind} ")
+
+
+def test_every_minimum_lies_inside_the_picture_of_the_valley():
+    axes = made("rescaled").picture.panels[0].axes[0]
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    dots = {(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines}
+    assert len(dots) == 4 and all(left < x < right and low < y < high for x, y in dots)
+
+
+def test_a_rescaled_net_is_said_to_have_the_same_outputs_and_another_sharpness():
+    for row, says in zip(made("rescaled").picture.table, made("rescaled").says, strict=True):
+        assert says.startswith(f"The first weight times {row['alpha']}, the second divided by {row['alpha']}: the same")
+        assert f"curvature of {row['largest curvature']:,}," in says and f"φ of {row['phi, %']:g} %." in says
+
+
+def test_what_hovers_at_a_minimum_is_as_high_as_the_formula_says_and_inside_its_ellipse():
+    """The loss above the minimum is ratio / 2 (1 / 1.95 + 1 / 1.5): 0.59 of the ratio."""
+    slides = made("hovering")
+    for ratio, row, says in zip(RATIOS, slides.picture.table, slides.says, strict=True):
+        assert row["loss, formula"] == pytest.approx(ratio / 2 * (1 / 1.95 + 1 / 1.5))
+        assert row["loss, seen"] == pytest.approx(row["loss, formula"], rel=0.1) and row["flat"] > 2 * row["steep"]
+        assert says.startswith(f"Rate over batch size {ratio:.2g}: the walk stands {row['loss, seen']:.2g} above")
+    for layer in slides.layers:
+        dots, ellipse = (np.array(line.get_data()) for line in layer)
+        inside = ((dots / ellipse.max(1)[:, None]) ** 2).sum(0) < 1
+        assert 0.8 < inside.mean() < 0.93  # of two normal numbers, 86.5 % lie within two standard deviations
 
 
 def test_a_step_on_a_parabola_grows_beyond_2_and_only_there():

@@ -1,10 +1,12 @@
 """The figures of the chapter Flat and sharp."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
     HALF,
     LARGE,
@@ -22,6 +24,7 @@ from flatlab.plots.style import (
     stamp,
     styled,
 )
+from flatlab.plots.tables import plus_minus
 
 
 @styled
@@ -147,7 +150,9 @@ def boxes(
 
 
 @styled
-def rescaled(f: Callable, alphas: Sequence[float], curvature: Sequence[float], sharpness: Sequence[float]) -> Picture:
+def rescaled(
+    f: Callable, alphas: Sequence[float], curvature: Sequence[float], sharpness: Sequence[float], start: int = 0
+) -> Slides:
     """Left, a loss of two weights and minima that are one function; right, how sharp each of them looks.
 
     Parameters
@@ -155,13 +160,15 @@ def rescaled(f: Callable, alphas: Sequence[float], curvature: Sequence[float], s
     f : function of two arrays
         The loss f(w1, w2) of y = w2 relu(w1 x).
     alphas : sequence of float
-        The minima are (alpha, 1 / alpha).
+        The minima are (alpha, 1 / alpha); a position of the slider for each.
     curvature, sharpness : sequence of float
         The largest eigenvalue and phi at each.
+    start : int
+        The first position.
 
     Returns
     -------
-    Picture
+    Slides
         One row a minimum.
     """
     valley, axes = canvas(HALF), canvas(HALF)
@@ -177,8 +184,16 @@ def rescaled(f: Callable, alphas: Sequence[float], curvature: Sequence[float], s
         valley.plot(alpha, 1 / alpha, "o", color=scale[alpha])
     axes.plot(alphas, curvature, color=TEXT)
     axes.plot(alphas, sharpness, color=TEXT, linestyle="--")
+    layers, says = [], []
     for alpha, one, other in zip(alphas, curvature, sharpness):
         axes.plot([alpha, alpha], [one, other], "o", color=scale[alpha])
+        ring: Any = {"marker": "o", "markersize": 12, "markerfacecolor": "none", "color": TEXT, "linestyle": "none"}
+        rings = valley.plot(alpha, 1 / alpha, **ring) + axes.plot([alpha, alpha], [one, other], **ring)
+        layers.append([*rings, axes.axvline(alpha, color=TEXT, linewidth=0.8)])
+        says.append(
+            f"The first weight times {alpha:g}, the second divided by {alpha:g}: the same outputs, a largest curvature "
+            f"of {plus_minus([one])}, and a sharpness φ of {plus_minus([other])} %."
+        )
     label(axes, alphas[-1], curvature[-1], "curvature", TEXT, xytext=(-12, 2), ha="right")
     label(axes, alphas[-1], sharpness[-1], "$\\phi$, %", TEXT, xytext=(-12, 2), ha="right")
     axes.margins(y=0.1)
@@ -189,4 +204,5 @@ def rescaled(f: Callable, alphas: Sequence[float], curvature: Sequence[float], s
         f"{'; '.join(told)}."
     )
     rows = rows_of({"alpha": alphas, "largest curvature": curvature, "phi, %": sharpness})
-    return Picture([valley.figure, axes.figure], rows, stamp("a net of two weights", 0), alt, "rescaled")
+    picture = Picture([valley.figure, axes.figure], rows, stamp("a net of two weights", 0), alt, "rescaled")
+    return Slides(picture, layers, "Weights times", says, start)

@@ -1,12 +1,16 @@
 """The figures of the chapter What a batch size changes: from recorded results to pictures."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
+    BETWEEN,
+    CONTROL,
     HALF,
     LARGE,
     SMALL,
@@ -21,6 +25,7 @@ from flatlab.plots.style import (
     label,
     positive,
     spread,
+    stamp,
     stamp_of,
     styled,
 )
@@ -160,3 +165,69 @@ def _read(row: dict[str, float]) -> str:
     for (name, phi), (_, test) in zip(rest[::2], rest[1::2]):
         read.append(f"{name.partition(', ')[2]} has a sharpness of {phi:.3g} % and a test accuracy of {test:.1f} %")
     return f"At {factor:g} times the paper's rate {', '.join(read)}."
+
+
+@styled
+def hovering(
+    walkers: Mapping[float, ArrayLike], curvatures: tuple[float, float], rate: float, start: int = 0
+) -> Slides:
+    """Where noisy descent stands around the minimum of a parabola that is flat one way and steep the other.
+
+    Parameters
+    ----------
+    walkers : mapping
+        {rate over batch size: points x (flat, steep) after a long walk}, where the gradient of a row has an error of
+        variance 1; a position of the slider for each.
+    curvatures : (float, float)
+        Along the flat and along the steep direction.
+    rate : float
+        Of every walk.
+    start : int
+        The first position.
+
+    Returns
+    -------
+    Slides
+        One row a ratio: the mean loss above the minimum, seen and by the formula, and the standard deviation each way.
+
+    Notes
+    -----
+    In the long run the variance along a direction of curvature c is ratio / (c (2 - rate c)). The ellipse is drawn at
+    two standard deviations.
+    """
+    axes, curve, angle = canvas(WIDE, 3), np.array(curvatures), np.linspace(0, 2 * np.pi, 100)
+    widest = 3.2 * np.sqrt(max(walkers) / (curve * (2 - rate * curve)))
+    grid = np.meshgrid(np.linspace(-widest[0], widest[0], 80), np.linspace(-widest[0], widest[0], 80))
+    loss = (curve[0] * grid[0] ** 2 + curve[1] * grid[1] ** 2) / 2
+    axes.contour(*grid, loss, levels=loss.max() * np.array([0.002, 0.01, 0.03, 0.08]), colors=TEXT, linewidths=0.6)
+    layers, says, rows = [], [], []
+    for ratio, points in walkers.items():
+        at, width = np.asarray(points), np.sqrt(ratio / (curve * (2 - rate * curve)))
+        seen, said = float((curve * at**2).sum(1).mean() / 2), float((curve * width**2).sum() / 2)
+        ellipse = 2 * width[:, None] * np.array([np.cos(angle), np.sin(angle)])
+        layers.append(
+            axes.plot(*at.T, "o", color=BETWEEN, markersize=3, alpha=0.6, mew=0)
+            + axes.plot(*ellipse, "--", color=CONTROL, linewidth=1.4)
+        )
+        flat, steep = (float(one) for one in at.std(0))
+        says.append(
+            f"Rate over batch size {ratio:.2g}: the walk stands {seen:.2g} above the minimum, by the formula "
+            f"{said:.2g}. It strays by {flat:.2g} along the flat direction and by {steep:.2g} along the steep one."
+        )
+        row = {"rate / batch size": float(ratio), "loss, seen": seen, "loss, formula": said}
+        rows.append(row | {"flat": flat, "steep": steep})
+    axes.set(xlabel="flat direction", ylabel="steep direction", aspect="equal")
+    axes.set(xlim=(-widest[0], widest[0]), ylim=(-1.6 * widest[1], 1.6 * widest[1]))
+    axes.set_title("dots: walkers, dashed: the formula")
+    told = course("the loss above the minimum", list(walkers), [row["loss, seen"] for row in rows])
+    alt = (
+        "A cloud of dots around the middle of narrow contours, longer along the flat direction, and a dashed ellipse "
+        f"around it. Against the rate over the batch size, {told}."
+    )
+    return Slides(
+        Picture([axes.figure], rows, stamp("a parabola of two directions", 0), alt, "hovering"),
+        layers,
+        "Rate over batch size",
+        says,
+        start,
+    )
