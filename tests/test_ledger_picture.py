@@ -153,6 +153,13 @@ def test_the_page_does_not_scroll_sideways_and_is_no_wall(opened, width):  # noq
     assert page.evaluate("document.documentElement.scrollHeight") < 60 * len(FOUND)
 
 
+def test_a_bar_lies_inside_its_cell_where_the_theme_makes_pictures_narrow(opened):  # noqa: F811
+    page = opened("<style>svg { max-width: 100% }</style>", Grid(FOUND)._repr_html_())
+    outside = """cells => cells.filter(cell => cell.querySelector('svg').getBoundingClientRect().right >
+      cell.getBoundingClientRect().right).length"""
+    assert page.locator(".verdicts td:has(svg)").evaluate_all(outside) == 0
+
+
 def test_a_claim_opens_to_its_words_its_rule_and_its_numbers(opened):  # noqa: F811
     page = opened(Grid(FOUND)._repr_html_())
     first, judgements = FOUND[0]

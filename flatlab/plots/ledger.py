@@ -44,7 +44,8 @@ CSS = f"""<style>
 .ledger .verdicts td.fails {{ background: color-mix(in srgb, {LARGE} 28%, transparent); }}
 .ledger .verdicts td.undecided {{ background: color-mix(in srgb, currentColor 10%, transparent); }}
 .ledger .sign {{ display: inline-block; width: 1em; font-weight: 700; }}
-.ledger .verdicts svg {{ vertical-align: middle; stroke: currentColor; stroke-width: 1.6; fill: currentColor; }}
+.ledger .verdicts svg {{ vertical-align: middle; max-width: none; stroke: currentColor; stroke-width: 1.6;
+  fill: currentColor; }}
 .ledger .verdicts summary {{ cursor: pointer; }}
 .ledger .verdicts p, .ledger .verdicts ul {{ margin: 0.2rem 0; padding-left: 1rem; min-width: 14rem;
   white-space: normal; }}
