@@ -561,6 +561,13 @@ def test_what_a_cell_prints_is_cut_off(cage):
 
 
 @needs_cage
+def test_a_cage_computes_as_the_marker_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    with cages.Cage(tmp_path, seconds=20) as made:
+        made.run("import torch\nused = torch.backends.cpu.get_cpu_capability()")
+        assert made.value("used") == "DEFAULT"
+
+
 def test_the_walls_of_the_cage(cage, tmp_path):
     text = json.dumps(cage.run(f"import os\nos.listdir('{LABS}')"))
     assert "FileNotFoundError" in text
