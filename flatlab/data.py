@@ -95,6 +95,11 @@ class Split:
         seed : int
             Decides which rows.
 
+        Returns
+        -------
+        Split
+            Of n rows.
+
         Raises
         ------
         ValueError

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import inspect
 import json
 import os
 import re
@@ -143,6 +144,27 @@ def test_every_public_name_says_what_it_is_what_it_takes_and_what_it_returns():
                 untyped += ["what it returns"] * (not node.returns)
                 silent += [f"{module}: {name} gives no type for {each}" for each in untyped]
     assert not silent, "\n".join(silent)
+
+
+def test_a_docstring_that_a_user_reads_has_its_sections():
+    """Each parameter under its name, and what is returned: a hover and the reference show them so."""
+    import flatlab
+    from flatlab.study import paper
+
+    named = {f"flatlab.{name}": getattr(flatlab, name) for name in flatlab.__all__}
+    named |= {f"paper.{name}": value for name, value in vars(paper).items() if name.islower() and name[0] != "_"}
+    lacking = []
+    for name, function in named.items():
+        if inspect.isfunction(function):
+            told = {"": ""}
+            for part in re.split(r"\n(?=\w+\n---)", inspect.getdoc(function)):
+                head, _, text = part.partition("\n---")
+                told[head] = text
+            heads = re.findall(r"^([\w*, ]+)", told.get("Parameters", ""), re.MULTILINE)
+            explained = {one.strip(" *") for head in heads for one in head.split(",")}
+            lacking += [f"{name}: {one}" for one in inspect.signature(function).parameters if one not in explained]
+            lacking += [f"{name}: what it returns"] * ("Returns" not in told)
+    assert not lacking, "\n".join(lacking)
 
 
 def test_a_choice_is_a_choice_of_words_wherever_it_is_taken():

@@ -33,8 +33,12 @@ class Path:
     middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
 
     def barrier(self) -> float:
-        """How far the path rises above the chord between its ends: zero or more, or nan where a loss between them is
-        nan.
+        """How far the path rises above the chord between its ends.
+
+        Returns
+        -------
+        float
+            Zero or more, or nan where a loss between the ends is nan.
 
         Raises
         ------
@@ -68,7 +72,12 @@ class Surface:
     batch_norm: str
 
     def rise(self) -> float:
-        """The largest loss minus that at (0, 0); nan where a loss is.
+        """The largest loss minus that at (0, 0).
+
+        Returns
+        -------
+        float
+            Zero or more, or nan where a loss is nan.
 
         Raises
         ------

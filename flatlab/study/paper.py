@@ -181,12 +181,33 @@ TABLE7 = _table(
 
 
 def original(net: str) -> str:
-    """The network of the paper that a net stands for: "C2" for "small-C2"; itself for any other."""
+    """The network of the paper that a net stands for.
+
+    Parameters
+    ----------
+    net
+        Its name.
+
+    Returns
+    -------
+    str
+        "C2" for "small-C2"; the name itself for any other.
+    """
     return net.removeprefix("small-")
 
 
 def gap(net: str) -> float:
     """Table 2's generalization gap as the paper means it: test accuracy of SB minus LB's, in percent.
+
+    Parameters
+    ----------
+    net
+        One of the paper's networks.
+
+    Returns
+    -------
+    float
+        Of the means over five runs.
 
     Raises
     ------

@@ -70,6 +70,11 @@ class Result:
         """Write the result as JSON, whole or not at all. Other nets that the file holds of this experiment and tier
         stay, where they were measured with the same arguments.
 
+        Parameters
+        ----------
+        path
+            Of the file.
+
         Raises
         ------
         OSError
@@ -129,6 +134,18 @@ def results_directory() -> Path:
 
 def recorded(experiment: str, tier: Tier) -> Result:
     """The recorded result of an experiment at a tier, from `results/`.
+
+    Parameters
+    ----------
+    experiment
+        A name such as "table2"; `flatlab reproduce --help` lists them.
+    tier
+        "smoke", "reduced", "colab" or "paper".
+
+    Returns
+    -------
+    Result
+        Every value of every seed.
 
     Raises
     ------
