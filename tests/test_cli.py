@@ -197,7 +197,8 @@ def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
     result = Result.read(out)
     assert result.seeds == {"mlp": [0, 1]} and set(result.values["mlp"]) == {"SB 1e-3", "LB 1e-3", "SB 5e-4", "LB 5e-4"}
     assert all(len(v) == 2 for v in result.values["mlp"].values())
-    assert {"flatlab", "torch", "device", "commit", "seconds", "date", "semantics"} <= set(result.provenance["mlp"])
+    known = {"flatlab", "torch", "device", "processor", "commit", "seconds", "date", "semantics"}
+    assert known <= set(result.provenance["mlp"])
     assert result.recipes["mlp"]["LB"]["batch_size"] == 0.5
 
 
