@@ -43,7 +43,7 @@ def test_a_second_choice_turns_tau_round_and_leaves_it_along_the_first():
     b, g = (each.ravel() for each in np.meshgrid(range(4), range(3)))
     assert little["all nets"] == pytest.approx(kendalltau(b + 0.25 * g, b - 0.25 * g).statistic)
     assert drawn.says[2] == (
-        "Shift 10.00: Kendall's τ is -0.45 over all 12 nets, +1.00 along the batch size alone and -1.00 along the "
+        "Shift 10.00: Kendall's τ is −0.45 over all 12 nets, +1.00 along the batch size alone and −1.00 along the "
         "second choice alone."
     )
     dots = [artist for artist in drawn.layers[1] if artist.axes is drawn.picture.panels[0].axes[0]]
@@ -69,7 +69,7 @@ def test_a_net_stands_at_its_rank_and_looks_like_its_choices():
         "right: Kendall's τ with the test error is +1.00 over all nets; +1.00 along the batch size, +1.00 along the "
         "rate, +1.00 along the width."
     )
-    assert "-1.00 over all nets" in drawn.says[1]
+    assert "−1.00 over all nets" in drawn.says[1]
     assert drawn.says[2].endswith("+0.00 along the batch size, +0.00 along the rate, +1.00 along the width.")
     assert drawn.picture.table[0] == {"batch size": 32, "rate": 0.001, "width": "mlp", "test error": 50.0} | {
         "right": 2500.0,

@@ -32,6 +32,7 @@ from flatlab.plots.on_the_way_down import by_epoch
 from flatlab.plots.picture import Picture
 from flatlab.plots.plane_of_descent import paths_on_a_plane
 from flatlab.plots.slides import Slides
+from flatlab.plots.tables import readable
 from flatlab.plots.threshold_and_warm_start import by_size
 from flatlab.plots.what_a_batch_size_changes import by_rate, hovering
 from flatlab.plots.what_newcomers_are_told import two_ways
@@ -230,10 +231,10 @@ def test_a_sentence_cannot_break_out_of_the_page(opened):
 def test_what_is_read_out_is_what_the_rows_have():
     for number, row in enumerate(made("walk").picture.table):
         says = made("walk").says[number]
-        assert says.startswith(f"α = {row['alpha']:g}: loss {row['loss, training']:.3g} in training")
+        assert says.startswith(readable(f"α = {row['alpha']:g}: loss {row['loss, training']:.3g} in training"))
         assert row["loss, training"] == pytest.approx(np.mean([one.loss[number] for one in PATHS]))
     for eps, row, says in zip((1e-5, 1e-4, 1e-3, 1e-2), made("box_size").picture.table, made("box_size").says):
-        assert row["eps"] == eps and f"batch 2000: φ at least {row['batch 2000']:.3g} %" in says
+        assert row["eps"] == eps and readable(f"batch 2000: φ at least {row['batch 2000']:.3g} %") in says
     for row, says in zip(made("moved_minimum").picture.table, made("moved_minimum").says):
         d = row["moved by"]
         assert row["cost, sharp"] == pytest.approx(hollows(1.5 - d) - hollows(1.5))

@@ -40,7 +40,7 @@ def test_each_condition_is_a_position_that_says_which_way_leaves_more():
     assert len(drawn.layers) == len(drawn.says) == 3
     assert drawn.says[0].endswith("What batches of 1,000 leave is 2 times as much.")
     assert drawn.says[1] == (
-        "Condition number 10: batches of 1,000 leave 4e-05, all rows leave 0.01. What all rows leave is 250 times as "
+        "Condition number 10: batches of 1,000 leave 4·10⁻⁵, all rows leave 0.01. What all rows leave is 250 times as "
         "much."
     )
     small, large = (line for line in drawn.picture.panels[0].axes[0].lines if len(line.get_xdata()) == 3)

@@ -17,6 +17,7 @@ from hashlib import sha256
 from matplotlib.artist import Artist
 
 from flatlab.plots.picture import LAYER, Picture, beneath, side_by_side
+from flatlab.plots.tables import readable
 
 # JupyterLab takes arrow keys for itself unless they stop here. A page may hold the same output twice.
 SCRIPT = """for (const root of document.querySelectorAll('[data-slides="%s"]')) {
@@ -48,7 +49,8 @@ class Slides:
     name : str
         What the slider changes.
     says : sequence of str
-        A sentence for each position: what is read there, and read out.
+        A sentence for each position: what is read there, and read out; numbers become a reader's, by
+        `flatlab.plots.tables.readable`.
     start : int
         The position that is seen first, without JavaScript, and on paper.
     """
@@ -65,6 +67,7 @@ class Slides:
                 f"there are {len(self.layers)} layers, {len(self.says)} sentences and a start at {self.start}: "
                 "give one sentence for each layer, and start at one of them, counted from 0."
             )
+        object.__setattr__(self, "says", [readable(words) for words in self.says])
         for number, artists in enumerate(self.layers):
             for artist in artists:
                 artist.set_gid(f"{LAYER}{number}")
