@@ -72,7 +72,7 @@ def test_the_release_is_the_master_without_solutions_and_hidden_tests(lab):
 
 @every_lab
 def test_the_committed_release_is_made_from_the_committed_master_and_installs_what_the_teacher_sets(lab, tmp_path):
-    """One release, with a package of the teacher's: but for that package it has the committed bytes."""
+    """One release, with a package of the teacher's: except for that package it has the committed bytes."""
     ours = "flatlab[book] @ git+https://example.org/ours@2027"
     made = release(lab.name, to=tmp_path, package=ours).read_text(encoding="utf8")
     setup = nbformat.reads(made, 4).cells[find(lab.release, "setup")].source

@@ -13,7 +13,7 @@ EPOCHS = [1, 5, 10, 20]
 
 
 def way_down_result(seeds=3, net="mlp"):
-    """The large batch's sharpness grows from one kept epoch to the next, the small batch's falls and ends at nought."""
+    """The large batch's sharpness grows from one kept epoch to the next, the small batch's falls and ends at zero."""
     spread = np.exp(np.linspace(-0.1, 0.1, seeds))[:, None]
     values = {
         "epoch": [EPOCHS] * seeds,

@@ -31,7 +31,7 @@ def sizes_result(fall=2, seeds=3, experiment="fig4", **options):
 
 
 def warm_result(seeds=3):
-    """The later the start, the more accurate and the flatter; at the end the sharpness is nought."""
+    """The later the start, the more accurate and the flatter; at the end the sharpness is zero."""
     shift = np.linspace(-0.5, 0.5, seeds)[:, None]
     values = {
         "sb_epoch": [[0, 1, 5, 20]] * seeds,
@@ -92,7 +92,7 @@ def test_a_warm_start_is_measured_from_the_large_batch_on_its_own():
     assert first["large batch from there, points"] == 0
     assert last["large batch from there, points"] == pytest.approx(11)
     assert last["small batch, points"] == pytest.approx(8)
-    assert last["phi of the large batch"] == pytest.approx(style.LEAST), "nought has no logarithm"
+    assert last["phi of the large batch"] == pytest.approx(style.LEAST), "zero has no logarithm"
     above, below = drawn.panels[0].axes
     assert [line.get_color() for line in above.lines[:4]] == [style.PAPER, style.PAPER, style.SMALL, style.LARGE]
     assert [line.get_color() for line in below.lines] == [style.PAPER, style.LARGE]

@@ -115,7 +115,7 @@ def threshold(sizes: Sequence[float], accuracy: Sequence[float]) -> float:
     """The batch size beyond which accuracy drops: the break of the best fit of a level and then a line in log(batch
     size).
 
-    Least squares over all breaks between the second and the last but one size. The paper reads its thresholds, 500 and
+    Least squares over all breaks between the second and the next to last size. The paper reads its thresholds, 500 and
     15,000, from its figure by eye; on its own digitised curves this rule finds 223 and 8,407, where accuracy begins to
     fall: at the paper's sizes 0.35 (C1) and 0.14 (F2) of the fall is over. No rule that we tried finds both.
     """
