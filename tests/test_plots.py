@@ -132,6 +132,7 @@ FIGURES = {
         [0.1, 0.2], {"flat": [0.1, 0.2], "sharp": [0.3, 0.6]}, {"flat": [0.1, 0.2], "sharp": [0.4, 1.6]}
     ),
     "boxes": lambda: flat_and_sharp.boxes(np.logspace(-3, -1, 5), losses(0), losses(1), 0.1, "mnist1d"),
+    "box_on_contours": lambda: measuring_sharpness.box_on_contours([[1, 0.8], [0.8, 2]], [1, 0.7]),
     "walls": lambda: measuring_sharpness.walls((0.25, 0.5, 0.75, 1), both(0), both(1), "mnist1d"),
     "by_epsilon": lambda: measuring_sharpness.by_epsilon((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d"),
     "sharpness_by_batch": lambda: measuring_sharpness.sharpness_by_batch(
@@ -366,6 +367,14 @@ def test_clouds_tell_how_wide_they_are_and_small_batches_are_blue():
     for panel in drawn.panels:
         dots = [line for line in panel.axes[0].lines if len(line.get_xdata()) == 30]
         assert [line.get_color().upper() for line in dots] == [style.SMALL, style.LARGE]
+
+
+def test_the_loss_at_a_corner_is_the_parabolas_and_the_mean_corner_half_the_sum_of_r_squared_times_the_diagonal():
+    rises = {(row["first weight"], row["second weight"]): row["rise"] for row in made("box_on_contours").table}
+    assert rises[1, 0.7] == rises[-1, -0.7] == pytest.approx((1 + 2 * 0.8 * 0.7 + 2 * 0.49) / 2)
+    assert rises[1, -0.7] == pytest.approx((1 - 2 * 0.8 * 0.7 + 2 * 0.49) / 2)
+    assert np.mean(list(rises.values())) == pytest.approx((1 + 2 * 0.49) / 2)
+    assert "by 1.55 twice" in made("box_on_contours").alt
 
 
 def test_a_picture_says_tier_data_and_seeds(drawn, shown):

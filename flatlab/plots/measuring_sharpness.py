@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.style import (
+    BETWEEN,
     HALF,
+    LARGE,
     PAPER,
     SMALLER,
     TEXT,
+    WIDE,
     alike,
     band,
     canvas,
@@ -269,3 +273,45 @@ def rescaling(factors: Sequence[float], phis: Mapping[str, Mapping[int, Table]],
         f"Sharpness in percent against the factor by which weights are multiplied, both logarithmic: {'; '.join(told)}."
     )
     return Picture([axes.figure for axes in panels], rows_of(columns), stamp(data, len(table)), alt, "rescaling")
+
+
+@styled
+def box_on_contours(hessian: ArrayLike, half: ArrayLike) -> Picture:
+    """A box around the minimum of a parabola of two weights, over its contours, with the loss at the corners.
+
+    Parameters
+    ----------
+    hessian : array, 2 x 2
+        Of the parabola y^T H y / 2.
+    half : array of 2
+        The box holds each weight's move within plus or minus this.
+
+    Returns
+    -------
+    Picture
+        One row a corner.
+    """
+    H, r = np.asarray(hessian, float), np.asarray(half, float)
+    axes, wide = canvas(WIDE, 3.2), 1.5 * r
+    x, y = np.meshgrid(*(np.linspace(-one, one, 80) for one in wide))
+    loss = (H[0, 0] * x**2 + 2 * H[0, 1] * x * y + H[1, 1] * y**2) / 2
+    rise = {(a, b): float(np.array([a, b]) * r @ H @ (np.array([a, b]) * r) / 2) for a in (-1, 1) for b in (-1, 1)}
+    worst = max(rise.values())
+    axes.contour(x, y, loss, levels=worst * np.array([0.05, 0.25, 0.5, 0.75, 1]), colors=TEXT, linewidths=0.7)
+    axes.plot(*(r[:, None] * np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])), color=BETWEEN)
+    axes.plot(0, 0, "+", color=TEXT)
+    rows = []
+    for (a, b), value in rise.items():
+        top = value == worst
+        axes.plot(a * r[0], b * r[1], "o", color=LARGE if top else BETWEEN)
+        place = {"xytext": (0, 9 * b), "ha": "center"}
+        label(axes, a * r[0], b * r[1], f"{value:.2f}", LARGE if top else BETWEEN, **place)
+        rows.append({"first weight": a * float(r[0]), "second weight": b * float(r[1]), "rise": value})
+    axes.set(xlabel="move of the first weight", ylabel="move of the second weight")
+    axes.set(xlim=(-wide[0], wide[0]), ylim=(-wide[1], wide[1]))
+    mean = float(np.mean(list(rise.values())))
+    alt = (
+        f"A rectangle over slanting contours. At its corners the loss rises by {min(rise.values()):.2f} twice and by "
+        f"{worst:.2f} twice, in the mean by {mean:.2f}. Nowhere inside is it higher than at the worst corner."
+    )
+    return Picture([axes.figure], rows, stamp("a parabola of two weights", 0), alt, "box-on-contours")
