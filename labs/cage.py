@@ -14,6 +14,7 @@ process of its own without walls, and marking says "uncaged". $FLATLAB_CAGE name
 docker, none.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -27,12 +28,15 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 from inside import decode, encode
 
 LABS = Path(__file__).resolve().parent
 KINDS = ("bwrap", "podman", "docker")
 GRACE = 10  # seconds that a cell has after its interrupt before it is ended
 MOST_BYTES = 64 * 2**20  # of one answer
+MOST_PROCESSES, MOST_FILES = 200, 20_000  # of one student at once
+FILES = 5  # all files together may be this many times as large as the largest one may be
 SYSTEM = (
     "/usr",
     "/bin",
@@ -107,12 +111,14 @@ def command(kind, home, program):
     settings = environment(inner)
     if kind == "bwrap":
         walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"]
-        walls += ["--proc", "/proc", "--dev", "/dev", "--size", str(256 * 2**20), "--tmpfs", "/tmp"]
+        walls += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+        for place in ("/dev/shm", "/tmp"):
+            walls += ["--size", str(256 * 2**20), "--tmpfs", place]
         for path in (*SYSTEM, *installation()):  # after /tmp, in which Python itself may be installed
             walls += ["--ro-bind-try", path, path]
         for outer, seen in package.items():
             walls += ["--ro-bind", outer, seen]
-        walls += ["--bind", str(home), str(inner), "--chdir", str(inner)]
+        walls += ["--bind", str(home), str(inner), "--chdir", str(inner), "--remount-ro", "/"]
         return [*walls, *_env(settings), *python]
     # The image only lends its name: the system is this machine's, read-only.
     walls = [kind, "run", "--rm", "-i", "--network", "none", "--read-only", "--cap-drop", "all", "--pids-limit", "256"]
@@ -163,7 +169,7 @@ class Cage:
         self.home, self.seconds, self.kind = Path(home), seconds, kind or kind_of_cage()
         self.deadline = deadline
         self.lived = []  # the cells that the process survived: run again in a new one
-        self.process = None
+        self.process, self.looked = None, 0.0
 
     def __enter__(self):
         self._start()
@@ -226,8 +232,24 @@ class Cage:
             raise SystemExit(
                 f"the cage ({self.kind}) did not start: {why} {said.decode(errors='replace')[-500:]}"
             ) from None
-        for source in self.lived:
-            self._exchange({"run": source, "seconds": self.seconds})
+        for source in list(self.lived):
+            try:
+                self._exchange({"run": source, "seconds": self.seconds})
+            except Died:  # though it lived once: do without it
+                self.lived.remove(source)
+                self._end()
+                return self._start()
+
+    def _look(self, now=False):
+        """End what takes too much, looked for once a second: the limits of the system hold for one process or one file
+        each."""
+        if not now and time.monotonic() < self.looked + 1:
+            return
+        if why := excess(self.process.pid, self.home):
+            self._end()
+            empty(self.home)
+            raise Died(why)
+        self.looked = time.monotonic()  # after it, as to count many files takes a while
 
     def _end(self):
         if self.process and self.process.poll() is None:
@@ -245,6 +267,8 @@ class Cage:
         while True:
             answer = self._receive(until)
             if "ask" not in answer:
+                if "run" in message:
+                    self._look(now=True)
                 return answer
             self._send(_answered(answer, passed or Passed()))
 
@@ -261,8 +285,11 @@ class Cage:
                 left = min(until, self.deadline) - time.monotonic()
                 if time.monotonic() > self.deadline:
                     raise Overtime
-                if left <= 0 or not selector.select(left):
+                self._look()
+                if left <= 0:
                     raise Died(f"it ran on after {self.seconds:g} seconds and would not be interrupted")
+                if not selector.select(min(left, 1)):
+                    continue
                 part = os.read(self.process.stdout.fileno(), 1 << 20)
                 if not part:
                     raise Died("it ended: exit, or no memory left")
@@ -276,6 +303,40 @@ class Cage:
         except (ValueError, AssertionError, RecursionError):
             raise Died("what it answered makes no sense") from None
         return answer
+
+
+def excess(pid, home):
+    """What a process and its children together take too much of, or nothing."""
+    limits = environment(home)
+    most_memory, most_megabytes = float(limits["CAGE_GIB"]), FILES * int(limits["CAGE_MB"])
+    memory = processes = size = files = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            processes += 1
+            with contextlib.suppress(psutil.NoSuchProcess):
+                memory += child.memory_info().rss
+    if processes > MOST_PROCESSES:
+        return f"it started more than {MOST_PROCESSES} processes"
+    if memory > most_memory * 2**30:
+        return f"its processes took more than {most_memory:g} GiB of memory"
+    for folder, _, names in os.walk(home):
+        for name in names:
+            with contextlib.suppress(OSError):  # it may be gone again
+                size, files = size + os.lstat(os.path.join(folder, name)).st_size, files + 1
+            if files > MOST_FILES:
+                return f"it wrote more than {MOST_FILES:,} files"
+            if size > most_megabytes * 2**20:
+                return f"it wrote more than {most_megabytes} MB of files"
+    return ""
+
+
+def empty(folder):
+    """Remove everything in a folder."""
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            os.unlink(entry)
 
 
 class Passed:

@@ -4,19 +4,27 @@ notebook."""
 import ast
 import copy
 import os
+import re
 import time
 import traceback
 from pathlib import Path
 
 from cage import Cage, Died, Failed, Overtime
 from nbformat import NotebookNode
-from submission import Refused
 
-MINUTES = 20  # for one student; the time of one cell is $FLATLAB_CELL_SECONDS
+MET = (  # how a cell that met a limit of the cage is known, and the words for it
+    (r"^KeyboardInterrupt: stopped after (.+) seconds", r"was stopped after \1 seconds"),
+    (r"^MemoryError|allocate memory", "had no memory left"),
+    (r"File too large|No space left on device|Disk quota exceeded", "wrote a file that is too large"),
+    (r"and ([\d,]+) characters more, which were cut off", r"printed \1 characters more than are kept"),
+)
 
 
 def run(notebook, master, home, seed):
-    """(notebook with outputs, notes). Raises `Refused` where it takes longer than MINUTES.
+    """(notebook with outputs, notes).
+
+    One cell has $FLATLAB_CELL_SECONDS, by default 120, and one student $FLATLAB_STUDENT_MINUTES, by default 20. A cell
+    that meets a limit is noted. What stands below the cell in which the student's time ended counts as not answered.
 
     Parameters
     ----------
@@ -36,18 +44,24 @@ def run(notebook, master, home, seed):
     notebook, notes = copy.deepcopy(notebook), []
     os.environ["FLATLAB_MARK_SEED"] = seed
     seconds = float(os.environ.get("FLATLAB_CELL_SECONDS", "120"))
-    try:
-        with Cage(Path(home), seconds, deadline=time.monotonic() + 60 * MINUTES) as cage:
-            space = _examiners(cage, functions)
-            for number, cell in enumerate(notebook.cells):
-                if cell.cell_type == "code":
-                    name = _mark(cell).get("grade_id", f"{number + 1} (the student's own)")
-                    if is_test(cell):
-                        cell.outputs = examine(tests[name], space, cage, variables, f"of the test '{name}'", notes)
-                    else:
-                        cell.outputs = _outputs(cell.source, cage, f"'{name}'", notes)
-    except Overtime:
-        raise Refused(f"it was stopped after {MINUTES} minutes: several cells run without an end.") from None
+    minutes = float(os.environ.get("FLATLAB_STUDENT_MINUTES", "20"))
+    over = []  # the outputs of each cell after the student's time
+    with Cage(Path(home), seconds, deadline=time.monotonic() + 60 * minutes) as cage:
+        space = _examiners(cage, functions)
+        for number, cell in enumerate(notebook.cells):
+            name = _mark(cell).get("grade_id", f"{number + 1} (the student's own)")
+            try:
+                if cell.cell_type != "code":
+                    continue
+                if over:
+                    cell.outputs = over
+                elif is_test(cell):
+                    cell.outputs = examine(tests[name], space, cage, variables, f"of the test '{name}'", notes)
+                else:
+                    cell.outputs = _outputs(cell.source, cage, f"'{name}'", notes)
+            except Overtime:
+                notes.append(f"stopped after {minutes:g} minutes, in the cell '{name}': what follows was not run.")
+                over = cell.outputs = [_error("Overtime", f"stopped after {minutes:g} minutes")]
     return notebook, notes
 
 
@@ -83,6 +97,7 @@ def examine(source, space, cage, variables, where, notes):
         notes.append(f"the kernel ended in a call {where}: {why}.")
         return [_error("Died", str(why))]
     except Failed as error:
+        notes += met(str(error), f"a call {where}")
         return [_error("Failed", str(error))]
     except Exception as error:  # noqa: BLE001 - a test fails in any way
         line = traceback.extract_tb(error.__traceback__)[-1].lineno
@@ -92,12 +107,22 @@ def examine(source, space, cage, variables, where, notes):
 
 def _outputs(source, cage, where, notes):
     try:
-        return [NotebookNode(output) for output in cage.run(source)]
+        outputs = [NotebookNode(output) for output in cage.run(source)]
+        for output in outputs:
+            said = output.get("traceback", [output.get("text", "")])[0]
+            notes += met(said, f"the cell {where}")
+        return outputs
     except Died as why:
         notes.append(f"the kernel ended in cell {where}: {why}; the cells after it were run in a new one.")
         return [_error("Died", str(why))]
     except Failed as error:
         return [_error("Failed", str(error))]
+
+
+def met(said, where):
+    """A note for each limit of the cage of which an output tells."""
+    found = [(re.search(pattern, said), words) for pattern, words in MET]
+    return [f"{where} {match.expand(words)}." for match, words in found if match]
 
 
 def _error(name, text):

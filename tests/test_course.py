@@ -7,16 +7,20 @@ import copy
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 
+import cage
 import edition
 import gradescope
 import marking
 import nbformat
 import pytest
+import running
 import tables
 from masters import find, write
 
@@ -154,6 +158,60 @@ def test_a_file_that_is_not_there_is_said_in_a_sentence(tmp_path):
     command = [sys.executable, edition.LABS / "pipeline.py", "preflight", "lab1", tmp_path / "absent.ipynb"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.strip() == f"{tmp_path}/absent.ipynb: there is no such file."
+
+
+LIMITS = {  # what the note says: a cell that meets that limit of the cage
+    "had no memory left": "bytearray(2**40)",
+    "or no memory left": "full = []\nwhile True:\n    full.append(bytearray(2**26))",
+    "was stopped after 10 seconds": "while True:\n    print('x' * 1000)",
+    "characters more than are kept": "print('x' * 10**6)",
+    "wrote a file that is too large": "open('large', 'wb').write(bytes(30 * 2**20))",
+    "it wrote more than 100 MB of files": "for k in range(7):\n    open(f'{k}', 'wb').write(bytes(19 * 2**20))",
+    "it started more than 200 processes": "import subprocess, time\n"
+    "started = [subprocess.Popen(['sleep', '60']) for k in range(210)]\ntime.sleep(9)",
+}
+
+
+def test_a_cell_that_meets_a_limit_costs_nothing_else_and_is_noted(course, monkeypatch):
+    """Of memory, time, output, files and processes, each in a cell of its own; and the class goes on."""
+    for name, most in (("CAGE_GIB", "2"), ("CAGE_MB", "20"), ("CELL_SECONDS", "10")):
+        monkeypatch.setenv(f"FLATLAB_{name}", most)
+    notebook = course.answered()
+    notebook.cells[1:1] = [nbformat.v4.new_code_cell(source) for source in LIMITS.values()]
+    course.hand_in("ada.ipynb", notebook)
+    course.hand_in("bob.ipynb", course.answered())
+    marks = course.mark()
+    for number, words in enumerate(LIMITS, 2):
+        assert re.search(f"'{number} [(]the student's own[)]'[^.]*{words}", marks["ada"]["total"]["note"]), words
+    assert [marks[student]["twice-test"]["points"] for student in ("ada", "bob")] == [3, 3]
+    assert marks["bob"]["total"]["note"] == ""
+    assert "had no memory left" in (course.course / "tiny" / "feedback" / "ada.md").read_text()
+
+
+def test_what_stands_above_keeps_its_marks_when_the_students_time_is_over(course, tmp_path, monkeypatch):
+    class Impatient(cage.Cage):
+        """Its whole time is over soon after an endless cell has begun."""
+
+        def run(self, source):
+            if "sleep" in source:
+                self.deadline = time.monotonic() + 1
+            return super().run(source)
+
+    monkeypatch.setattr(running, "Cage", Impatient)
+    monkeypatch.setenv("FLATLAB_STUDENT_MINUTES", "7")
+    notebook = course.answered()
+    number = find(notebook, "twice-test")
+    notebook.cells[number + 1 : number + 1] = [
+        nbformat.v4.new_code_cell(source) for source in ("import time\ntime.sleep(99)", "2 + 2")
+    ]
+    ran, notes = running.run(notebook, master(), tmp_path, "71")
+    assert ran.cells[number].outputs == []
+    assert notes == [
+        f"stopped after 7 minutes, in the cell '{number + 2} (the student's own)': what follows was not run."
+    ]
+    assert {output.evalue for cell in ran.cells[number + 1 : number + 3] for output in cell.outputs} == {
+        "stopped after 7 minutes"
+    }
 
 
 def test_a_release_that_was_not_made_from_the_master_is_said(course):
