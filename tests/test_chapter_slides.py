@@ -1,0 +1,76 @@
+"""Slides of a chapter: which cells they are made of, and that a page of them asks nothing of a network."""
+
+import sys
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+pytest.importorskip("jupyter_cache")
+sys.path.insert(0, str(ROOT / "book"))
+import slides
+
+TEXT = (
+    "What the cell before shows.\n\n## Result\n\n### At once\n\nIt is $x^2$.\n\n### Later\n\n"
+    "[The puzzle](puzzle.ipynb#a)."
+)
+
+
+def text(source, *tags):
+    return nbformat.v4.new_markdown_cell(source, metadata={"tags": list(tags)})
+
+
+def code(shown, *tags):
+    output = nbformat.v4.new_output("display_data", {"text/markdown": shown, "text/plain": "an object"})
+    return nbformat.v4.new_code_cell("secret = 1", metadata={"tags": list(tags)}, outputs=[output])
+
+
+@pytest.fixture
+def notebook():
+    cells = [
+        text("# A chapter\n\n**A question?**", "slide"),
+        code("**shown**", "slide"),
+        text("## Not on a slide"),
+        code("left out"),
+        text(TEXT, "slide"),
+        code("added", "slide-more"),
+    ]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def test_a_slide_begins_at_a_tagged_output_and_at_each_heading_of_a_tagged_text(notebook):
+    found = slides.slides(notebook)
+    assert [heading for heading, _ in found] == ["", "A chapter", "", ""]
+    chapter, shown, at_once, later = ("".join(parts) for _, parts in found)
+    assert "A question?" in chapter and "<strong>shown</strong>" in shown
+    assert "Result" in at_once and "At once" in at_once and "added" not in at_once
+    assert "added" in later and f'href="{slides.site()}/book/puzzle.html#a"' in later
+    page = slides.page(notebook)
+    assert page.count("<section>") == 4
+    assert not [words for words in ("What the cell before", "left out", "secret", "an object") if words in page]
+
+
+def test_a_page_asks_nothing_of_a_network_and_turns_by_keyboard(notebook, tmp_path, browser_program):
+    playwright = pytest.importorskip("playwright.sync_api")
+    file = tmp_path / "slides.html"
+    file.write_text(slides.page(notebook), encoding="utf8")
+    asked, wrong = [], []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=browser_program, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page.on("request", lambda one: asked.append(one.url))
+        page.on("console", lambda one: wrong.append(one.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(file.as_uri())
+        page.wait_for_selector("mjx-container svg")
+        tops = "[...document.querySelectorAll('section')].findIndex((one) => one.getBoundingClientRect().top >= -2)"
+        for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("PageDown", 2)):
+            page.keyboard.press(key)
+            page.wait_for_function(f"({tops}) === {place}")
+        browser.close()
+    assert asked == [file.as_uri()] and not wrong
+
+
+@pytest.mark.parametrize("chapter", slides.chapters())
+def test_a_chapter_has_twelve_slides(chapter):
+    assert len(slides.slides(nbformat.read(ROOT / "book" / f"{chapter}.ipynb", 4))) == 12
