@@ -134,6 +134,9 @@ class Data:
     def __post_init__(self) -> None:
         for name, split in (("train", self.train), ("test", self.test)):
             door.instance(split, Split, f"the {name} split of a Data is a flatlab.Split(inputs, targets)")
+        places = {str(part.device) for split in (self.train, self.test) for part in (split.x, split.y)}
+        if len(places) > 1:
+            raise ValueError(f"the splits lie on {' and '.join(sorted(places))}: move them to one, as split.to('cpu').")
 
     def subset(self, n: int, seed: int = 0) -> "Data":
         """The same data with n training rows, as `Split.subset` draws them; the test split is kept whole."""
