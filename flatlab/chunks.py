@@ -68,16 +68,23 @@ class Chunks:
         yield from batches
 
     def subset(self, numbers: torch.Tensor | Sequence[int]) -> "Chunks":
-        """Some of the rows. Raises ValueError for batches."""
+        """Some of the rows. Raises ValueError for batches, and for what are no numbers of rows."""
         if self.batches is not None:
             raise ValueError(
                 "rows cannot be picked from a list of batches: pass the data as two tensors (inputs, targets)."
             )
+        where = torch.as_tensor(numbers, device=self.targets.device)
+        if where.dtype == torch.bool and where.shape == (self.rows,):
+            where = where.nonzero()[:, 0]
+        kinds = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
+        if where.dtype not in kinds or where.dim() != 1 or not len(where) or ((where < 0) | (where >= self.rows)).any():
+            raise ValueError(
+                f"rows are picked by their numbers, one or more whole numbers from 0 to {self.rows - 1} in a list or a "
+                "vector, or by a mask that holds for one or more."
+            )
+        where = where.long()
         part = copy.copy(self)
-        part.inputs, part.targets = (
-            rows[numbers.to(rows.device) if torch.is_tensor(numbers) else numbers]
-            for rows in (self.inputs, self.targets)
-        )
+        part.inputs, part.targets = self.inputs[where.to(self.inputs.device)], self.targets[where]
         part.rows = len(part.targets)
         part.sizes = [part.rows]
         return part

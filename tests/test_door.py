@@ -120,6 +120,10 @@ SLIPS = {  # what is written, and what the sentence says
     "test split of a Data is a flatlab.Split.inputs, targets.; this is a tuple": lambda: flatlab.Data(
         "d", 2, DATA, (A, A)
     ),
+    "a plane takes two directions, .* in a list or a tuple; this is 3": lambda: flatlab.plane(F, A, 3),
+    "splits lie on cpu and meta: move them to one": lambda: flatlab.Data(
+        "d", 3, DATA, flatlab.Split(DATA.x, DATA.y.to("meta"))
+    ),
     "here a target or an input is one number: .*DataLoader": lambda: flatlab.Objective(NET, list(zip(DATA.x, DATA.y))),
     "a store takes a directory and a number of seconds, not 5 and": lambda: flatlab.Store(5),
     "a store takes a directory and a number of seconds, not 'runs' and 'x'": lambda: flatlab.Store("runs", every="x"),
@@ -176,3 +180,11 @@ def test_an_operator_is_square():
     door.operator(torch.eye(3), "trace")
     with pytest.raises(ValueError, match=r"shape \(n, n\), and this one has \(2, 3\)"):
         door.operator(torch.ones(2, 3), "trace")
+
+
+@pytest.mark.parametrize("rows", [[], [20], [-1], [1.5], 5, DATA.y == 7], ids=str)
+def test_rows_are_picked_by_their_numbers(rows):
+    """A number with a point was cut to a whole one, a mask of no rows made an objective of none."""
+    with pytest.raises(ValueError, match="rows are picked by their numbers, .* from 0 to 19 .* or by a mask"):
+        F.subset(rows)
+    assert F.subset(DATA.y == 1).value(A) == F.subset((DATA.y == 1).nonzero()[:, 0].int()).value(A)

@@ -298,7 +298,7 @@ def _draws(f: MeanFunction, smallest: int, samples: int, seed: int) -> Callable[
     door.count("samples", samples, 2, what="because a standard error needs them")
     if smallest == 1:
         _refuse_single_rows(f)
-    f.subset([])  # refuses data in batches
+    f.subset([0])  # refuses data in batches
     generator = torch.Generator("cpu").manual_seed(door.seed(seed))
     return lambda count: torch.randperm(f.rows, generator=generator, device="cpu")[:count]
 

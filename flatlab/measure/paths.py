@@ -314,6 +314,8 @@ def plane(
     Sources: Li et al. 2018, section 4; Garipov et al. 2018, Figure 1.
     """
     door.function(f, "plane", "loss_and_accuracy", "batch_norm")
+    for given in (directions, through):
+        door.instance(given, (Iterable, type(None)), "a plane takes two directions, or points, in a list or a tuple")
     if directions is not None and through is None:
         name, two = "directions", tuple(directions)
     elif through is not None and directions is None:
