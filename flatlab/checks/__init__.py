@@ -8,12 +8,13 @@ import importlib
 import pkgutil
 
 from flatlab.checks.answer import CHECKS, Check, attempt
+from flatlab.checks.kept import Kept
 
 for _module in pkgutil.iter_modules(__path__):
     if _module.name.startswith("lab"):
         importlib.import_module(f"flatlab.checks.{_module.name}")
 
-__all__ = ["attempt", *sorted(CHECKS)]  # noqa: PLE0604 - they are strings
+__all__ = ["Kept", "attempt", *sorted(CHECKS)]  # noqa: PLE0604 - they are strings
 
 
 def __getattr__(name: str) -> Check:

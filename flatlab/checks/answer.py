@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flatlab.checks.kept import Kept
 from flatlab.training.store import Store
 
 
@@ -66,19 +67,21 @@ def check(examine: Callable[[Student], str | None]) -> Check:
 
 
 @contextlib.contextmanager
-def attempt(store: Store | None = None) -> Iterator[None]:
+def attempt(store: Store | Kept | None = None) -> Iterator[None]:
     """Run an experiment that calls a student's function; where that stops, say so in one line instead of a traceback.
 
     Parameters
     ----------
-    store : Store, optional
+    store : Store or Kept, optional
         Where the experiment's runs are kept: what was found there is said, as "6 runs read, 1 resumed at epoch 9", so
         that after a cut a student sees that nothing is trained twice.
     """
     found: list[tuple[bool, int]] = []  # (half-finished, epochs) of what was read from the store
     try:
         with contextlib.ExitStack() as watching:
-            if store is not None:
+            if isinstance(store, Kept):
+                watching.enter_context(_counted(store, found))
+            elif store is not None:
                 watching.enter_context(_watched(store, found))
             yield
     except Exception as error:  # noqa: BLE001 - whatever a student's code raises
@@ -88,6 +91,16 @@ def attempt(store: Store | None = None) -> Iterator[None]:
     notes += [f"1 resumed at epoch {epochs}" for partial, epochs in found if partial]
     if notes:
         print(f"({', '.join(notes)}.)")
+
+
+@contextlib.contextmanager
+def _counted(kept: Kept, found: list[tuple[bool, int]]) -> Iterator[None]:
+    """Note what is read of what is kept."""
+    before = kept.read
+    try:
+        yield
+    finally:
+        found += [(False, 0)] * (kept.read - before)
 
 
 @contextlib.contextmanager
