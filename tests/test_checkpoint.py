@@ -227,7 +227,7 @@ def test_an_update_of_ones_own_is_known_by_what_it_does(data, tmp_path, monkeypa
             trainer.optimizer.step()
             return loss, correct
 
-        monkeypatch.setitem(updates.UPDATES, "mine", mine)
+        monkeypatch.setitem(updates.UPDATE_RULES, "mine", mine)
         found.append(train("plain-mlp", data, tmp_path, update="mine", optimizer="sgd"))
     assert found[0].history == found[2].history and not torch.equal(found[0].x, found[1].x)
 

@@ -112,7 +112,7 @@ def test_what_decides_a_run_imports_cannot_be_forgotten():
         from flatlab import data as d, __version__
         from flatlab.measure import line, sharpness
         from ..objective import Objective
-        from .updates import UPDATES
+        from .updates import UPDATE_RULES
         import torch
         def f():
             from flatlab.study.paper import original

@@ -22,7 +22,7 @@ import flatlab
 from flatlab.training.run import HISTORY
 from flatlab.training.train import _epoch_seed
 from flatlab.training.trainer import Trainer, batch_sizes
-from flatlab.training.updates import UPDATES
+from flatlab.training.updates import UPDATE_RULES
 
 
 @pytest.fixture(scope="module")
@@ -454,7 +454,7 @@ class InPlaceInTraining(nn.Module):
         return self.layer(x if self.in_place or not self.training else 3 * x)
 
 
-@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("update", UPDATE_RULES)
 def test_a_forward_that_works_in_place_in_training_alone_is_trained_as_any(blobs, update):
     one, other = (
         flatlab.train(InPlaceInTraining(kind), blobs, batch_size=20, epochs=2, update=update, progress=False)

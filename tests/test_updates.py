@@ -12,7 +12,7 @@ import flatlab
 from flatlab.training.augmentation import augmented
 from flatlab.training.recipe import OPTIMIZERS, Changes
 from flatlab.training.trainer import TORCH_OPTIMIZERS, Trainer
-from flatlab.training.updates import STRENGTHS, UPDATES, Update
+from flatlab.training.updates import STRENGTHS, UPDATE_RULES, Update
 
 LR = 0.1
 
@@ -143,7 +143,7 @@ def test_l1_pulls_every_coordinate_towards_zero(net, data):
 
 
 def test_every_choice_is_written_down_for_type_checkers():
-    assert typing.get_args(Update) == tuple(UPDATES) and set(OPTIMIZERS) == set(TORCH_OPTIMIZERS)
+    assert typing.get_args(Update) == tuple(UPDATE_RULES) and set(OPTIMIZERS) == set(TORCH_OPTIMIZERS)
     assert typing.get_type_hints(Changes) == typing.get_type_hints(flatlab.Recipe)
 
 
@@ -207,7 +207,7 @@ def test_sampled_noise_has_the_covariance_of_a_small_batchs_gradient(net, data):
 
 
 def test_every_update_with_a_strength_has_a_default():
-    assert set(UPDATES) == set(STRENGTHS) | {"plain", "lamb"}
+    assert set(UPDATE_RULES) == set(STRENGTHS) | {"plain", "lamb"}
 
 
 def run(net, data, **changes):

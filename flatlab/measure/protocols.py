@@ -49,7 +49,7 @@ class MeanFunction(Function, Protocol):
         """N."""
         ...
 
-    def subset(self, rows: Any, /) -> "MeanFunction":
+    def subset(self, numbers: Any, /) -> "MeanFunction":
         """The mean over some of the rows, by their numbers."""
         ...
 

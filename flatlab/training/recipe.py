@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, TypedDict, get_args
 
 from flatlab.measure import door
-from flatlab.training.updates import STRENGTHS, UPDATES, Update
+from flatlab.training.updates import STRENGTHS, UPDATE_RULES, Update
 
 Optimizer = Literal["adam", "sgd", "adagrad", "rmsprop", "rprop"]
 Precision = Literal["float32", "tf32", "bf16"]
@@ -83,7 +83,7 @@ class Recipe:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        for name, known in (("optimizer", OPTIMIZERS), ("update", UPDATES), ("precision", PRECISIONS)):
+        for name, known in (("optimizer", OPTIMIZERS), ("update", UPDATE_RULES), ("precision", PRECISIONS)):
             door.choice(name, getattr(self, name), known)
         for field in fields(self):
             if not isinstance(field.default, str):

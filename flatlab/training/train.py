@@ -38,7 +38,7 @@ from flatlab.training.checkpoint import Checkpoint
 from flatlab.training.recipe import Changes, Recipe
 from flatlab.training.run import HISTORY, Run
 from flatlab.training.trainer import Trainer, batch_sizes, load_point
-from flatlab.training.updates import UPDATES
+from flatlab.training.updates import UPDATE_RULES
 from flatlab.version import __version__
 from flatlab.wrappers import copied, unwrap_parts
 
@@ -291,7 +291,7 @@ def _identity(net, model, data, recipe, seed, x0, workers):
     x = [p for p in model.parameters() if p.requires_grad]
     return {
         "net": net if isinstance(net, str) else None,
-        "made": fingerprint(model, UPDATES[recipe.update], without=x)[0],
+        "made": fingerprint(model, UPDATE_RULES[recipe.update], without=x)[0],
         "data": data.digest,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,

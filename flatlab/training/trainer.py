@@ -16,7 +16,7 @@ from flatlab.training.augmentation import augmented
 from flatlab.training.capture import captured
 from flatlab.training.recipe import Recipe
 from flatlab.training.targets import IGNORED, as_trained, check_targets, right_answers
-from flatlab.training.updates import STRENGTHS, UPDATES
+from flatlab.training.updates import STRENGTHS, UPDATE_RULES
 
 TORCH_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -76,7 +76,7 @@ class Trainer:
             model.train()
         self.model, self.data, self.recipe = model, data, recipe
         self.inputs, self.targets = as_trained(data.train, trainable[0].dtype)
-        self.take_step = UPDATES[recipe.update]
+        self.take_step = UPDATE_RULES[recipe.update]
         strength = STRENGTHS.get(recipe.update) if recipe.strength is None else recipe.strength
         self.strength: float = strength  # type: ignore[assignment]  # an update that reads it has one
         together = distributed.is_initialized()

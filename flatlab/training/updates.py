@@ -239,7 +239,7 @@ Update = Literal[
     "lars",
     "lamb",
 ]
-UPDATES = {
+UPDATE_RULES = {
     update.__name__: update
     for update in (
         plain,

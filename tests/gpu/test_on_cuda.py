@@ -20,7 +20,7 @@ from flatlab.study import experiments, jobs
 from flatlab.training.recipe import OPTIMIZERS
 from flatlab.training.store import Store
 from flatlab.training.trainer import Trainer
-from flatlab.training.updates import UPDATES
+from flatlab.training.updates import UPDATE_RULES
 
 REAL = torch.version.cuda is not None  # a torch built with CUDA, on which nothing is pretended
 if not REAL:
@@ -104,7 +104,7 @@ def test_every_option(options):
     assert_same(*on_both(**options))
 
 
-@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("update", UPDATE_RULES)
 def test_every_update(update):
     assert_same(*on_both(update=update, strength=8 if update == "ghost" else None))
 
