@@ -205,6 +205,18 @@ def test_a_check_accepts_the_reference_and_other_right_answers(lab, exercise):
     assert getattr(checks, exercise)(as_tensors), getattr(checks, exercise)(as_tensors)
 
 
+@pytest.mark.parametrize("exercise", ["gap", "barrier", "box", "subspace"])
+def test_a_right_answer_is_right_whatever_device_is_the_default(exercise):
+    """A student on a GPU may have set it, and a check's public problem lies on the processor."""
+    right = LAB1.function(LAB1.reference[exercise])
+    torch.set_default_device("meta")
+    try:
+        answer = getattr(checks, exercise)(right)
+    finally:
+        torch.set_default_device(None)
+    assert answer, answer
+
+
 @every_right
 def test_another_right_answer_gets_a_tick_and_its_marks(lab, exercise, source, monkeypatch):
     answer = getattr(checks, exercise)(lab.function(source))
