@@ -3,10 +3,11 @@
 import hashlib
 import inspect
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from flatlab.files import write_whole
 
 
 class Kept:
@@ -40,7 +41,5 @@ class Kept:
             return known[key]
         known[key] = make()
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        new = self.file.with_name(f"{self.file.name}.new")
-        new.write_text(json.dumps(known))
-        os.replace(new, self.file)  # whole or not at all
+        write_whole(self.file, json.dumps(known).encode())
         return known[key]
