@@ -253,7 +253,7 @@ def beside_one_another(comparison: Comparison) -> Picture:
     Returns
     -------
     Picture
-        One row a cure. A hollow dot is the large batch as it is for as many gradients; the dotted line is half of the
+        One row per cure. A hollow dot is the large batch as it is for as many gradients; the dotted line is half of the
         way to the small batch.
     """
     rows, panels = [*comparison.outcomes, comparison.small], []
@@ -304,7 +304,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     -------
     Slides
         Position 0 is no cure; then a position for each strength, the weakest first. A cure with fewer strengths stays
-        at its strongest. One row a strength of each cure. Hollow where the mean training accuracy is below `TRAINED`.
+        at its strongest. One row per strength of each cure. Hollow where the mean training accuracy is below `TRAINED`.
     """
     count = 1 + max(len(result.values[net][columns.DOSE][0]) for result in results.values())
     axes, rows, told = canvas(WIDE, 3.8), [], []

@@ -126,7 +126,7 @@ def boxes(
     Returns
     -------
     Picture
-        One row a side.
+        One row per side.
     """
     colour, axes, columns, told = colours(rounded), canvas(height=3.2), {"side of the box": list(map(float, sides))}, []
     for batch in rounded:
@@ -169,7 +169,7 @@ def rescaled(
     Returns
     -------
     Slides
-        One row a minimum.
+        One row per minimum.
     """
     valley, axes = canvas(HALF), canvas(HALF)
     most = 2 * max(alphas)

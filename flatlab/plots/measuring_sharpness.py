@@ -47,7 +47,7 @@ def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Ta
     Returns
     -------
     Picture
-        One row a share of the way.
+        One row per share of the way.
     """
     colour, columns, told, panels = colours(one), {"share of the way": list(way)}, [], []
     for title, rises in (("one coordinate, the worst", one), ("all coordinates at once", every)):
@@ -174,7 +174,7 @@ def by_scale(scales: Sequence[float], phis: Mapping[int, Mapping[str, Sequence[f
     Returns
     -------
     Picture
-        One row a scale.
+        One row per scale.
     """
     colour, columns, told, panels = colours(phis), {"loss multiplied by": list(scales)}, [], []
     for batch, found in phis.items():
@@ -255,7 +255,7 @@ def rescaling(factors: Sequence[float], phis: Mapping[str, Mapping[int, Table]],
     Returns
     -------
     Picture
-        One row a factor.
+        One row per factor.
     """
     columns, told, panels = {"factor": list(factors)}, [], []
     for space, tables in phis.items():
@@ -289,7 +289,7 @@ def box_on_contours(hessian: ArrayLike, half: ArrayLike) -> Picture:
     Returns
     -------
     Picture
-        One row a corner.
+        One row per corner.
     """
     H, r = np.asarray(hessian, float), np.asarray(half, float)
     axes, wide = canvas(WIDE, 3.2), 1.5 * r

@@ -141,7 +141,7 @@ def ritz_values(found: Sequence[ArrayLike], eigenvalues: ArrayLike) -> Picture:
     Returns
     -------
     Picture
-        One row a product.
+        One row per product.
     """
     axes, end = canvas(WIDE, 3.2), len(found) + 2
     truth = np.sort(np.asarray(eigenvalues))

@@ -130,8 +130,8 @@ def against_updates(runs: Sequence[Run], positions: int = 24) -> Slides:
     Returns
     -------
     Slides
-        One row a position: the updates, and the mean of each batch size there, "" before its first epoch and after its
-        last. Between two epochs it is interpolated, as the curve is drawn.
+        One row per position: the updates, and the mean of each batch size there, "" before its first epoch and after
+        its last. Between two epochs it is interpolated, as the curve is drawn.
     """
     groups = by_batch(runs)
     colour, axes, told, curves = colours(groups), canvas(), [], {}
@@ -173,7 +173,7 @@ def printed_gaps() -> Picture:
     Returns
     -------
     Picture
-        One row a network.
+        One row per network.
     """
     axes, rows = canvas(WIDE, 2.8), []
     for place, (net, row) in enumerate(paper.TABLE2.items()):

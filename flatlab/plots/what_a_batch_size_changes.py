@@ -188,7 +188,8 @@ def hovering(
     Returns
     -------
     Slides
-        One row a ratio: the mean loss above the minimum, seen and by the formula, and the standard deviation each way.
+        One row per ratio: the mean loss above the minimum, seen and by the formula, and the standard deviation each
+        way.
 
     Notes
     -----
