@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flatlab.accuracy import class_dimension
 from flatlab.generators import have_drawn, host_states, undisturbed
+from flatlab.measure import door
 from flatlab.outputs import picked, replaced, tensors
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _check_shapes(said: list[warnings.WarningMessage]) -> None:
 
 def what_fails(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor, error: Exception) -> str:
     """Say whether the network or the loss fails, with what it was given."""
-    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    reason = door.reason(error)
     try:
         outputs = _outputs(f, f.model, inputs, graph=True)
     except UNFIT:
@@ -340,10 +341,9 @@ class _Rows:
     """The loss of some of a few rows, in float64 where the loss can be had so, since small terms are seen better."""
 
     def __init__(self, f: "Objective", inputs: torch.Tensor, outputs: Any, targets: torch.Tensor) -> None:
-        self.f, self.inputs, self.outputs, self.targets = f, inputs, outputs, targets
+        self.f, self.inputs = f, inputs
         self.all, self.tolerance = torch.arange(len(targets), device=targets.device), torch.finfo(f.x.dtype).eps ** 0.5
-        wide = replaced(outputs, _in_float64), _in_float64(targets)
-        self.outputs, self.targets = wide
+        self.outputs, self.targets = replaced(outputs, _in_float64), _in_float64(targets)
         loss = self.loss(self.all)
         if loss is None or loss.dtype != torch.float64 or not loss.isfinite():
             self.outputs, self.targets = outputs, targets

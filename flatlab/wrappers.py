@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import nn
 
+from flatlab.measure import door
+
 _AROUND = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
 
 
@@ -57,7 +59,7 @@ def copied(net: nn.Module) -> nn.Module:
         ) from error
     except Exception as error:  # what a user keeps in a network may raise anything
         raise ValueError(
-            f"the network cannot be copied ({type(error).__name__}: {str(error).partition(chr(10))[0]}): let it keep "
+            f"the network cannot be copied ({door.reason(error)}): let it keep "
             "no modules, locks or open files, or give its class a __deepcopy__."
         ) from error
 

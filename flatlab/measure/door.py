@@ -122,6 +122,11 @@ def positive(name: str, value: float, what: str, example: float) -> float:
     return number
 
 
+def reason(error: BaseException) -> str:
+    """What torch or a user's code raised, in one line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
 def tolerance(name: str, value: float) -> float:
     """A relative error to stop at: a finite number, 0 or more."""
     if value == 0 and not isinstance(value, bool):

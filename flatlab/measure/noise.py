@@ -289,7 +289,7 @@ def _per_example(f: MeanFunction, x: torch.Tensor, inputs: torch.Tensor, targets
         except (RuntimeError, ValueError, AssertionError) as error:
             raise ValueError(
                 "a row has no gradient of its own, because the network or the loss does not take one row alone "
-                f"({type(error).__name__}: {str(error).partition(chr(10))[0]}): take noise_scale, with batches."
+                f"({door.reason(error)}): take noise_scale, with batches."
             ) from error
 
 

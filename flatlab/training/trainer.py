@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from flatlab.data import Data, Split
 from flatlab.generators import seed_host
+from flatlab.measure import door
 from flatlab.objective import Objective
 from flatlab.refusals import UNFIT
 from flatlab.training.augmentation import augmented
@@ -191,7 +192,7 @@ class Trainer:
         except UNFIT as error:
             raise ValueError(
                 f"the network does not run on the training inputs, {inputs.dtype} of shape {tuple(inputs.shape)} "
-                f"({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})."
+                f"({door.reason(error)})."
             ) from error
         finally:
             for module, mode in modes.items():
