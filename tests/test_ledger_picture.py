@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib")
 from test_slides import browser, opened  # noqa: F401 (fixtures)
 
 from flatlab.plots.ledger import SIGN, Grid, in_words, place, ruled, told, verdicts
-from flatlab.plots.tables import readable
+from flatlab.plots.tables import numerals, readable
 from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger
 from flatlab.study.rules import Claim
 
@@ -211,6 +211,13 @@ def test_what_a_claim_measures_is_read_in_words_and_signs(code, words):
     assert readable(code) == words
 
 
+def test_a_printed_number_has_a_minus_sign_and_a_power_of_ten_but_no_formula_code_or_address_has():
+    said = "from -0.5 to +1e-05, $10^{-7}$, `lr=-1`, [A 2017](https://a.b/x-1), <i class='a-1'>-2</i>, 2026-11-26"
+    assert numerals(said) == (
+        "from −0.5 to +10⁻⁵, $10^{-7}$, `lr=-1`, [A 2017](https://a.b/x-1), <i class='a-1'>−2</i>, 2026-11-26"
+    )
+
+
 def test_claims_of_one_rule_are_printed_together():
     one, other = claim("phi falls", above=0), claim("then rises", below=0)
     again = dataclasses.replace(one, name="again")
@@ -245,4 +252,4 @@ def test_the_first_page_tells_the_networks_that_decide_and_all_where_none_does()
 
 def test_verdicts_are_told_in_the_order_asked_for():
     up = Entry(claim(above=0), (judgement(1, 0.5, 1.5, "holds", seeds=5),))
-    assert verdicts({"a": up, "b": Entry(claim(above=0), ())}, "b", "a") == "*b*: **not run**; *a*: **holds**"
+    assert verdicts({"a": up, "b": Entry(claim(above=0), ())}, "b", "a") == "*B*: **not run**; *A*: **holds**"

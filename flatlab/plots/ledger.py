@@ -166,7 +166,7 @@ def heading(words: str) -> str:
 
 def verdicts(entries: Mapping[str, Entry], *names: str) -> str:
     """Some claims with their verdicts alone, in Markdown."""
-    return "; ".join(f"*{readable(name)}*: **{entries[name].word}**" for name in names)
+    return "; ".join(f"*{heading(name)}*: **{entries[name].word}**" for name in names)
 
 
 def _known(judgement: Judgement) -> str:

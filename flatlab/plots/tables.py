@@ -34,6 +34,13 @@ NAMES = {
 SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+# A number as code writes it: with an exponent, and below 0.
+POWER = r"\b([\d.]+)e([+-])0*(\d+)\b"
+MINUS = r"(?<![\w.)-])-(?=[\d.])"
+
+# Of Markdown what is set as it stands: formulas, code, addresses.
+AS_IT_STANDS = re.compile(r"(\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|</?[a-z][^>]*>)", re.DOTALL)
+
 # How code writes what a claim measures, and how a reader does; in this order.
 READ_AS: list[tuple[str, Any]] = [
     (r"\bphi\(LB\) / phi\(SB\)", "phi of LB over SB"),
@@ -41,7 +48,7 @@ READ_AS: list[tuple[str, Any]] = [
     (r"\bLB\b", "the large batch"),
     (r"\bSB\b", "the small batch"),
     (r"\blog(\d+)\b", lambda found: "log" + found[1].translate(SUBSCRIPT)),
-    (r"\b([\d.]+)e([+-])0*(\d+)\b", lambda found: _power(*found.groups())),
+    (POWER, lambda found: _power(*found.groups())),
     (r"\blambda_max rate\b", "lambda_max times the rate"),
     (r"\bgradient, rate /", "gradient, times the rate /"),
     (r"\bv_1\b", "v₁"),
@@ -52,7 +59,7 @@ READ_AS: list[tuple[str, Any]] = [
     (r"\brho\b", "ρ"),
     (r"\blambda\b", "λ"),
     (r"\bphi\b", "φ"),
-    (r"(?<![\w.)-])-(?=[\d.])", "−"),
+    (MINUS, "−"),
 ]
 
 
@@ -66,6 +73,21 @@ def readable(words: str) -> str:
     for pattern, instead in READ_AS:
         words = re.sub(pattern, instead, words)
     return words
+
+
+def numerals(words: str) -> str:
+    """Markdown with its numbers as a reader writes them: −0.5 and 2·10⁻⁵, not -0.5 and 2e-05."""
+    parts = AS_IT_STANDS.split(words)
+    for k in range(0, len(parts), 2):
+        parts[k] = re.sub(POWER, lambda found: _power(*found.groups()), re.sub(MINUS, "−", parts[k]))
+    return "".join(parts)
+
+
+def say(*paragraphs: str) -> None:
+    """Print paragraphs of Markdown, as the cells of a chapter do."""
+    from IPython.display import Markdown, display  # here: whoever draws on a server has no notebook
+
+    display(Markdown(numerals("\n\n".join(paragraphs))))
 
 
 def called(net: str) -> str:
