@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import unicodedata
 
 import docutils.core
 import docutils.nodes
@@ -203,13 +204,19 @@ def test_code_fits_into_its_box(chapter):
                 assert len(line) <= 76, f"{cell.id}, {len(line)} columns: {line}"
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_what_a_cell_prints_is_said(chapter):
+    """`say` writes -0.5 and 2e-05 as a reader does; Markdown of a cell's own would not."""
+    for cell in nbformat.read(chapter, 4).cells:
+        assert cell.cell_type != "code" or not re.search(r"\bMarkdown\(|def say\b", cell.source), cell.id
+
+
 FORMULA_CODE_OR_LINK = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|(?<=\])\([^)]*\)|<[^>]+>"
 
 
 def words(chapter):
-    """How many words of a chapter are typed, without its quiz."""
-    prose = (cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "markdown")
-    typed = "\n".join(text for text in prose if not text.startswith("## Three questions"))
+    """How many words of a chapter are typed."""
+    typed = "\n".join(cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "markdown")
     return len(re.findall(r"[A-Za-z][A-Za-z'’-]*", re.sub(FORMULA_CODE_OR_LINK, " ", typed, flags=re.DOTALL)))
 
 
@@ -307,3 +314,64 @@ def test_the_routes_take_as_long_as_their_chapters():
         hours, rest = map(int, re.search(r"(\d+) h (\d+) min", route).groups())
         assert 60 * hours + rest == sum(minutes[chapter] for chapter in chapters), route
     assert f"all {len(minutes)} chapters" in routes[-1]
+
+
+# What is cited, and the bibliography.
+
+
+def plain(name):
+    """A name without its accents."""
+    return "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+
+
+def works():
+    """{key: (authors without accents, the years that it goes by, the names by which a text links to it)}."""
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf8")
+    found = {}
+    for key, fields in re.findall(r"^@\w+\{(\w+),\n(.+?)\n\}$", bibliography, re.MULTILINE | re.DOTALL):
+        field = dict(re.findall(r"^  (\w+) = \{(.+?)\},$", fields, re.MULTILINE | re.DOTALL))
+        authors = re.sub(r"\\([a-z](?![a-z])|.)", lambda letter: "l" * (letter[1] == "l"), field["author"])
+        link = field.get("doi") or field["url"].removeprefix("https://arxiv.org/abs/")
+        preprint = re.fullmatch(r"(\d\d)\d\d\.\d+", link)
+        years = {field["year"], *([f"20{preprint[1]}"] if preprint else [])}
+        found[key] = (re.sub(r"[{}]", "", authors), years, link)
+    return found
+
+
+def citing():
+    """(file, text) of everything in which a work may be cited; of a notebook its cells."""
+    for pattern in ("book/**/*.md", "book/*.ipynb", "labs/source/*/*.ipynb", "flatlab/**/*.py", "*.md"):
+        for file in sorted(ROOT.glob(pattern)):
+            cells = nbformat.read(file, 4).cells if file.suffix == ".ipynb" else [None]
+            for cell in cells:
+                yield file.name, cell.source if cell else file.read_text(encoding="utf8")
+
+
+BY_LINK = re.compile(r"arxiv\.org/(?:abs|pdf)/([\w./-]*\d)|doi\.org/(10\.[^\s)\"'>\\]+)|arXiv[: ](\d{4}\.\d{4,5})")
+BY_NAME = re.compile(
+    r"\b([A-Z][a-z]\w+)(?: et al\.|,? (?:and|&) [A-Z][\w-]+|, [A-Z]\w+(?:,? (?:and|&) [A-Z]\w+)?)?,?"
+    r" \(?((?:19|20)\d\d)\b"
+)
+NOT_AUTHORS = {"In", "Until", "Copyright"}
+
+
+def test_whatever_is_cited_stands_in_the_bibliography():
+    found = works()
+    for file, text in citing():
+        for link in BY_LINK.findall(text):
+            assert any(link) and "".join(link) in {one for _, _, one in found.values()}, f"{file}: {''.join(link)}"
+        for name, year in BY_NAME.findall(text):
+            known = any(plain(name) in authors and year in years for authors, years, _ in found.values())
+            assert known or name in NOT_AUTHORS, f"{file} cites {name} {year}"
+        for keys in re.findall(r"\{cite:\w\}`([\w, ]+)`", text):
+            assert set(keys.replace(" ", "").split(",")) <= set(found), f"{file}: {keys}"
+
+
+def test_whatever_stands_in_the_bibliography_is_cited():
+    everything = "\n".join(text for _, text in citing())
+    links = {"".join(link) for link in BY_LINK.findall(everything)}
+    links |= set(re.findall(r"\]\((https://[^)]+)\)", everything))
+    names = {(plain(name), year) for name, year in BY_NAME.findall(everything)}
+    for key, (authors, years, link) in works().items():
+        by_name = any(name in authors and year in years for name, year in names)
+        assert link in links or by_name or f"`{key}" in everything, f"nothing cites {key}"
