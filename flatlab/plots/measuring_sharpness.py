@@ -52,9 +52,11 @@ def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Ta
     colour, columns, told, panels = colours(one), {"share of the way": list(way)}, [], []
     for title, rises in (("one coordinate, the worst", one), ("all coordinates at once", every)):
         axes = canvas(HALF)
+        highest = max(rises, key=lambda batch: np.mean(rises[batch], axis=0)[-1])
         for batch, table in rises.items():
             mean = band(axes, way, table, colour[batch], log=True)
-            label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch])
+            away = "bottom" if batch == highest else "top"  # the curves may end side by side
+            label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch], va=away)
             columns[f"{title}, batch {batch}"] = mean.tolist()
             told.append(course(f"{title}, batch {batch},", way, mean))
         axes.set(yscale="log", title=title, xlabel="share of the way to the wall", ylabel="rise, %")
