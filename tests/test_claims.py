@@ -1,6 +1,7 @@
 """The ledger: verdicts computed again from the result files, by scipy's interval."""
 
 import ast
+import dataclasses
 import json
 import math
 import re
@@ -12,6 +13,7 @@ from scipy import stats
 
 import flatlab
 from flatlab.study import columns, paper
+from flatlab.study import ledger as ledgers
 from flatlab.study import recorded as recording
 from flatlab.study.claims import CLAIMS
 from flatlab.study.experiments import EXPERIMENTS
@@ -124,6 +126,21 @@ def test_the_smallest_visible_effect_is_seen_four_times_in_five():
         seen = (stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05).mean()
         assert 0.74 < seen < 0.86  # the formula takes the sum of two quantiles for the noncentral one
     assert smallest_effect(2.0, 4) == math.inf
+
+
+@pytest.mark.parametrize("net, scatter", [("calm", 1.0), ("wild", 3.0), ("neither", 3.0)])
+def test_the_visible_effect_is_from_the_pilot_of_the_network_itself_or_from_the_one_that_scatters_most(
+    net, scatter, monkeypatch
+):
+    def spread(width):
+        return {"a": [-width, width, -width, width]}
+
+    values = {"calm": spread(1.0), "wild": spread(3.0)}
+    pilot = Result("table2", "smoke", dict.fromkeys(values, "d"), {}, {}, values, {})
+    monkeypatch.setattr(ledgers, "recorded", lambda name, tier: pilot)
+    found = dataclasses.replace(judged(claimed(above=0), [1.0] * 10, net), tier="reduced")
+    expected = smallest_effect(scatter * math.sqrt(4 / 3), 10)
+    assert ledgers.visible(claimed(above=0), found) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("at_the_start, at_the_end, limit", [(0.1, 0.03, 0.05), (0.02, 0.03, 0.02), (0.5, 0.5, 0.05)])

@@ -216,16 +216,17 @@ def false_discovery_rates(p_values: Sequence[float]) -> list[float]:
 
 
 def visible(claim: Claim, judgement: Judgement) -> float:
-    """The distance from the bound that the judgement's seeds see with probability 0.8, from the pilot's scatter."""
+    """The distance from the bound that the judgement's seeds see with probability 0.8, from the scatter in the pilot:
+    that of the same network, or of the one that scatters most where the pilot has only others."""
     try:
-        pilot = recorded(claim.experiment, "smoke") if judgement.tier != "smoke" else None
+        pilot = recorded(claim.experiment, "smoke").values if judgement.tier != "smoke" else {}
     except FileNotFoundError:
-        pilot = None
-    for columns in pilot.values.values() if pilot else ():
-        effects = effects_of(claim, columns)
-        if len(effects) > 1:
-            return smallest_effect(float(np.std(effects, ddof=1)), judgement.seeds)
-    return math.nan
+        pilot = {}
+    effects = {net: effects_of(claim, columns) for net, columns in pilot.items()}
+    scatter = {net: float(np.std(found, ddof=1)) for net, found in effects.items() if len(found) > 1}
+    if not scatter:
+        return math.nan
+    return smallest_effect(scatter.get(judgement.net, max(scatter.values())), judgement.seeds)
 
 
 def smallest_effect(scatter: float, seeds: int) -> float:
