@@ -4,7 +4,7 @@ var Scorer = {
   score: ([page, title, anchor, description, score]) => {
     const words = (new URLSearchParams(window.location.search).get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
     const titled = anchor === "" && words.every((word) => title.toLowerCase().includes(word));
-    const last = /^(book\/api\/|book\/every_table_and_figure$|labs\/)/.test(page);
+    const last = /^(book\/api\/|book\/every_(table_and_figure|control)$|labs\/)/.test(page);
     return last ? score / 10 : titled ? score + 200 : score;
   },
   objNameMatch: 11,

@@ -4,9 +4,10 @@ a name.
 Jupyter Book loads sphinx-thebe whether it is wanted or not, which declares its settings twice: an error on the console
 of every page. The theme draws its icons with a font, and loads FontAwesome's script of 1.4 MB as well, which draws the
 same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title. Its button for
-Colab is a rocket without words.
+Colab is a rocket without words. A link to a paper tells the whole reference only where the chapter is no notebook.
 """
 
+import html
 import re
 from pathlib import Path
 
@@ -55,16 +56,35 @@ def with_colab(app, page, template, context, doctree):
     context["body"] = context["body"].replace("</h1>", link, 1)
 
 
+def references(page):
+    """{address: the whole reference}, of the works on the page of references."""
+    found = {}
+    for entry in re.findall(r'<div class="citation"[^>]*>.*?<p>(.*?)</p>', page, re.DOTALL):
+        if links := re.findall(r'href="([^"]+)"', entry):
+            found[links[-1]] = html.escape(html.unescape(re.sub(r"<[^>]+>|\s*URL:.*|\s*doi:.*", "", entry)).strip())
+    return found
+
+
+def with_references(page, works):
+    """A page in which a link to a work shows its reference when the pointer rests on it."""
+    return re.sub(
+        r'<a class="reference external" href="([^"]+)">',
+        lambda link: f'{link[0][:-1]} title="{works[link[1]]}">' if link[1] in works else link[0],
+        page,
+    )
+
+
 def finish(app, error):
-    """Take FontAwesome's script out of every page, and give the root page a title."""
+    """Take FontAwesome's script out of every page, tell what a link cites, and give the root page a title."""
     if error or app.builder.format != "html":
         return
     site = Path(app.outdir)
+    works = references((site / "book" / "bibliography.html").read_text(encoding="utf8"))
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
-        lighter = FONT_AWESOME.sub("", text)
-        if lighter != text:
-            page.write_text(lighter, encoding="utf8")
+        finished = with_references(FONT_AWESOME.sub("", text), works)
+        if finished != text:
+            page.write_text(finished, encoding="utf8")
     title = "flatlab: why do large batches generalise worse?"
     page = f"{app.config.root_doc}.html"
     (site / "index.html").write_text(ROOT_PAGE.format(title=title, description=DESCRIPTION, page=page), encoding="utf8")

@@ -375,3 +375,16 @@ def test_whatever_stands_in_the_bibliography_is_cited():
     for key, (authors, years, link) in works().items():
         by_name = any(name in authors and year in years for name, year in names)
         assert link in links or by_name or f"`{key}" in everything, f"nothing cites {key}"
+
+
+def test_a_link_to_a_paper_shows_its_reference(root, monkeypatch):
+    spec = importlib.util.spec_from_file_location("of_the_site", root / "book" / "site.py")
+    site = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site)
+    entry = '<div class="citation" id="a"><p>A "B". <em>C</em>. 2017. URL: <a href="https://a.b/1">https://a.b/1</a>.</p></div>'
+    works = site.references(f"<p>no entry</p>{entry}")
+    assert works == {"https://a.b/1": "A &quot;B&quot;. C. 2017."}
+    link = '<a class="reference external" href="https://a.b/1">'
+    assert site.with_references(f"{link}A</a>", works) == f'{link[:-1]} title="A &quot;B&quot;. C. 2017.">A</a>'
+    other = '<a class="reference external" href="https://a.b/2">B</a>'
+    assert site.with_references(other, works) == other

@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib")
 from flatlab.plots import results as figures
 from flatlab.plots import style
 from flatlab.plots.drawings import DRAWINGS
+from flatlab.plots.exhibits import by_tier
 from flatlab.plots.results import draw, write
 from flatlab.plots.tables import plus_minus, table
 from flatlab.study import columns, paper
@@ -300,11 +301,20 @@ def test_an_interval_far_wider_than_the_seeds_does_not_hide_them():
     assert 0.5 < low < 10 and 1000 < high < 20_000
 
 
-def test_the_page_shows_every_experiment(root):
+def test_the_pages_show_every_experiment(root):
     page = "".join(
         "".join(cell["source"])
-        for cell in json.loads((root / "book" / "every_table_and_figure.ipynb").read_text())["cells"]
+        for name in ("every_table_and_figure", "every_control")
+        for cell in json.loads((root / "book" / f"{name}.ipynb").read_text())["cells"]
     )
     for group, experiments in GROUPS.items():
         for name in experiments:
             assert f'show("{name}")' in page or f'show_group("{group}")' in page, name
+
+
+def test_what_is_recorded_stands_by_tier():
+    head, rule, *rows = [row.strip("| ").split(" | ") for row in by_tier(["reproductions", "rates"]).splitlines()]
+    assert head == ["experiment", "what it is", "smoke", "reduced", "colab", "paper"] and set(rule) == {"---"}
+    assert [row[0].strip("`") for row in rows] == [*GROUPS["reproductions"], *GROUPS["rates"]]
+    table2 = next(row for row in rows if row[0] == "`table2`")
+    assert "mlp" in table2[2] and "F1" in table2[5], "its own networks, at its own tiers"

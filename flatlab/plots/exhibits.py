@@ -1,0 +1,80 @@
+"""What the pages of evidence show of an experiment: its figures, its table beside the paper's, and on what it was
+recorded."""
+
+from collections.abc import Iterable
+
+from flatlab.plots.drawings import DRAWINGS
+from flatlab.plots.results import draw
+from flatlab.plots.tables import called, say, table
+from flatlab.study import paper
+from flatlab.study.experiments import GROUPS
+from flatlab.study.recorded import TIERS, largest, recorded
+
+
+def by_tier(groups: Iterable[str] = tuple(GROUPS)) -> str:
+    """Which experiments are recorded at which tier, as a table in Markdown.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Names of `flatlab.study.experiments.GROUPS`.
+
+    Returns
+    -------
+    str
+        A row for each experiment; a cell names the networks, and is empty where nothing is recorded.
+    """
+    rows = [["experiment", "what it is", *TIERS], ["---"] * (2 + len(TIERS))]
+    for group in groups:
+        for name, experiment in GROUPS[group].items():
+            rows.append([f"`{name}`", experiment.about, *(_networks(name, tier) for tier in TIERS)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _networks(name, tier):
+    try:
+        return ", ".join(map(called, recorded(name, tier).values))
+    except FileNotFoundError:
+        return ""
+
+
+def show(experiment: str) -> None:
+    """Show the figures of an experiment, its table beside the paper's, and on what it was recorded.
+
+    Parameters
+    ----------
+    experiment : str
+        A name of `flatlab.study.experiments.EXPERIMENTS`.
+    """
+    from IPython.display import display  # here: whoever draws on a server has no notebook
+
+    results, drawing = largest(experiment), DRAWINGS.get(experiment)
+    for result in results if drawing else ():
+        display(draw(result))
+    if text := table(experiment, results, whole=True):
+        say(text)
+    here = {paper.original(net) for result in results for net in result.values}
+    missing = [net for net in drawing.paper if net not in here] if drawing else []
+    if missing or not results and not text:
+        say("Not recorded" + (f": the paper's {', '.join(missing)}." if missing else "."))
+    if results:
+        places = dict.fromkeys(
+            f"{result.tier} tier on {facts['device']}, {facts['date']}"
+            for result in results
+            for net, facts in result.provenance.items()
+            if net in result.values
+        )
+        say(f"Recorded: {'; '.join(places)}.")
+
+
+def show_group(name: str) -> None:
+    """Show the experiments of a group, each under its name.
+
+    Parameters
+    ----------
+    name : str
+        A name of `flatlab.study.experiments.GROUPS`.
+    """
+    for each, experiment in GROUPS[name].items():
+        say(f"### {each}: {experiment.about}")
+        show(each)
