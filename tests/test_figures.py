@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 from flatlab.plots import results as figures
 from flatlab.plots import style
 from flatlab.plots.drawings import DRAWINGS
-from flatlab.plots.exhibits import by_tier
+from flatlab.plots.exhibits import by_tier, findings
 from flatlab.plots.results import draw, write
 from flatlab.plots.tables import plus_minus, table
 from flatlab.study import columns, paper
@@ -310,6 +310,12 @@ def test_the_pages_show_every_experiment(root):
     for group, experiments in GROUPS.items():
         for name in experiments:
             assert f'show("{name}")' in page or f'show_group("{group}")' in page, name
+
+
+def test_an_exhibit_says_what_it_decides():
+    said = findings("table2")
+    assert said.startswith("What it says: *Gap*: **") and said.count("**: ") == 0 and said.endswith("**.")
+    assert not findings("batch-norm-of-nobody")
 
 
 def test_what_is_recorded_stands_by_tier():

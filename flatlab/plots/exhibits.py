@@ -1,13 +1,16 @@
 """What the pages of evidence show of an experiment: its figures, its table beside the paper's, and on what it was
 recorded."""
 
+import functools
 from collections.abc import Iterable
 
 from flatlab.plots.drawings import DRAWINGS
+from flatlab.plots.ledger import verdicts
 from flatlab.plots.results import draw
 from flatlab.plots.tables import called, say, table
 from flatlab.study import paper
 from flatlab.study.experiments import GROUPS
+from flatlab.study.ledger import ledger
 from flatlab.study.recorded import TIERS, largest, recorded
 
 
@@ -38,8 +41,31 @@ def _networks(name, tier):
         return ""
 
 
+@functools.cache
+def _entries():
+    return {entry.claim.name: entry for entry in ledger()}
+
+
+def findings(experiment: str) -> str:
+    """The claims that an experiment decides, with their verdicts, in Markdown.
+
+    Parameters
+    ----------
+    experiment : str
+        A name of `flatlab.study.experiments.EXPERIMENTS`.
+
+    Returns
+    -------
+    str
+        "" where no claim belongs to it.
+    """
+    names = [name for name, entry in _entries().items() if entry.claim.experiment == experiment]
+    return f"What it says: {verdicts(_entries(), *names)}." if names else ""
+
+
 def show(experiment: str) -> None:
-    """Show the figures of an experiment, its table beside the paper's, and on what it was recorded.
+    """Show the figures of an experiment, what it says of its claims, its table beside the paper's, and on what it was
+    recorded.
 
     Parameters
     ----------
@@ -51,6 +77,8 @@ def show(experiment: str) -> None:
     results, drawing = largest(experiment), DRAWINGS.get(experiment)
     for result in results if drawing else ():
         display(draw(result))
+    if found := findings(experiment):
+        say(found)
     if text := table(experiment, results, whole=True):
         say(text)
     here = {paper.original(net) for result in results for net in result.values}
