@@ -106,15 +106,15 @@ def test_a_network_that_is_not_recorded_says_so(name):
 
 
 def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
-    def shown(name, column, net="mlp"):
+    def shown(name, column, net="mlp", read=None):
         rows = cells(
             table(name, [Result(name, "smoke", {net: "mnist1d"}, {net: (0,)}, {}, {net: {column: [600.0]}}, {})])
         )
-        return [row[1:] for row in rows if row[0] == column]
+        return [row[1:] for row in rows if row[0] == (read or column)]
 
     assert shown("distances", "ratio") == [["600", "3 to 10, six networks"]]
     assert shown("fig4", "threshold", "C1") == [["600", "500"]] and shown("fig4", "threshold") == [["600"]]
-    assert shown("robust", "test SB") == [["600"]]
+    assert shown("robust", "test SB", read="test accuracy, %: the small batch") == [["600"]]
 
 
 def test_a_small_network_stands_in_the_row_of_the_papers():
@@ -310,6 +310,13 @@ def test_the_pages_show_every_experiment(root):
     for group, experiments in GROUPS.items():
         for name in experiments:
             assert f'show("{name}")' in page or f'show_group("{group}")' in page, name
+
+
+def test_a_control_is_read_in_words():
+    columns = {"test LB long": [50.0], "SB 1e-3": [3.0], "threshold": [51.0]}
+    result = Result("sam", "smoke", {"mlp": "mnist1d"}, {"mlp": (0,)}, {}, {"mlp": columns}, {})
+    names = [row.split(" | ")[0].strip("| ") for row in table("sam", [result]).splitlines()[2:]]
+    assert names == ["test accuracy, %: the large batch long", "φ(10⁻³), %: the small batch", "threshold"]
 
 
 def test_an_exhibit_says_what_it_decides():

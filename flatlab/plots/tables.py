@@ -132,11 +132,22 @@ def table(experiment: str, results: Sequence[Result], whole: bool = False) -> st
     nets = dict.fromkeys([*(standing.get(net, net) for net in printed(experiment) if whole or net in standing), *found])
     rows = [row for net in nets for row in _rows(experiment, net, found.get(net))]
     columns = list(dict.fromkeys(column for _, cells in rows for column in cells))
-    grid = [["", *columns], *([head, *(cells.get(column, "") for column in columns)] for head, cells in rows)]
+    names = columns if printed(experiment) else [_in_words(column) for column in columns]  # the paper's are its own
+    grid = [["", *names], *([head, *(cells.get(column, "") for column in columns)] for head, cells in rows)]
     if not printed(experiment):
         grid = [list(row) for row in zip(*grid)]
     lines = ["| " + " | ".join(map(_unbroken, row)) + " |" for row in [grid[0], ["---"] * len(grid[0]), *grid[1:]]]
     return "\n".join(lines) if columns else ""
+
+
+def _in_words(column):
+    """A column's name with words for its keys: "test LB long" is "test accuracy, %: LB long"."""
+    part, _, whose = column.partition(" ")
+    if part in ("test", "train") and whose:
+        column = f"{'test' if part == 'test' else 'training'} accuracy, %: {whose}"
+    elif sharp := re.fullmatch(r"(.+) (1e-3|5e-4)", column):
+        column = f"phi({sharp[2]}), %: {sharp[1]}"
+    return readable(column)
 
 
 def _rows(experiment, net, result):
