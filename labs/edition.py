@@ -1,9 +1,7 @@
 """The students' edition of a lab: its master without solutions and hidden tests, made by nbgrader."""
 
 import json
-import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,9 +13,6 @@ LABS = Path(__file__).resolve().parent
 MINE = shutil.ignore_patterns(".*", "answers.py", "__pycache__")  # in a master's folder, and no part of the lab
 PACKAGE = "flatlab[book] @ git+https://github.com/flatlab/flatlab"  # what a master's first cell installs
 TAGGED = f"{PACKAGE}@v{__version__}"  # what the students' edition installs instead
-
-# nbgrader calls `alembic` by name: let it find the one of this environment, activated or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def names(labs=LABS):
@@ -62,8 +57,14 @@ def as_text(notebook):
 
 def nbgrader(course):
     """nbgrader on a course directory. Imported here, since it takes seconds."""
+    import nbgrader.api
+    from alembic.script import ScriptDirectory
     from nbgrader.apps import NbGraderAPI
+    from nbgrader.dbutil import ALEMBIC_DIR
     from traitlets.config import PyFileConfigLoader
+
+    # For each new gradebook nbgrader starts the command `alembic`, which takes seconds and may not be on the PATH.
+    nbgrader.api.get_alembic_version = ScriptDirectory(ALEMBIC_DIR).get_current_head
 
     config = PyFileConfigLoader("nbgrader_config.py", path=str(LABS)).load_config()
     config.CourseDirectory.root = str(course)
