@@ -453,9 +453,10 @@ def test_what_takes_longest_is_begun_first_and_each_lab_is_with_one_worker(tmp_p
     )
     (tmp_path / "test_a.py").write_text("def test_a():\n    pass\n")
     (tmp_path / "test_marking.py").write_text(marks)
-    options = ["--verbose", "-p", "no:cacheprovider", "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"]
+    options = ["--verbose", "-p", "no:cacheprovider", "-p", "xdist", "-n2", "--dist=loadfile", "--no-loadscope-reorder"]
     command = [sys.executable, "-m", "pytest", *options, f"--rootdir={tmp_path}", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    bare = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # else three processes import what no test here needs
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=bare)
     ran = re.findall(r"\[(gw\d)\].* PASSED \S*?(test_\w+\.py::\S+)", done.stdout)
     worker = {test: number for number, test in ran}
     assert len(worker) == 4, done.stdout + done.stderr
