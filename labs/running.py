@@ -36,18 +36,14 @@ def run(notebook, master, home, seed):
         What the hidden tests draw their problems from.
     """
     tests = {cell.metadata.nbgrader.grade_id: cell.source for cell in master.cells if is_test(cell)}
-    answers = [cell.source for cell in master.cells if cell.cell_type == "code" and _mark(cell).get("solution")]
-    functions, variables = set(), set()
-    for source in answers:
-        functions |= _defined(source)
-        variables |= _assigned(source)
+    functions, variables = answered(master)
     notebook, notes = copy.deepcopy(notebook), []
     os.environ["FLATLAB_MARK_SEED"] = seed
     seconds = float(os.environ.get("FLATLAB_CELL_SECONDS", "120"))
     minutes = float(os.environ.get("FLATLAB_STUDENT_MINUTES", "20"))
     over = []  # the outputs of each cell after the student's time
     with Cage(Path(home), seconds, deadline=time.monotonic() + 60 * minutes) as cage:
-        space = _examiners(cage, functions)
+        space = examiners(cage, functions)
         for number, cell in enumerate(notebook.cells):
             name = _mark(cell).get("grade_id", f"{number + 1} (the student's own)")
             try:
@@ -70,11 +66,17 @@ def is_test(cell):
     return cell.cell_type == "code" and bool(_mark(cell).get("grade"))
 
 
+def answered(master):
+    """(functions, variables): the names that the lab's answers give to functions, and to values."""
+    answers = [cell.source for cell in master.cells if cell.cell_type == "code" and _mark(cell).get("solution")]
+    return set().union(*map(_defined, answers)), set().union(*map(_assigned, answers))
+
+
 def _mark(cell):
     return cell.metadata.get("nbgrader", {})
 
 
-def _examiners(cage, functions):
+def examiners(cage, functions):
     """The names that a hidden test finds: libraries, and the student's functions, which are carried out in the cage."""
     import numpy
     import torch

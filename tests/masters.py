@@ -80,9 +80,10 @@ class Lab:
         return next(iter(self.tested))
 
     def names_of_tests(self):
-        """The names that the hidden tests use, and no answer."""
+        """The names that the hidden tests use, and no other cell."""
         used = {name for source in self.tests.values() for name in names(source)}
-        return sorted(used - {name for one in self.tested for name in names(self.reference[one])} - set(self.given))
+        others = [cell.source for cell in self.release.cells + self.master.cells if cell.id not in self.tests]
+        return sorted(used - {word for source in others for word in re.findall(r"\w+", source)})
 
 
 def names(source):
