@@ -224,7 +224,7 @@ def class_of(tmp_path_factory, listener):
         (room / "submissions" / os.fsdecode(b"18-\xff.ipynb")).write_text("")
         (room / "submissions" / "19-other.py").write_text("print()")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("FLATLAB_CELL_SECONDS", "40")
+            patch.setenv("FLATLAB_CELL_SECONDS", "60")
             patch.setenv("FLATLAB_MARK_SEED", "71")
             marking.mark(room / "submissions", room / "course", lab.name, jobs=2)
         return room
