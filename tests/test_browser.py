@@ -14,7 +14,7 @@ import pytest
 
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = sorted(str(page.relative_to(HTML)) for folder in ("book", "labs") for page in (HTML / folder).glob("**/*.html"))
-VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
+WIDE, NARROW = 1280, 390
 
 # An address on another machine, which no page may ask for anything.
 OUTSIDE = re.compile(r"^https?://(?!(127\.0\.0\.1|localhost)[:/])")
@@ -52,7 +52,7 @@ CONTRAST = """() => {
 }"""
 
 # Elements that stick out to the right although nothing around them scrolls.
-WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+STICKS_OUT = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll('main *')]
     .filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
     .slice(0, 5).map((node) => `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 40)}`)
@@ -99,6 +99,7 @@ def browser(browser_program):
         "--disable-component-update",
         "--disable-sync",
         "--disable-quic",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
     with playwright.sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=browser_program, args=quiet)
@@ -106,43 +107,53 @@ def browser(browser_program):
         chromium.close()
 
 
-@pytest.fixture(params=VIEWS, ids=lambda view: f"{view[0]}-{view[1]}")
+@pytest.fixture(scope="module", params=[WIDE, NARROW])
 def tab(request, browser, address):
-    """A function that opens a page in one theme and width; gives (page, what went wrong on the console)."""
-    theme, width = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    context.route(OUTSIDE, lambda route: route.abort())
+    """A function that opens a page in one width; gives (page, what went wrong on the console). The tab stays the same
+    one, because a new one costs more than most pages, and it has kept the scripts that all of them load."""
+    page, wrong = browser.new_page(viewport={"width": request.param, "height": 900}), []
+    page.set_default_timeout(300_000)  # milliseconds; the machine may be busy with other things
+
+    def note(message):
+        if message.type == "error":
+            wrong.append(f"{message.text} {message.location.get('url', '')}")
+
+    page.on("request", lambda asked: wrong.append(f"asks for {asked.url}") if OUTSIDE.match(asked.url) else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", note)
+    page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
 
     def opened(path):
-        page = context.new_page()
-        wrong = []
-
-        def note(message):
-            if message.type == "error":
-                wrong.append(f"{message.text} {message.location.get('url', '')}")
-
-        page.on("request", lambda asked: wrong.append(f"asks for {asked.url}") if OUTSIDE.match(asked.url) else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", note)
-        page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
+        page.goto("about:blank")
+        wrong.clear()
+        page.emulate_media(color_scheme="light")
         page.goto(f"{address}/{path}", wait_until="load")
         page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
         return page, wrong
 
     yield opened
-    context.close()
+    page.close()
+
+
+def in_both_themes(page):
+    """Each theme in turn, as a reader's system changes it, once no colour fades any more."""
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+        page.evaluate("() => Promise.all(document.getAnimations().map((fading) => fading.finished))")
+        yield theme
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_reads_well(tab, path):
     page, wrong = tab(path)
+    for theme in in_both_themes(page):
+        assert page.evaluate(STICKS_OUT) == [], f"the page scrolls sideways ({theme})"
+        assert page.evaluate(CONTRAST) == [], f"text that can hardly be read ({theme})"
     assert not wrong
-    assert page.evaluate("document.documentElement.dataset.theme") in ("light", "dark")
-    assert page.evaluate(WIDE) == [], "the page scrolls sideways"
     for image in page.evaluate(IMAGES):
         assert image["loaded"], image
         assert image["alt"] and not re.fullmatch(r"[\w/.-]+\.(svg|png)", image["alt"]), f"no text: {image}"
-    assert page.evaluate(CONTRAST) == [], "text that can hardly be read"
     prose = page.evaluate(PROSE)
     assert not (raw := RAW.search(prose)), raw
     text = page.inner_text("article")
@@ -184,6 +195,7 @@ def test_a_notebooks_page_has_a_link_to_colab_in_words(root, path):
         ("edge of stability", "book/edge_of_stability.html"),
     ],
 )
+@pytest.mark.parametrize("tab", [WIDE], indirect=True)
 def test_a_search_begins_with_the_chapters_that_have_the_words_in_their_title(tab, words, page):
     results, _ = tab(f"search.html?q={words.replace(' ', '+')}")
     first = results.locator("#search-results li a").nth(2)
@@ -213,4 +225,5 @@ def test_the_keyboard_is_seen_in_the_header(tab):
     button = page.locator(".bd-header-article button:visible, .bd-header-article a:visible").first
     page.keyboard.press("Tab")
     button.focus()
-    assert button.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    for theme in in_both_themes(page):
+        assert button.evaluate("node => getComputedStyle(node).outlineStyle") == "solid", theme
