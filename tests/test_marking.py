@@ -95,15 +95,22 @@ def right_otherwise(lab):
 
 
 def patched(notebook):
-    """The notebook after the language and the libraries were changed under its tests."""
+    """The notebook after the language and torch were changed under its tests."""
     return with_cells(
         notebook,
         "import ast\n\n\nclass Empty(ast.NodeTransformer):\n"
         "    def visit_FunctionDef(self, node):\n"
         "        if node.name.startswith('examine_'):\n            node.body = [ast.Pass()]\n        return node\n\n\n"
         "get_ipython().ast_transformers.append(Empty())",
-        "import builtins\nbuiltins.abs = lambda x: 0.0\nbuiltins.all = lambda x: True\n"
         "torch.allclose = torch.equal = lambda *a, **k: True",
+    )
+
+
+def undermined(notebook):
+    """The notebook after what flatlab stands on was changed, so that not even a given cell works any more."""
+    return with_cells(
+        notebook,
+        "import builtins\nbuiltins.abs = lambda x: 0.0\nbuiltins.all = lambda x: True",
         "class Run:\n    history = {'test_accuracy': [50.0]}\n\n\nflatlab.train = lambda *a, **k: Run()",
     )
 
@@ -198,7 +205,7 @@ def of_lab1():
     """{student: notebook}: what is tried with one lab."""
     students = {
         "05-mangled": with_cells(reordered(), "# \ud83d", last=True),
-        "06-tampered": tampered(hard_coded()),
+        "06-tampered": tampered(undermined(hard_coded())),
         "07-endless-no-box": endless(),
         "08-zip": "PK\x03\x04",
         "09-two-answers": doubled(" + 0"),
