@@ -7,6 +7,8 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import torch
 
+from flatlab.measure import memory
+
 SAMPLE = 64  # rows that show what kind of function f is; enough for three parts, and quick
 
 P = ParamSpec("P")
@@ -122,8 +124,12 @@ def within_memory(measure: Callable[P, T]) -> Callable[P, T]:
         while True:
             try:
                 return measure(*arguments, **options)
-            except torch.cuda.OutOfMemoryError as error:
-                reason = str(error).partition("\n")[0]
+            except memory.UsedUp:
+                raise
+            except Exception as error:
+                if not memory.is_used_up(error):
+                    raise
+                reason = memory.reason(error)
             owner: Any = arguments[0]
             getattr(owner, "f", owner).halve(reason)  # here, because the error holds what filled the memory
 

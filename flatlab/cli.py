@@ -18,6 +18,7 @@ import torch
 import flatlab
 from flatlab import data as datasets
 from flatlab import files, nets
+from flatlab.measure.memory import UsedUp
 from flatlab.plots.tables import published
 from flatlab.study import again, experiments, recorded
 from flatlab.training import store as stores
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         answer, text = options.run(options)
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError, UsedUp) as error:
         print(f"flatlab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

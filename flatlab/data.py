@@ -27,7 +27,7 @@ from torch import Tensor
 
 from flatlab import speech
 from flatlab.files import abandoned, cache_directory, whole
-from flatlab.measure import door
+from flatlab.measure import door, memory
 
 DataName = Literal["mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit"]
 DATA_SETS: tuple[DataName, ...] = get_args(DataName)
@@ -83,7 +83,13 @@ class Split:
 
     def to(self, device: torch.device | str) -> "Split":
         """The same rows on a device."""
-        return Split(self.x.to(device), self.y.to(device))
+        return memory.within(
+            lambda: Split(self.x.to(device), self.y.to(device)),
+            lambda reason: (
+                f"the memory of {device} does not suffice for {len(self)} rows ({reason}): take fewer, as "
+                f"subset({max(1, len(self) // 2)}) does, or leave them on another device."
+            ),
+        )
 
     def subset(self, n: int, seed: int = 0) -> "Split":
         """Some rows, drawn without replacement; a smaller n with the same seed gives the first rows of a larger one.
@@ -228,7 +234,7 @@ def _split(x, y, device):
             x = x.permute(0, 3, 1, 2).contiguous()  # colour images: n x h x w x 3
         # Divided on the CPU: CUDA multiplies by 1/255 instead, and the last bit and the digest would differ.
         x = x.float() / 255
-    return Split(x.float().to(device), y.long().to(device))
+    return Split(x.float(), y.long()).to(device)
 
 
 # Generated and packaged data

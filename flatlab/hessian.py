@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatlab.chunks import within_memory
 from flatlab.measure.arithmetic import own_arithmetic
+from flatlab.measure.memory import is_used_up
 from flatlab.outputs import replaced, tensors
 
 if TYPE_CHECKING:
@@ -220,9 +221,9 @@ class Hessian(_Operator):
     def _forward(self, inputs, targets, v):
         try:
             return jvp(grad(lambda x: self.f.loss(self.f.outputs(x, inputs), targets.clone())), (self.x,), (v,))[1]
-        except torch.cuda.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if is_used_up(error):
+                raise
             raise RuntimeError(
                 "a layer or the loss has no forward derivative in this version of torch "
                 f"({str(error).splitlines()[0]}): take method='reverse'."
@@ -277,9 +278,9 @@ class GaussNewton(_Operator):
         for inputs, targets, weight in self.f.chunks():
             try:
                 product.add_(self._share(inputs, targets, v), alpha=weight)
-            except torch.cuda.OutOfMemoryError:
-                raise
             except RuntimeError as error:
+                if is_used_up(error):
+                    raise
                 raise RuntimeError(
                     "a layer or the loss cannot be transformed by torch.func, as this matrix needs it "
                     f"({str(error).splitlines()[0]}): take f.hessian(x, method='reverse')."

@@ -22,7 +22,7 @@ from flatlab.data import Split
 from flatlab.formulas import by_formula
 from flatlab.generators import undisturbed
 from flatlab.hessian import CHECKPOINTED, GaussNewton, Hessian, ProductMethod
-from flatlab.measure import door
+from flatlab.measure import door, memory
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
 from flatlab.wrappers import copied, unwrap_parts, unwrapped
@@ -119,6 +119,15 @@ class Objective:
         door.instance(net, (str, nn.Module), "an Objective takes an nn.Module, or a name such as 'F1'")
         self.loss, self.reduction, self.batch_norm, self.chunk = loss, reduction, batch_norm, chunk
         self._take(Chunks(split, self.chunk))
+        memory.within(
+            lambda: self._make(net, split),
+            lambda reason: (
+                f"the memory does not suffice for an Objective, which holds a copy of the network ({reason}): take a "
+                "device with more of it, or a smaller network."
+            ),
+        )
+
+    def _make(self, net: NetName | nn.Module, split: Split | Pair | Iterable[Pair]) -> None:
         with own_arithmetic(torch.device("cpu")):
             self.model = build(net, split) if isinstance(net, str) else copied(net)  # type: ignore[arg-type]
             self._settle(None if self.data.batches is not None else self.inputs.device)
@@ -271,7 +280,7 @@ class Objective:
         try:
             outputs = self.model(inputs)
         except (RuntimeError, ValueError, AssertionError) as error:
-            if not self.drawn or isinstance(error, torch.cuda.OutOfMemoryError):
+            if not self.drawn or memory.is_used_up(error):
                 raise
             raise ValueError(refusals.what_fails(self, inputs, targets, error)) from error
         return outputs, self.loss(outputs, targets)
@@ -389,7 +398,7 @@ class Objective:
 
         Raises
         ------
-        torch.cuda.OutOfMemoryError
+        UsedUp
             Where they cannot be smaller, or where that would measure another function.
         """
         rows = -(-self.rows // self.count) if self.data.batches is None else max(self.data.sizes)
@@ -410,11 +419,12 @@ class Objective:
             if self.x.is_cuda:
                 torch.cuda.empty_cache()
             warnings.warn(
-                f"{used}: it goes on with {self.chunk:,} at once; chunk={self.chunk} says so from the start.",
+                f"{used}: it goes on with {self.chunk:,} at once; for an Objective chunk={self.chunk} says so from the "
+                "start.",
                 stacklevel=4,
             )
             return
-        raise torch.cuda.OutOfMemoryError(f"{used}: {advice}.")
+        raise memory.UsedUp(f"{used}: {advice}.")
 
     def _check(self, x):
         door.instance(x, torch.Tensor, "a point of this objective is a vector like f.x or run.x")

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from flatlab.accuracy import class_dimension
 from flatlab.generators import have_drawn, host_states, undisturbed
 from flatlab.measure import door
+from flatlab.measure.memory import is_used_up
 from flatlab.outputs import picked, replaced, tensors
 
 if TYPE_CHECKING:
@@ -52,14 +53,16 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
     inputs, targets = f.placed(inputs), f.placed(targets)
     try:
         f.needs_graph = _needs_graph(f, inputs, targets)
-    except UNFIT:
+    except UNFIT as unfit:
+        if is_used_up(unfit):
+            raise
         inputs, targets, _ = next(f.chunks())
         numbers = torch.arange(len(targets), device="cpu")
         try:
             f.needs_graph = _needs_graph(f, inputs, targets)
-        except torch.cuda.OutOfMemoryError:
-            raise
         except UNFIT as error:
+            if is_used_up(error):
+                raise
             raise ValueError(what_fails(f, inputs, targets, error)) from error
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -255,7 +258,9 @@ def _check_closed(f: "Objective", net: nn.Module | None, inputs: torch.Tensor, t
         try:
             with reading:
                 loss = f.loss(replaced(outputs, lambda tensor: tensor.detach().clone()), targets.clone())
-        except RuntimeError:  # a loss that takes gradients by the inputs, which these outputs do not know
+        except RuntimeError as error:  # a loss that takes gradients by the inputs, which these outputs do not know
+            if is_used_up(error):
+                raise
             return
         if reading.seen or {id(leaf) for leaf in _leaves([loss])} & {id(p) for p in own}:
             raise ValueError(
@@ -359,7 +364,9 @@ class _Rows:
                 else:  # they are hidden in an object: what the network makes of these rows alone
                     part = _outputs(self.f, self.f.model, self.inputs[rows])
                 return self.f.loss(part, self.targets[rows].clone()).detach()
-        except UNFIT:
+        except UNFIT as error:
+            if is_used_up(error):
+                raise
             return None
 
     def adds_up(self, *cut: torch.Tensor) -> bool:
@@ -402,7 +409,9 @@ def _alike(f: "Objective", outputs: Any, inputs: torch.Tensor, cut: tuple[torch.
     for rows in cut:
         try:
             alone = tensors(_outputs(f, f.model, inputs[rows]))
-        except UNFIT:
+        except UNFIT as error:
+            if is_used_up(error):
+                raise
             return True
         among = tensors(picked(outputs, rows, len(inputs)))
         for one, other in zip(alone, among):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from flatlab.measure import door
+from flatlab.measure.memory import is_used_up
 
 _AROUND = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
 
@@ -52,12 +53,16 @@ def copied(net: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(net)
     except RuntimeError as error:
+        if is_used_up(error):
+            raise
         raise ValueError(
             "the network cannot be copied, because it keeps a tensor that was computed from its parameters: let its "
             "forward and its hooks keep tensor.detach(), take weight_norm from torch.nn.utils.parametrizations, and "
             "make pruning permanent by torch.nn.utils.prune.remove."
         ) from error
     except Exception as error:  # what a user keeps in a network may raise anything
+        if is_used_up(error):
+            raise
         raise ValueError(
             f"the network cannot be copied ({door.reason(error)}): let it keep "
             "no modules, locks or open files, or give its class a __deepcopy__."

@@ -61,6 +61,48 @@ def test_it_is_torchs_own_loop_in_float64(data, name, make):
     torch.testing.assert_close(run.x, x, rtol=0, atol=1e-7)  # rounding differs, and is divided by small gradients
 
 
+@pytest.mark.parametrize("name, fused", {"adam": 1, "sgd": 1, "adagrad": 1, "rmsprop": 0, "rprop": 0}.items())
+def test_a_step_is_one_kernel_where_torch_has_one(data, name, fused):
+    trainer = Trainer(flatlab.build("mlp", data), data, flatlab.Recipe(optimizer=name, batch_size=50))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        trainer.step(torch.arange(50))
+    steps = [event.count for event in seen.key_averages() if event.key == f"aten::_fused_{name}_"]
+    assert steps == [1] * fused
+
+
+def test_the_seconds_of_a_run_are_those_of_its_epochs(data, monkeypatch, tmp_path):
+    clock, prepare, epoch = [0.0], Trainer.prepare, Trainer.epoch
+
+    def takes(seconds, method):
+        def slow(*arguments):
+            clock[0] += seconds
+            return method(*arguments)
+
+        return slow
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Trainer, "prepare", takes(1000.0, prepare))
+    monkeypatch.setattr(Trainer, "epoch", takes(1.0, epoch))
+    assert train("mlp", data).history["seconds"] == [1.0, 2.0, 3.0]
+    monkeypatch.setattr(Trainer, "epoch", takes(1.0, broken_in(2, epoch)))
+    with pytest.raises(KeyboardInterrupt):
+        train("mlp", data, store=tmp_path)
+    monkeypatch.setattr(Trainer, "epoch", takes(1.0, epoch))
+    assert train("mlp", data, store=tmp_path).history["seconds"] == [1.0, 2.0, 3.0], "what is resumed goes on counting"
+
+
+def broken_in(number, epoch):
+    calls = []
+
+    def stops(*arguments):
+        calls.append(1)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    return stops
+
+
 def test_defaults_are_the_papers():
     recipe = flatlab.Recipe()
     assert (recipe.batch_size, recipe.epochs, recipe.optimizer, recipe.lr, recipe.weight_decay) == (

@@ -7,6 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from flatlab.measure import memory
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -44,14 +46,23 @@ def own_arithmetic(device: torch.device, *, tf32: bool = False) -> AbstractConte
 
 
 def in_own_arithmetic(measurement: Callable[P, R]) -> Callable[P, R]:
-    """The measurement, computed in own arithmetic where its first argument lies: a function, an operator or a point."""
+    """The measurement, computed in own arithmetic where its first argument lies: a function, an operator or a point.
+
+    Where the memory does not suffice for its vectors, one sentence says so.
+    """
+
+    def sentence(reason: str) -> str:
+        return (
+            f"the memory does not suffice for {measurement.__name__}, which holds several vectors as long as x "
+            f"({reason}): take a device with more of it, or ask for less at once (fewer values, steps or points)."
+        )
 
     @wraps(measurement)
     def guarded(*arguments: P.args, **options: P.kwargs) -> R:
         first = arguments[0] if arguments else next(iter(options.values()), None)
         device = getattr(getattr(first, "x", first), "device", None)
         with own_arithmetic(device if isinstance(device, torch.device) else torch.device("cpu")):
-            return measurement(*arguments, **options)
+            return memory.within(lambda: measurement(*arguments, **options), sentence)
 
     return guarded
 

@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from flatlab.measure import door
 from flatlab.measure.arithmetic import in_own_arithmetic
 from flatlab.measure.estimate import Estimate
+from flatlab.measure.memory import is_used_up
 from flatlab.measure.protocols import MeanFunction
 
 GRADIENTS_HELD = 2**24  # most numbers in the per-example gradients held at once
@@ -282,11 +283,13 @@ def _per_example(f: MeanFunction, x: torch.Tensor, inputs: torch.Tensor, targets
     with sdpa_kernel(SDPBackend.MATH):  # vmap has no rule for the fused attention
         try:
             return vmap(gradient)(inputs, targets)
-        except RuntimeError:  # nor for some other layers
+        except RuntimeError:  # nor for some other layers; and where the memory is used up, it may suffice for one row
             pass
         try:
             return torch.stack([gradient(*row) for row in zip(inputs, targets)])
         except (RuntimeError, ValueError, AssertionError) as error:
+            if is_used_up(error):
+                raise
             raise ValueError(
                 "a row has no gradient of its own, because the network or the loss does not take one row alone "
                 f"({door.reason(error)}): take noise_scale, with batches."

@@ -6,6 +6,7 @@ waits for the device fails and spoils the device's generator. Therefore a step i
 replay afterwards; a network that a graph cannot hold is trained without one.
 """
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.generators import have_drawn, host_states, set_host_states
+from flatlab.measure.memory import is_used_up
 
 if TYPE_CHECKING:
     from flatlab.training.trainer import Trainer
@@ -41,6 +43,15 @@ def captured(trainer: "Trainer", rows: int) -> Callable[[Tensor], None]:
     return replay
 
 
+def warm_up(trainer: "Trainer", rows: int) -> None:
+    """Take a step that no graph will hold, because the first one lets the device's libraries start. It leaves no trace
+    either."""
+    before, optimizer = _Snapshot(trainer), copy.deepcopy(trainer.optimizer.state_dict())
+    trainer.step(torch.arange(rows, device=trainer.point.device))
+    before.put_back()
+    trainer.optimizer.load_state_dict(optimizer)  # without what this step has begun
+
+
 def _rehearsed(trainer, rows, before):
     """Take the steps that a capture wants first; the reason why a graph cannot hold them, or None."""
     batch, reason = torch.arange(rows, device=trainer.point.device), None
@@ -56,6 +67,8 @@ def _rehearsed(trainer, rows, before):
         try:
             trainer.step(batch)
         except RuntimeError as error:
+            if is_used_up(error):
+                raise
             reason = f"the host waits for the device in its forward or copies to it ({str(error).splitlines()[0]})"
         finally:
             torch.cuda.set_sync_debug_mode(mode)

@@ -29,7 +29,7 @@ from flatlab.data import Data
 from flatlab.fingerprints import digest, fingerprint
 from flatlab.generators import undisturbed
 from flatlab.identity import Source
-from flatlab.measure import door
+from flatlab.measure import door, memory
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
 from flatlab.training import checkpoint as checkpoints
@@ -95,6 +95,8 @@ def train(
         For arguments that do not fit.
     FloatingPointError
         When the loss is no longer finite.
+    torch.OutOfMemoryError
+        When the device's memory does not suffice: the sentence says what to do.
 
     Notes
     -----
@@ -109,6 +111,13 @@ def train(
     """
     _check_arguments(net, data, recipe, seed, x0, keep, store, changes)
     recipe, keep = dataclasses.replace(recipe or Recipe(), **changes), tuple(keep)
+    return memory.within(
+        lambda: _train(net, data, recipe, seed, x0, keep, store, progress),
+        lambda reason: _too_much(data, recipe, reason),
+    )
+
+
+def _train(net, data, recipe, seed, x0, keep, store, progress):
     with _own_settings(data.train.x.device, recipe):
         trainer = Trainer(_start(net, data, recipe, seed, x0), data, recipe)
         _check(trainer, keep)
@@ -128,6 +137,20 @@ def train(
                 checkpoint.keep_epoch(run, epoch)
                 _show(bar, run)
             return checkpoint.keep_run(run)
+
+
+def _too_much(data, recipe, reason):
+    """What to do where the device's memory does not suffice."""
+    rows, ways = recipe.rows(len(data.train.y)), ["a smaller network", "another device"]
+    if recipe.update == "ghost":
+        ways = ["a smaller strength", *ways]
+    elif rows > 1:
+        parts = f"update='ghost', which takes a batch's gradient in parts of strength={-(-rows // 4)} rows"
+        ways = [f"a batch_size below {rows}", *([parts] if recipe.update == "plain" else []), *ways]
+    return (
+        f"the memory of {data.train.x.device} does not suffice for training ({reason}): take {', '.join(ways[:-1])} or "
+        f"{ways[-1]}."
+    )
 
 
 def _check_arguments(net, data, recipe, seed, x0, keep, store, changes):

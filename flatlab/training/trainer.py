@@ -11,13 +11,14 @@ from torch.nn.functional import cross_entropy
 from flatlab.data import Data, Split
 from flatlab.generators import seed_host
 from flatlab.measure import door
+from flatlab.measure.memory import UsedUp, is_used_up
 from flatlab.objective import Objective
 from flatlab.refusals import UNFIT
 from flatlab.training.augmentation import augmented
-from flatlab.training.capture import captured
+from flatlab.training.capture import captured, warm_up
 from flatlab.training.recipe import Recipe
 from flatlab.training.targets import IGNORED, as_trained, check_targets, right_answers
-from flatlab.training.updates import STRENGTHS, UPDATE_RULES
+from flatlab.training.updates import STRENGTHS, UPDATE_RULES, ghosts
 
 TORCH_OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -122,7 +123,7 @@ class Trainer:
 
     def prepare(self) -> None:
         """Do what only the first epoch would, so that it is no part of any time: see that outputs and targets fit, make
-        the loss on the test split, and on a GPU let its libraries start and capture a step.
+        the loss on the test split, and on a GPU let its libraries start, and capture a step or take one for nothing.
 
         Raises ValueError when the outputs are not scores of the targets' classes.
         """
@@ -131,9 +132,11 @@ class Trainer:
             self.test()
         else:
             self._measured  # noqa: B018
+        rows = self.recipe.rows(len(self.data.train.y))
         if self._capturable():
-            rows = self.recipe.rows(len(self.data.train.y))
             self.captured[rows] = captured(self, rows)
+        elif self.point.is_cuda:
+            warm_up(self, rows)
 
     def step(self, batch: Tensor) -> None:
         """One step on the rows whose numbers are in `batch`, of which each worker takes its share."""
@@ -183,13 +186,15 @@ class Trainer:
         modes = {module: module.training for module in self.model.modules()}
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         rows = self.recipe.rows(len(self.targets))
+        if self.recipe.update == "ghost":  # no more than it takes at once
+            rows = -(-rows // ghosts(rows, self.strength))
         inputs = self.inputs[:rows].clone()
         try:
             with torch.no_grad():
                 outputs = self.model.eval()(inputs)
-        except torch.cuda.OutOfMemoryError:
-            raise
         except UNFIT as error:
+            if is_used_up(error):
+                raise
             raise ValueError(
                 f"the network does not run on the training inputs, {inputs.dtype} of shape {tuple(inputs.shape)} "
                 f"({door.reason(error)})."
@@ -215,7 +220,15 @@ class Trainer:
     def test(self) -> tuple[float, float | None]:
         """(loss, accuracy in percent) on the test split, by running averages if the net keeps them."""
         load_point(self._measured.model, None, dict(self.model.named_buffers()))
-        return self._measured.loss_and_accuracy(self.point.detach())
+        try:
+            return self._measured.loss_and_accuracy(self.point.detach())
+        except UsedUp as error:  # the same in this function's terms: train has no chunk
+            reason = str(error)
+        raise UsedUp(
+            "the memory does not suffice for the test split, which is measured after each epoch: give the Data fewer "
+            "test rows, or build the network with running_averages=True, so that its BatchNorm takes them in parts "
+            f"({reason.partition(': ')[0]})."
+        )
 
     @functools.cached_property
     def _measured(self):

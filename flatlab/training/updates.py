@@ -86,7 +86,7 @@ def stability(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tens
 def ghost(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The same step, with BatchNorm's statistics taken over parts of `strength` rows. Hoffer et al. 2017, algorithm
     1."""
-    parts = -(-len(targets) // int(trainer.strength))
+    parts = ghosts(len(targets), trainer.strength)
     losses: Any = 0
     hits: Any = 0
     total = torch.zeros_like(trainer.point)
@@ -210,6 +210,11 @@ def lamb(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, T
         step = weight - old
         weight.copy_(old + step * (lr * old.norm() / step.norm().clamp_min(1e-12)))
     return loss, correct
+
+
+def ghosts(rows: int, strength: float) -> int:
+    """Into how many parts a batch of so many rows is cut by `ghost`."""
+    return -(-rows // int(strength))
 
 
 def _matrices(trainer, vector):

@@ -109,6 +109,35 @@ def test_every_update(update):
     assert_same(*on_both(update=update, strength=8 if update == "ghost" else None))
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_fused_step_is_asked_for_only_where_torch_has_one(optimizer):
+    data = rows(device="cuda")
+    trainer = Trainer(flatlab.build("mlp", data), data, flatlab.Recipe(optimizer=optimizer))
+    assert bool(trainer.optimizer.defaults.get("fused")) == (optimizer in ("adam", "sgd"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"decay": 0.5}, {"growth": 2.0}, {"warm_up": 1}, *({"optimizer": o} for o in ("adagrad", "rmsprop", "rprop"))],
+    ids=str,
+)
+def test_the_first_use_of_the_devices_libraries_is_no_part_of_a_runs_time(options, monkeypatch):
+    calls, step, prepare = [], Trainer.step, Trainer.prepare
+
+    def prepared(trainer):
+        before = {name: tensor.clone() for name, tensor in trainer.state().items()}
+        prepare(trainer)
+        calls.append("prepared")
+        after = trainer.state()
+        assert all(torch.equal(tensor, after[name]) for name, tensor in before.items()), "it leaves no trace"
+        assert after.keys() == before.keys() or options == {}, "of a captured step the optimizer's state must stay"
+
+    monkeypatch.setattr(Trainer, "step", lambda trainer, batch: [calls.append("step"), step(trainer, batch)][1])
+    monkeypatch.setattr(Trainer, "prepare", prepared)
+    flatlab.train("mlp", rows(device="cuda"), batch_size=24, epochs=2, progress=False, **options)
+    assert "step" in calls[: calls.index("prepared")]
+
+
 def test_augmentation():
     on_both("lenet", shape=(1, 28, 28), augmentation=True, epochs=1)
 
@@ -189,6 +218,34 @@ LISTS = "the pretended device cannot make a tensor from a list within a dispatch
 )
 def test_a_users_network(net):
     assert_same(*on_both(net))
+
+
+class Fills(Forward):
+    """Uses up the memory in its so-manyth step: the first two of a capture are rehearsed, the third is watched."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = [steps]
+
+    def forward(self, x):
+        if self.training:
+            self.left[0] -= 1
+            if self.left[0] < 0:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return self.two(self.one(x).relu())
+
+
+@pytest.mark.parametrize(
+    "steps, options", [*((steps, {}) for steps in range(5)), (0, {"growth": 2.0}), (1, {"decay": 0.5})]
+)
+def test_a_step_that_does_not_fit_is_one_sentence_wherever_a_capture_is(steps, options):
+    before, mode = torch.cuda.get_rng_state(), torch.cuda.get_sync_debug_mode()
+    with pytest.raises(
+        torch.OutOfMemoryError, match="^the memory of cuda.* does not suffice for training .* batch_size"
+    ):
+        flatlab.train(Fills(steps), rows(device="cuda"), batch_size=24, epochs=3, progress=False, **options)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    assert torch.cuda.get_sync_debug_mode() == mode
 
 
 def test_what_python_does_in_forward_it_does_at_every_step():
