@@ -223,7 +223,7 @@ def test_an_update_of_ones_own_is_known_by_what_it_does(data, tmp_path, monkeypa
 
         def mine(trainer, inputs, targets, factor=factor):
             loss, correct = trainer.gradient(inputs, targets)
-            trainer.point.grad.mul_(factor)
+            trainer.grad.mul_(factor)
             trainer.optimizer.step()
             return loss, correct
 

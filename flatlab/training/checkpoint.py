@@ -89,7 +89,7 @@ class Checkpoint:
         """Note the point after an epoch if it is wanted, and what the next epoch needs, which is written if that is
         due."""
         if epoch in self.kept:
-            run.points[epoch] = self.trainer.point.detach().clone()
+            run.points[epoch] = self.trainer.point.clone()
         if self.store is None or self.trainer.rank != 0 or epoch == run.recipe.epochs:
             return
         state = {name: tensor.clone() for name, tensor in self.trainer.state().items()}
@@ -99,7 +99,7 @@ class Checkpoint:
 
     def keep_run(self, run: Run) -> Run:
         """The run with its end, which is written in the place of what its epochs needed."""
-        x = self.trainer.point.detach().clone()
+        x = self.trainer.point.clone()
         buffers = {name: buffer.clone() for name, buffer in self.trainer.model.named_buffers()}
         if self.store is not None and self.trainer.rank == 0:
             end = {"x0": run.x0, "x": x, **_named("buffer", buffers), **_named("point", run.points)}

@@ -1,8 +1,9 @@
 """Training: from a network, data and a recipe to two points, x0 where it started and x where it ended.
 
-All parameters are views of one flat tensor: x costs nothing to read, and one fused optimizer call steps it. The data
-lie on the device and a batch is a row of a permutation. The random numbers of an epoch depend on the seed and the epoch
-alone, so a run that was killed resumes from its last whole epoch as if nothing had happened.
+All parameters are views of one flat tensor: x costs nothing to read. Autograd hands their gradients over as they are,
+and one fused optimizer call steps them all. The data lie on the device and a batch is a row of a permutation. The
+random numbers of an epoch depend on the seed and the epoch alone, so a run that was killed resumes from its last whole
+epoch as if nothing had happened.
 """
 
 import contextlib
@@ -224,7 +225,7 @@ def _check(trainer, keep):
 
 def _empty_run(net, trainer, seed):
     """The run before its first epoch: x is still x0."""
-    x0, data, recipe = trainer.point.detach().clone(), trainer.data, trainer.recipe
+    x0, data, recipe = trainer.point.clone(), trainer.data, trainer.recipe
     facts = {
         "net": net if isinstance(net, str) else type(trainer.model).__name__,
         "data": data.name,
@@ -252,7 +253,7 @@ def _train_epoch(trainer, run, epoch, began):
         "train_accuracy": train_accuracy,
         "test_loss": test_loss,
         "test_accuracy": test_accuracy,
-        "distance": (trainer.point.detach() - run.x0).norm().item(),
+        "distance": (trainer.point - run.x0).norm().item(),
         "seconds": time.perf_counter() - began,
         "updates": len(batch_sizes(count, rows)) + sum(run.history["updates"][-1:]),
     }

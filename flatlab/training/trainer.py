@@ -34,7 +34,7 @@ FUSED_STEPS = {
 
 
 class Trainer:
-    """Trains a model: its parameters become views of `point`, and their gradients views of `grad`.
+    """Trains a model, whose parameters become views of `point`.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ class Trainer:
 
     Attributes
     ----------
-    point, grad : nn.Parameter, Tensor
-        x, the parameters with requires_grad, and its gradient, each of shape (n,).
+    point : Tensor
+        x, the parameters with requires_grad, of shape (n,).
     optimizer : torch.optim.Optimizer
-        Steps `point` along `grad`.
+        Steps the parameters along their gradients.
     strength : float or None
         The number of the recipe's update.
     rank, workers : int
@@ -83,19 +83,31 @@ class Trainer:
         self.strength: float = strength  # type: ignore[assignment]  # an update that reads it has one
         together = distributed.is_initialized()
         self.rank, self.workers = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
-        self.point = nn.Parameter(torch.cat([p.detach().flatten() for p in trainable]))
-        self.point.grad = self.grad = torch.zeros_like(self.point)
+        self.point = torch.cat([p.detach().flatten() for p in trainable])
         self.loss = torch.zeros((), dtype=torch.float64, device=self.point.device)  # sums over the epoch so far
         self.correct = torch.zeros((), dtype=torch.int64, device=self.point.device)
         self.answers = 0 if self.targets.is_floating_point() else int((self.targets != IGNORED).sum())  # in an epoch
+        self._flat: Tensor | None = None
         self.captured: dict[int, Callable[[Tensor], None]] = {}  # rows -> a faster step on that many
-        for parameter, x, g in zip(trainable, *(_views(v, trainable) for v in (self.point.detach(), self.grad))):
-            parameter.data, parameter.grad = x, g
+        self.parameters = trainable
+        for parameter, x in zip(trainable, _views(self.point, trainable)):
+            parameter.data = x
         self.places = [p.data_ptr() for p in trainable]
         for module in model.modules():
             if isinstance(module, nn.RNNBase):  # it would move the parameters into a vector of its own
                 module.flatten_parameters = _leave  # type: ignore[method-assign]
-        self.optimizer = _optimizer(self.point, recipe)
+        self.optimizer = _optimizer(trainable, recipe)
+
+    @property
+    def grad(self) -> Tensor:
+        """The gradient as one flat vector, of shape (n,). Once it was asked for, the parameters' gradients are views of
+        it; until then they are as autograd has handed them over, which saves a pass over them."""
+        if self._flat is None:
+            parts = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in self.parameters]
+            self._flat = torch.cat([part.flatten() for part in parts])
+            for parameter, part in zip(self.parameters, _views(self._flat, self.parameters)):
+                parameter.grad = part
+        return self._flat
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """What the network makes of inputs, which stay as they are also where its forward works in place, because most
@@ -105,20 +117,24 @@ class Trainer:
     def gradient(
         self, inputs: Tensor, targets: Tensor, penalty: Callable[[Tensor], Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Set `grad` to the gradient of the batch's mean loss, plus penalty(outputs) and l1 ||x||_1; return the loss
-        and the number of correct answers. With several workers the batch is this worker's share, and the gradient that
-        of all shares."""
-        self.grad.zero_()
+        """Take the gradient of the batch's mean loss, plus penalty(outputs) and l1 ||x||_1; return the loss and the
+        number of correct answers. With several workers the batch is this worker's share, and the gradient that of all
+        shares."""
+        self._flat = None
+        for parameter in self.parameters:
+            parameter.grad = None
         with torch.autocast(self.point.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             outputs = self.outputs(inputs)
         outputs = outputs.float() if self.recipe.precision == "bf16" else outputs
         loss = cross_entropy(outputs, targets)
         (loss if penalty is None else loss + penalty(outputs)).backward()
+        if any(p.grad is None or p.grad.is_sparse for p in self.parameters):
+            self.grad  # noqa: B018  no optimizer takes such a gradient in one kernel: it becomes zeros, or dense
         if self.workers > 1:
             self.grad.mul_(len(targets) / self.rows)
             distributed.all_reduce(self.grad)
         if self.recipe.l1:
-            self.grad.add_(self.point.detach().sign(), alpha=self.recipe.l1)
+            self.grad.add_(self.point.sign(), alpha=self.recipe.l1)
         return loss.detach(), right_answers(outputs.detach(), targets)
 
     def prepare(self) -> None:
@@ -221,7 +237,7 @@ class Trainer:
         """(loss, accuracy in percent) on the test split, by running averages if the net keeps them."""
         load_point(self._measured.model, None, dict(self.model.named_buffers()))
         try:
-            return self._measured.loss_and_accuracy(self.point.detach())
+            return self._measured.loss_and_accuracy(self.point)
         except UsedUp as error:  # the same in this function's terms: train has no chunk
             reason = str(error)
         raise UsedUp(
@@ -248,14 +264,16 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """All that the next epoch depends on, as named tensors."""
-        optimizer = {f"optimizer.{k}": v for k, v in self.optimizer.state[self.point].items() if torch.is_tensor(v)}
-        return {"x": self.point.detach(), **optimizer, **{f"buffer.{k}": v for k, v in self.model.named_buffers()}}
+        states = enumerate(map(self.optimizer.state.get, self.parameters))
+        optimizer = {f"optimizer.{i}.{k}": v for i, s in states for k, v in (s or {}).items() if torch.is_tensor(v)}
+        return {"x": self.point, **optimizer, **{f"buffer.{k}": v for k, v in self.model.named_buffers()}}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go back to a state."""
         load_point(self.model, None, part_of(tensors, "buffer."))
-        self.point.data.copy_(tensors["x"])
-        self.optimizer.state[self.point].update(part_of(tensors, "optimizer."))
+        self.point.copy_(tensors["x"])
+        for i, parameter in enumerate(self.parameters):
+            self.optimizer.state[parameter].update(part_of(tensors, f"optimizer.{i}."))
 
 
 def _leave() -> None:
@@ -300,18 +318,18 @@ def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _optimizer(point: nn.Parameter, recipe: Recipe) -> torch.optim.Optimizer:
-    """torch's optimizer of a recipe, for one flat point."""
+def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """torch's optimizer of a recipe."""
     options: dict = {"lr": recipe.lr}
     if recipe.optimizer != "rprop":
         options["weight_decay"] = recipe.weight_decay
     if recipe.optimizer == "sgd":
         options["momentum"] = recipe.momentum
-    if recipe.optimizer in FUSED_STEPS[point.device.type]:
+    if recipe.optimizer in FUSED_STEPS[parameters[0].device.type]:
         options["fused"] = True
-    if recipe.optimizer == "adam" and point.is_cuda:
+    if recipe.optimizer == "adam" and parameters[0].is_cuda:
         options["capturable"] = True
-    return TORCH_OPTIMIZERS[recipe.optimizer]([point], **options)
+    return TORCH_OPTIMIZERS[recipe.optimizer](parameters, **options)
 
 
 def _trainable(model: nn.Module) -> list[nn.Parameter]:

@@ -26,12 +26,11 @@ def plain(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, 
 def sam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The step along g_B(x + rho g_B(x) / ||g_B(x)||), strength = rho. Foret et al. 2021, equation (2) and algorithm
     1."""
-    gradient = trainer.grad
     loss, correct = trainer.gradient(inputs, targets)
-    climb = gradient * (trainer.strength / gradient.norm().clamp_min(1e-12))
-    trainer.point.data.add_(climb)
+    climb = trainer.grad * (trainer.strength / trainer.grad.norm().clamp_min(1e-12))
+    trainer.point.add_(climb)
     trainer.gradient(inputs, targets)
-    trainer.point.data.sub_(climb)
+    trainer.point.sub_(climb)
     trainer.optimizer.step()
     return loss, correct
 
@@ -42,10 +41,10 @@ def conservative(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[T
 
     The paper does not say whether the optimizer's state is kept from one batch to the next: here it is.
     """
-    anchor, answers = trainer.point.detach().clone(), []
+    anchor, answers = trainer.point.clone(), []
     for _ in range(3):
         answers.append(trainer.gradient(inputs, targets))
-        trainer.grad.add_(trainer.point.detach() - anchor, alpha=trainer.strength)
+        trainer.grad.add_(trainer.point - anchor, alpha=trainer.strength)
         trainer.optimizer.step()
     return answers[0]
 
@@ -110,12 +109,10 @@ def noisy_gradient(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple
 
 def noisy_iterate(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The step along g_B(x + strength ||x|| xi), xi as for `noisy_gradient`: the loss averaged over a ball around x."""
-    noise = torch.randn_like(trainer.point) * (
-        trainer.strength * trainer.point.detach().norm() / len(trainer.point) ** 0.5
-    )
-    trainer.point.data.add_(noise)
+    noise = torch.randn_like(trainer.point) * (trainer.strength * trainer.point.norm() / len(trainer.point) ** 0.5)
+    trainer.point.add_(noise)
     loss, correct = trainer.gradient(inputs, targets)
-    trainer.point.data.sub_(noise)
+    trainer.point.sub_(noise)
     trainer.optimizer.step()
     return loss, correct
 
@@ -155,12 +152,12 @@ def asam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, T
     """The step along g_B(x + rho T^2 g_B(x) / ||T g_B(x)||) with T = |x| + 0.01, strength = rho. Kwon et al. 2021,
     equation (11)."""
     loss, correct = trainer.gradient(inputs, targets)
-    scale = trainer.point.detach().abs() + 0.01
+    scale = trainer.point.abs() + 0.01
     climb = scale * trainer.grad
     climb = scale * climb * (trainer.strength / climb.norm().clamp_min(1e-12))
-    trainer.point.data.add_(climb)
+    trainer.point.add_(climb)
     trainer.gradient(inputs, targets)
-    trainer.point.data.sub_(climb)
+    trainer.point.sub_(climb)
     trainer.optimizer.step()
     return loss, correct
 
@@ -175,9 +172,9 @@ def gradient_penalty(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tup
     first, radius = trainer.grad.clone(), 0.01
     length = first.norm().clamp_min(1e-12)
     climb = first * (radius / length)
-    trainer.point.data.add_(climb)
+    trainer.point.add_(climb)
     trainer.gradient(inputs, targets)
-    trainer.point.data.sub_(climb)
+    trainer.point.sub_(climb)
     trainer.grad.sub_(first).mul_(trainer.strength * length / radius).add_(first)
     trainer.optimizer.step()
     return loss, correct
@@ -203,7 +200,7 @@ def lamb(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, T
 
     Biases and the scales of BatchNorm take the optimizer's step as it is.
     """
-    before = trainer.point.detach().clone()
+    before = trainer.point.clone()
     loss, correct = plain(trainer, inputs, targets)
     lr = trainer.optimizer.param_groups[0]["lr"]
     for weight, old in _matrices(trainer, before):
