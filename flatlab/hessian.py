@@ -28,6 +28,11 @@ CHECKPOINTED = (
     "checkpoint()."
 )
 
+NO_GRADIENT = (
+    "the loss has no gradient: somewhere between the parameters and it there is an argmax, a detach(), a no_grad(), or "
+    "a checkpoint() with use_reentrant=True of inputs that have none."
+)
+
 ProductMethod = Literal["graph", "reverse", "forward"]
 PRODUCT_METHODS: tuple[ProductMethod, ...] = get_args(ProductMethod)
 
@@ -234,7 +239,14 @@ class Hessian(_Operator):
         with torch.enable_grad():
             x = self.x.clone().requires_grad_()
             value = weight * self.f.loss(self.f.outputs(x, inputs), targets)
-            gradient = torch.autograd.grad(value, x, create_graph=True)[0]
+            if not value.requires_grad:
+                raise ValueError(NO_GRADIENT)
+            try:
+                gradient = torch.autograd.grad(value, x, create_graph=True)[0]
+            except RuntimeError as error:
+                if "checkpoint" not in str(error):
+                    raise
+                raise ValueError(CHECKPOINTED) from error
             return x, gradient if gradient.requires_grad else gradient + 0 * x  # a loss that is linear in x
 
 

@@ -21,7 +21,7 @@ from flatlab.chunks import Chunks, Pair, within_memory
 from flatlab.data import Split
 from flatlab.formulas import by_formula
 from flatlab.generators import undisturbed
-from flatlab.hessian import CHECKPOINTED, GaussNewton, Hessian, ProductMethod
+from flatlab.hessian import CHECKPOINTED, NO_GRADIENT, GaussNewton, Hessian, ProductMethod
 from flatlab.measure import door, memory
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
@@ -84,6 +84,9 @@ class Objective:
     The function is the paper's equation (1)::
 
         f(x) = 1/N sum_i loss(net_x(input_i), target_i)
+
+    The checks made here evaluate a few rows, of a network that counts its evaluations up to a hundred times. What it
+    does only later, or counts where neither its modules nor its buffers hold it, they cannot see.
 
     Source: Keskar et al. 2017. Explained in the chapter
     [Measuring sharpness](https://flatlab.github.io/flatlab/book/measuring_sharpness.html).
@@ -292,10 +295,7 @@ class Objective:
 
     def _backward(self, value: torch.Tensor) -> None:
         if not value.requires_grad:
-            raise ValueError(
-                "the loss has no gradient: somewhere between the parameters and it there is an argmax, a detach() or a "
-                "no_grad()."
-            )
+            raise ValueError(NO_GRADIENT)
         try:
             value.backward(inputs=self._parameters)
         except RuntimeError as error:

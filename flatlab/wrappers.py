@@ -17,7 +17,8 @@ def unwrapped(net: nn.Module) -> nn.Module:
     Raises
     ------
     ValueError
-        For what cannot be taken off: TorchScript, and parameters that are spread over processes or have no values.
+        For what cannot be taken off, TorchScript, and for parameters that are spread over processes, have no values or
+        are complex.
     """
     while inner := _inner(net):
         net = inner
@@ -33,6 +34,11 @@ def unwrapped(net: nn.Module) -> nn.Module:
             )
         if isinstance(module, nn.modules.lazy.LazyModuleMixin) and module.has_uninitialized_params():
             raise ValueError("the network has layers without a size yet: run it once on some inputs before passing it.")
+    if any(parameter.is_complex() for parameter in net.parameters()):
+        raise ValueError(
+            "the network has complex parameters, and x is a vector of real numbers: hold the real and the imaginary "
+            "part as one real parameter, and let the forward take torch.view_as_complex of it."
+        )
     if any(parameter.is_meta for parameter in net.parameters()):
         raise ValueError(
             "the network lies on the device 'meta', where its parameters have no values: make it on another, or "

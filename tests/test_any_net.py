@@ -566,6 +566,46 @@ def test_recomputed_activations_are_right_or_refused(reentrant, whole):
     assert refused == {(False, False): 2, (False, True): 4, (True, False): 5, (True, True): 5}[reentrant, whole]
 
 
+def test_the_gradient_of_an_operator_is_refused_where_its_products_are():
+    f = flatlab.Objective(Checkpointed(False, True).double(), (rows(6), classes()))
+    for measure in (lambda: flatlab.eigenvalues(f.hessian(), 1), lambda: f.hessian(f.x).gradient()):
+        with pytest.raises(ValueError, match="turn it off for measuring"):
+            measure()
+
+
+class Detached(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+@pytest.mark.parametrize("method", PRODUCT_METHODS[:2])
+def test_where_nothing_has_a_gradient_neither_curvature_nor_training_is_torchs_own_error(method):
+    split = rows(6).float(), classes()
+    f = flatlab.Objective(Detached(6, 3), split)
+    with pytest.raises(ValueError, match="the loss has no gradient: .* detach"):
+        f.hessian(method=method) @ f.x
+    data = flatlab.Data("rows", 3, flatlab.Split(*split), flatlab.Split(*split))
+    with pytest.raises(ValueError, match="the loss has no gradient: .* detach"):
+        flatlab.train(Detached(6, 3), data, batch_size=12, epochs=1, progress=False)
+
+
+def test_complex_parameters_are_refused_with_what_helps():
+    class Turned(nn.Module):
+        def __init__(self, kept):
+            super().__init__()
+            self.kept = nn.Parameter(kept)
+
+        def forward(self, x):
+            turn = self.kept if self.kept.is_complex() else torch.view_as_complex(self.kept)
+            return (x.to(turn.dtype) @ turn).abs()
+
+    turn = torch.randn(6, 3, dtype=torch.complex128)
+    with pytest.raises(ValueError, match="complex parameters, .*view_as_complex"):
+        flatlab.Objective(Turned(turn), (rows(6), classes()))
+    f = flatlab.Objective(Turned(torch.view_as_real(turn)), (rows(6), classes()))
+    assert f.value(f.x) == pytest.approx(F.cross_entropy((rows(6).to(turn.dtype) @ turn).abs(), classes()).item())
+
+
 class Physical(nn.Module):
     """u and its derivative by the input, as an equation of physics needs them."""
 

@@ -4,6 +4,7 @@ again."""
 import contextlib
 import copy
 import io
+import os
 import time
 import warnings
 
@@ -89,6 +90,24 @@ def test_what_a_key_does_not_see_the_probe_does(data, tmp_path, monkeypatch):
     assert torch.equal(other.x, train(made(CELL)["Net"](alpha=10), data, None).x)
     with pytest.warns(UserWarning, match="trained again"):
         assert torch.equal(train(made(CELL)["Net"](), data, tmp_path).x, one.x)
+
+
+def test_a_variable_of_the_environment_whose_name_is_made_at_run_time_is_seen_by_what_it_changes(
+    data, tmp_path, monkeypatch
+):
+    class Scaled(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) * float(os.environ["flatlab_scale".upper()])
+
+    def run(scale, store):
+        monkeypatch.setenv("FLATLAB_SCALE", scale)
+        torch.manual_seed(0)
+        return train(Scaled(nn.Flatten(), nn.Linear(64, 10)), data, store)
+
+    run("1", tmp_path)
+    with pytest.warns(UserWarning, match="computes something else from x0: it is trained again"):
+        other = run("10", tmp_path)
+    assert torch.equal(other.x, run("10", None).x)
 
 
 def test_a_probe_leaves_everything_as_it_was(data):

@@ -79,7 +79,9 @@ def train(
     store : Store or path, optional
         A run that it holds is read, a half-finished one resumed with a note, and the run kept. When it is interrupted,
         or stopped by an error, at most the epoch under way is lost; when the process is killed, at most `Store.every`
-        seconds more. Without a store nothing is kept.
+        seconds more. Without a store nothing is kept. A run is known by the network's code and state, and by the
+        variables of the environment whose names stand in that code; what a network computes at x0 is compared as well.
+        A variable that is read in training alone, under a name made at run time, is not seen.
     progress : bool
         Show a progress bar.
     **changes

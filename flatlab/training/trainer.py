@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from flatlab.data import Data, Split
 from flatlab.generators import seed_host
+from flatlab.hessian import NO_GRADIENT
 from flatlab.measure import door
 from flatlab.measure.memory import UsedUp, is_used_up
 from flatlab.objective import Objective
@@ -127,6 +128,8 @@ class Trainer:
             outputs = self.outputs(inputs)
         outputs = outputs.float() if self.recipe.precision == "bf16" else outputs
         loss = cross_entropy(outputs, targets)
+        if not loss.requires_grad:
+            raise ValueError(NO_GRADIENT)
         (loss if penalty is None else loss + penalty(outputs)).backward()
         if any(p.grad is None or p.grad.is_sparse for p in self.parameters):
             self.grad  # noqa: B018  no optimizer takes such a gradient in one kernel: it becomes zeros, or dense
