@@ -103,6 +103,38 @@ def broken_in(number, epoch):
     return stops
 
 
+class Skips(nn.Module):
+    """Looks its rows up in a table whose gradient is sparse, and leaves out a layer at random."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.inner, self.outer = nn.Embedding(5, 4, sparse=True), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        h = self.table(x).flatten(1)
+        return self.outer(self.inner(h).tanh() if not self.training or torch.rand(()) < 0.5 else h)
+
+
+def test_where_a_step_gives_a_parameter_no_gradient_or_a_sparse_one_it_is_zero_or_dense():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randint(5, (60, 2), generator=generator), torch.randint(3, (60,), generator=generator)
+    data, options = rows(x, y), {"lr": 0.1, "momentum": 0.9}
+    run = train(Skips(), data, optimizer="sgd", **options)
+    plain = Skips().train()
+    optimizer = torch.optim.SGD(plain.parameters(), **options)
+    for epoch in (1, 2, 3):
+        torch.manual_seed(_epoch_seed(0, epoch))
+        for batch in torch.randperm(60).split(50):
+            optimizer.zero_grad()
+            cross_entropy(plain(x[batch]), y[batch]).backward()
+            for p in plain.parameters():
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad.to_dense()
+            optimizer.step()
+    end = torch.cat([p.detach().flatten() for p in plain.parameters()])
+    torch.testing.assert_close(run.x, end, rtol=0, atol=1e-6)
+
+
 def test_defaults_are_the_papers():
     recipe = flatlab.Recipe()
     assert (recipe.batch_size, recipe.epochs, recipe.optimizer, recipe.lr, recipe.weight_decay) == (
