@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import math
 import os
 import selectors
 import shutil
@@ -37,6 +38,12 @@ GRACE = 10  # seconds that a cell has after its interrupt before it is ended
 MOST_BYTES = 64 * 2**20  # of one answer
 MOST_PROCESSES, MOST_FILES = 200, 20_000  # of one student at once
 FILES = 5  # all files together may be this many times as large as the largest one may be
+LIMITS = {  # what a teacher can set, by the name of the variable
+    "FLATLAB_CELL_SECONDS": 120,
+    "FLATLAB_STUDENT_MINUTES": 20,
+    "FLATLAB_CAGE_GIB": 8,
+    "FLATLAB_CAGE_MB": 200,
+}
 SYSTEM = (
     "/usr",
     "/bin",
@@ -66,6 +73,18 @@ class Failed(Exception):
 ARITHMETIC = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
 
 
+def limit(name):
+    """A limit of `LIMITS`, as it is set now."""
+    said = os.environ.get(name, LIMITS[name])
+    try:
+        value = float(said)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise SystemExit(f"{name} is {said!r}: give a number above 0.")
+    return value
+
+
 def environment(home):
     """What a student's code sees of the environment: nothing of the teacher's, except how the processor computes."""
     return {name: os.environ[name] for name in ARITHMETIC if name in os.environ} | {
@@ -85,8 +104,8 @@ def environment(home):
         "PIP_NO_INDEX": "1",
         "PIP_TARGET": f"{home}/installed",
         "LANG": "C.UTF-8",
-        "CAGE_GIB": os.environ.get("FLATLAB_CAGE_GIB", "8"),
-        "CAGE_MB": os.environ.get("FLATLAB_CAGE_MB", "200"),
+        "CAGE_GIB": f"{limit('FLATLAB_CAGE_GIB'):g}",
+        "CAGE_MB": f"{limit('FLATLAB_CAGE_MB'):g}",
     }
 
 
@@ -307,8 +326,7 @@ class Cage:
 
 def excess(pid, home):
     """What a process and its children together take too much of, or nothing."""
-    limits = environment(home)
-    most_memory, most_megabytes = float(limits["CAGE_GIB"]), FILES * int(limits["CAGE_MB"])
+    most_memory, most_megabytes = limit("FLATLAB_CAGE_GIB"), FILES * limit("FLATLAB_CAGE_MB")
     memory = processes = size = files = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(pid).children(recursive=True):
@@ -326,7 +344,7 @@ def excess(pid, home):
             if files > MOST_FILES:
                 return f"it wrote more than {MOST_FILES:,} files"
             if size > most_megabytes * 2**20:
-                return f"it wrote more than {most_megabytes} MB of files"
+                return f"it wrote more than {most_megabytes:g} MB of files"
     return ""
 
 

@@ -212,10 +212,10 @@ def state(argument):
 
 
 def main():
-    gib, megabytes = float(os.environ["CAGE_GIB"]), int(os.environ["CAGE_MB"])
+    gib, megabytes = float(os.environ["CAGE_GIB"]), float(os.environ["CAGE_MB"])
     for kind, most in (
         (resource.RLIMIT_AS, int(gib * 2**30)),
-        (resource.RLIMIT_FSIZE, megabytes * 2**20),
+        (resource.RLIMIT_FSIZE, int(megabytes * 2**20)),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (most, most))

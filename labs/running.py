@@ -9,7 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
-from cage import Cage, Died, Failed, Overtime
+from cage import Cage, Died, Failed, Overtime, limit
 from nbformat import NotebookNode
 
 MET = (  # how a cell that met a limit of the cage is known, and the words for it
@@ -39,8 +39,7 @@ def run(notebook, master, home, seed):
     functions, variables = answered(master)
     notebook, notes = copy.deepcopy(notebook), []
     os.environ["FLATLAB_MARK_SEED"] = seed
-    seconds = float(os.environ.get("FLATLAB_CELL_SECONDS", "120"))
-    minutes = float(os.environ.get("FLATLAB_STUDENT_MINUTES", "20"))
+    seconds, minutes = limit("FLATLAB_CELL_SECONDS"), limit("FLATLAB_STUDENT_MINUTES")
     over = []  # the outputs of each cell after the student's time
     with Cage(Path(home), seconds, deadline=time.monotonic() + 60 * minutes) as cage:
         space = examiners(cage, functions)

@@ -24,6 +24,8 @@ import running
 import tables
 from masters import find, write
 
+import flatlab.checks
+
 CELLS = [  # (name, kind, what nbgrader knows of it, text)
     ("setup", "code", {}, f'try:\n    import torch\nexcept ModuleNotFoundError:\n    package = "{edition.PACKAGE}"'),
     (
@@ -139,6 +141,30 @@ def test_a_mended_test_gives_new_marks_and_keeps_those_given_by_hand(course):
     rows = course.mark()["ada"]
     assert rows["twice-test"]["points"] == 0 and rows["why-answer"]["points"] == 1.5
     assert rows["total"]["points"] == 1.5
+
+
+def test_a_marking_under_other_limits_or_with_other_checks_is_made_anew(course, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(marking, "run", lambda notebook, *rest: (ran.append(notebook) or notebook, []))
+
+    def times():
+        for _ in range(2):
+            marking.executed(course.course, "tiny", "ada", course.release, master(), "71")
+        return len(ran)
+
+    assert times() == 1
+    for number, name in enumerate(cage.LIMITS, 2):
+        monkeypatch.setenv(name, "7")
+        assert times() == number, name
+    monkeypatch.setattr(flatlab.checks, "__file__", str(write(tmp_path / "checks" / "lab1.py", "mended")))
+    assert times() == len(cage.LIMITS) + 2
+
+
+@pytest.mark.parametrize("said", ["a lot", "0", "-1", "nan", "inf", ""])
+def test_a_limit_that_is_none_is_refused_in_a_sentence(monkeypatch, said):
+    monkeypatch.setenv("FLATLAB_CAGE_GIB", said)
+    with pytest.raises(SystemExit, match=f"FLATLAB_CAGE_GIB is '{said}': give a number above 0."):
+        cage.limit("FLATLAB_CAGE_GIB")
 
 
 def test_a_total_above_the_maximum_is_not_exported(course):
