@@ -285,6 +285,59 @@ def test_a_wrong_answer_fails_the_hidden_tests(lab, exercise, old, new, hint, mo
     assert not hidden_tests_pass(lab, exercise, lab.wrong(exercise, old, new), monkeypatch, "20170")
 
 
+def spoiling(change, value):
+    """An answer that changes what it is given, so that another result would be right."""
+
+    def answer(*args, **kwargs):
+        for one in (*args, *kwargs.values()):
+            change(one)
+        return value(*args)
+
+    return answer
+
+
+def emptied(one):
+    if isinstance(one, (list, dict)):
+        one.clear()
+
+
+def zeroed(one):
+    if isinstance(one, torch.Tensor):
+        one.data.zero_()
+    elif isinstance(one, list):
+        for k, inner in enumerate(one):
+            one[k] = 0 * inner if isinstance(inner, (int, float)) else zeroed(inner)
+    return one
+
+
+NO_ANSWERS = [
+    *(lambda *a, v=v, **k: v for v in (None, [], {}, "", 0.0, 1.0, float("nan"), True, torch.zeros(0), [[]], [None])),
+    *(lambda *a, count=count, **k: (float("nan"),) * count for count in (2, 3)),
+    *(
+        spoiling(change, value)
+        for change in (emptied, zeroed)
+        for value in (
+            lambda *a: 0.0,
+            lambda *a: [],
+            lambda *a: a[0] if a else None,
+            lambda *a: [0.0] * 2,
+            lambda *a: [0.0] * 3,
+        )
+    ),
+]
+
+
+@every_exercise
+def test_what_is_no_answer_or_spoils_its_arguments_gets_no_marks(lab, exercise, monkeypatch):
+    """A hidden test that works out what is right from a list that the answer has emptied would pass."""
+    monkeypatch.setenv("FLATLAB_MARK_SEED", "20170")
+    space = lab.space(lab.reference[exercise])
+    for number, answer in enumerate(NO_ANSWERS):
+        with pytest.raises(Exception):  # noqa: B017 - a hidden test fails in any way
+            exec(lab.tests[f"{exercise}-test"], {**space, defined(lab.reference[exercise]): answer})
+            pytest.fail(f"number {number} of NO_ANSWERS gets the marks of {exercise}")
+
+
 @every_exercise
 def test_the_reference_passes_the_hidden_tests_whatever_their_seed(lab, exercise, monkeypatch):
     for seed in ("20170", "1", "2", "19"):  # with 19, Lab 3 once drew a batch of three rows twice
