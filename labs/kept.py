@@ -7,7 +7,7 @@ import re
 
 def safe(student):
     """A name that nbgrader and every file system take."""
-    return re.sub(r"[^\w.@ -]", "_", student)
+    return re.sub(r"[^\w.@ -]|^\.+", "_", student)
 
 
 def read_json(file):

@@ -1,6 +1,8 @@
 """A class: every entry of a folder of submissions marked or refused by name. The tables of its marks: tables.py."""
 
+import collections
 import contextlib
+import csv
 import fcntl
 import hashlib
 import json
@@ -10,6 +12,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import unicodedata
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -50,7 +53,7 @@ def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, s
     place = course / lab
     place.mkdir(parents=True, exist_ok=True)
     with alone(course), tempfile.TemporaryDirectory() as room:
-        students = collect(submissions, names, Path(room))
+        students = collect(submissions, names, Path(room), roster)
         generate(course, lab, labs)
         original = nbformat.read(labs / "release" / lab / f"{lab}.ipynb", 4)  # what the students were given
         master = nbformat.read(course / "source" / lab / f"{lab}.ipynb", 4)
@@ -79,7 +82,7 @@ def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, s
                 refuse(course, lab, report, student, str(why), say)
             except Exception as error:  # noqa: BLE001 - one file never ends the class
                 refuse(course, lab, report, student, f"{type(error).__name__}: {error}", say)
-        for name in sorted(set(roster or ()) - set(students)):
+        for name in sorted({readable(one) for one in roster or ()} - set(students)):
             report[name] = {"status": "nothing handed in", "notes": []}
         with ProcessPoolExecutor(jobs) as pool:
             started = {
@@ -106,7 +109,7 @@ def refuse(course, lab, report, student, why, say):
     """Put the reason where the marks would be; marks of an earlier file are not this file's."""
     report[student]["status"] = f"refused: {why.splitlines()[0] if why else 'no reason given'}"
     for place in ("submitted", "autograded"):
-        shutil.rmtree(course / place / student / lab, ignore_errors=True)
+        shutil.rmtree(course / place / safe(student) / lab, ignore_errors=True)
     say(student, "·", " ".join([report[student]["status"], *report[student]["notes"]]), flush=True)
 
 
@@ -136,7 +139,7 @@ def kept_seed(place, say):
 # Who has handed in what
 
 
-def collect(submissions, names=None, room=None):
+def collect(submissions, names=None, room=None, roster=None):
     """{student: {"file", "refused", "notes", "id"}}: a row for every entry of a folder, whatever it is. The id is the
     platform's number of the student, where the names have it.
 
@@ -147,30 +150,35 @@ def collect(submissions, names=None, room=None):
         perhaps `id`, `late` and `attempt`.
     room : Path, optional
         A directory in which zips may be opened.
+    roster : list of str, optional
+        Everybody's name. A " (1)", which a browser puts behind the name of a second download, is dropped where the
+        roster has the name without it.
     """
     submissions = Path(submissions)
     if not submissions.is_dir():
         raise SystemExit(f"{submissions} is not a directory: give the one with STUDENT.ipynb or STUDENT/*.ipynb in it.")
     pattern = re.compile(PLATFORMS.get(names, names)) if names else None
-    found, numbers = {}, {}
+    found, known = {}, {readable(one) for one in roster or ()}
     for entry in sorted(submissions.iterdir(), key=lambda one: os.fsencode(one.name)):
         if entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini") or entry.name.startswith("."):
             continue
         stem = _stem(entry)
         match = pattern.fullmatch(stem) if pattern else None
-        student, notes, attempt, number = _readable(stem), [], "", ""
+        student, notes, attempt, number = readable(stem), [], "", ""
         if match:
             groups = match.groupdict()
-            student, attempt = _readable(groups["student"]), groups.get("attempt") or ""
+            student, attempt = readable(groups["student"]), groups.get("attempt") or ""
             number = groups.get("id") or ""
             notes = ["handed in late."] if groups.get("late") else []
         elif pattern:
             notes = [f"its name does not read as {names}'s."]
+        if student not in known and (first := re.sub(r" ?\(\d+\)$", "", student)) in known:
+            student = first
         files, refused = _notebooks(entry, room)
-        found.setdefault(student, []).append((attempt, files, refused, notes))
-        numbers[student] = number
+        found.setdefault((student, number), []).append((attempt, files, refused, notes))
+    names = collections.Counter(student for student, _ in found)
     students = {}
-    for student, entries in found.items():
+    for (student, number), entries in found.items():
         entries.sort(key=lambda one: (len(one[0]), one[0]))
         if any(attempt for attempt, *_ in entries):
             last = entries[-1][1:]  # attempts: the last one counts
@@ -182,20 +190,37 @@ def collect(submissions, names=None, room=None):
             )
         files, refused, notes = last
         notes = list(dict.fromkeys(notes))
+        if names[student] > 1:
+            notes.append(f"{names[student]} have the name {student}.")
+            student = f"{student} {number}"
+        while safe(student) in map(safe, students):  # or two would have one folder
+            student += " 2"
         different = list({file.read_bytes(): file for file in files}.values())
         if 1 == len(different) < len(files):
             notes.append(f"there were {len(files)} notebooks, all alike: one kept.")
         if len(different) > 1:
             refused = (
-                f"there are {len(different)} notebooks ({', '.join(_readable(f.name) for f in different)}): keep one."
+                f"there are {len(different)} notebooks ({', '.join(readable(f.name) for f in different)}): keep one."
             )
         elif not different:
             refused = refused or "there is no notebook."
         else:
             refused = ""
-        file, number = different[0] if different else None, numbers[student]
+        file = different[0] if different else None
         students[student] = {"file": file, "refused": refused, "notes": notes, "id": number}
     return students
+
+
+def read_roster(file):
+    """The names in the first column of a table, which a spreadsheet may have saved with semicolons."""
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except OSError:
+        raise SystemExit(f"{file}: there is no such file.") from None
+    except UnicodeDecodeError:
+        raise SystemExit(f'{file} is not UTF-8: save it as "CSV UTF-8".') from None
+    delimiter = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
+    return [row[0].strip() for row in csv.reader(lines, delimiter=delimiter) if row and row[0].strip()]
 
 
 def _stem(entry):
@@ -206,15 +231,21 @@ def _stem(entry):
     return name
 
 
-def _readable(name):
-    """A file's name as text that can be printed and stored, though its bytes may not be UTF-8."""
-    return os.fsencode(name).decode("utf8", "replace").replace("/", "_").strip() or "_"
+def readable(name):
+    """A file's name as text that can be printed and stored, though its bytes may not be UTF-8. An umlaut is one letter,
+    though a Mac writes two."""
+    text = os.fsencode(name).decode("utf8", "replace").replace("/", "_").strip()
+    return unicodedata.normalize("NFC", text) or "_"
 
 
 def _notebooks(entry, room):
-    """(notebooks, why not) of one entry: a notebook under any of its usual names, a folder, or a zip with them."""
+    """(notebooks, why not) of one entry: a notebook under any of its usual names, a folder, or a zip with them. A link,
+    which could lead to the master or to another student's file, is none."""
+    if entry.is_symlink():
+        return [], "it is a link and not a file."
     if entry.is_dir():
-        files = sorted(f for f in entry.rglob("*") if f.is_file() and ".ipynb_checkpoints" not in f.parts)
+        files = sorted(f for f in entry.rglob("*") if f.is_file() and not f.is_symlink())
+        files = [f for f in files if ".ipynb_checkpoints" not in f.parts]
         inside = [f for f in files if ".ipynb" in f.name.lower()]
         zips = [f for f in files if f.suffix.lower() == ".zip"]
         if not inside and len(zips) == 1:
@@ -226,10 +257,10 @@ def _notebooks(entry, room):
         with zipfile.ZipFile(entry) as packed:
             members = [m for m in packed.infolist() if ".ipynb" in m.filename.lower() and not m.is_dir()]
             members = [m for m in members if "__MACOSX" not in m.filename and ".ipynb_checkpoints" not in m.filename]
+            if sum(member.file_size for member in members) > 50 * 2**20:
+                return [], "the notebooks in the zip are larger than 50 MB."
             files = []
             for number, member in enumerate(members):
-                if member.file_size > 50 * 2**20:
-                    return [], "a notebook in the zip is larger than 50 MB."
                 files.append(Path(tempfile.mkdtemp(dir=room)) / f"{number}.ipynb")
                 files[-1].write_bytes(packed.read(member))
         return files, "" if files else "there is no notebook in the zip."

@@ -14,7 +14,6 @@ in a cage (cage.py, running.py).
 """
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def main():
     working.add_argument("submissions", type=Path)
     working.add_argument("--jobs", type=int, default=1, help="students who are marked at once")
     working.add_argument("--names", help="how the files are named: canvas, moodle, blackboard, or a regular expression")
-    working.add_argument("--roster", type=Path, help="a CSV whose first column names everybody in the class")
+    working.add_argument("--roster", type=Path, help="a CSV without a heading, whose first column names the class")
     exporting = commands.add_parser("export", help="write marks.csv again, after marking by hand")
     exporting.add_argument("lab", choices=edition.names())
     exporting.add_argument("--for", dest="platform", choices=("canvas", "moodle"), help="also a table that it reads")
@@ -65,11 +64,7 @@ def main():
             sys.exit(f"{arguments.submission}: refused: {why}")
         print(*(notes or ["nothing to mend."]), sep="\n")
     elif arguments.command == "mark":
-        roster = (
-            [row[0] for row in csv.reader(arguments.roster.open(encoding="utf-8-sig")) if row]
-            if arguments.roster
-            else None
-        )
+        roster = marking.read_roster(arguments.roster) if arguments.roster else None
         options = {"jobs": arguments.jobs, "names": arguments.names, "roster": roster}
         marking.mark(arguments.submissions, arguments.work, arguments.lab, **options)
         print(arguments.work / arguments.lab / "marks.csv")

@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 MOST_PRINTED = 5000  # characters that are kept of what a cell printed for the student
+MOST_CELLS = 2000  # a lab has some eighty
 
 
 class Refused(Exception):
@@ -80,6 +81,8 @@ def _read(path):
         raise Refused(f"it could not be read: {error.strerror}.") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list) or raw.get("nbformat") != 4:
         raise Refused("it is not a notebook of format 4, the one that Colab and Jupyter save.")
+    if len(raw["cells"]) > MOST_CELLS:
+        raise Refused(f"it has {len(raw['cells']):,} cells, and may have {MOST_CELLS:,}.")
     cells = []
     for cell in raw["cells"]:
         source = cell.get("source", "") if isinstance(cell, dict) else None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kept import read_json, safe, write
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows one
 COLUMNS = ("student", "exercise", "points", "max", "status", "note")
 WHO = {  # the columns by which a platform knows a student, from the name and the number in the names of its files
     "canvas": lambda name, number: {
@@ -83,9 +84,7 @@ def table(file, columns, rows, encoding="utf8"):
         writer = csv.DictWriter(out, columns)
         writer.writeheader()
         for row in rows:
-            writer.writerow(
-                {name: f"'{cell}" if str(cell)[:1] in ("=", "+", "-", "@") else cell for name, cell in row.items()}
-            )
+            writer.writerow({name: f"'{cell}" if str(cell).startswith(FORMULA) else cell for name, cell in row.items()})
 
 
 def feedback(course, lab, rows, comments):
