@@ -4,6 +4,8 @@ The page is nbgrader's, which formgrader opens and takes the marks from. The num
 not those of the shorter runs that the marking makes.
 """
 
+import re
+
 import nbformat
 
 
@@ -14,7 +16,8 @@ def with_numbers(outputs, cells):
 
 
 def for_the_reader(marked, master, submitted):
-    """The marked notebook with the scheme and the student's own numbers above each free answer."""
+    """The marked notebook with the scheme and the student's own numbers above each free answer, and without what a
+    student's text could do in the reader's browser."""
     schemes = {
         cell.metadata.nbgrader.grade_id: cell.source
         for cell in master.cells
@@ -25,8 +28,12 @@ def for_the_reader(marked, master, submitted):
         for cell in submitted.cells
         if _is_given(cell) and cell.get("outputs") and not cell.metadata.nbgrader.grade_id.endswith(("-check", "setup"))
     )
-    cells = []
+    given, cells = {cell.source for cell in master.cells}, []
     for cell in marked.cells:
+        if cell.cell_type == "raw":  # it would be a part of the page as it is
+            cell = nbformat.v4.new_markdown_cell(cell.source)
+        if cell.cell_type == "markdown" and cell.source not in given:
+            cell.source = harmless(cell.source)
         if scheme := schemes.get(cell.metadata.get("nbgrader", {}).get("grade_id")):
             quoted = "\n".join(f"> {line}" for line in scheme.splitlines())
             indented = "\n".join(
@@ -37,6 +44,12 @@ def for_the_reader(marked, master, submitted):
         cells.append(cell)
     marked.cells = cells
     return marked
+
+
+def harmless(text):
+    """A text whose tags are shown and not followed, as a space is in them: a script could give marks in the reader's
+    name."""
+    return re.sub(r"(?i)(java|vb)script:", r"\1script :", re.sub(r"<(?=[a-zA-Z/!?])", "< ", text))
 
 
 def _is_given(cell):
