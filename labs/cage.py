@@ -15,6 +15,7 @@ docker, none.
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import inspect
@@ -30,7 +31,7 @@ import time
 from pathlib import Path
 
 import psutil
-from inside import decode, encode
+from inside import MOST_TEXT, decode, encode
 
 LABS = Path(__file__).resolve().parent
 KINDS = ("bwrap", "podman", "docker")
@@ -38,6 +39,8 @@ GRACE = 10  # seconds that a cell has after its interrupt before it is ended
 MOST_BYTES = 64 * 2**20  # of one answer
 MOST_PROCESSES, MOST_FILES = 200, 20_000  # of one student at once
 FILES = 5  # all files together may be this many times as large as the largest one may be
+NONSENSE = "what it answered makes no sense"
+PR_SET_CHILD_SUBREAPER = 36  # Linux's number for it
 LIMITS = {  # what a teacher can set, by the name of the variable
     "FLATLAB_CELL_SECONDS": 120,
     "FLATLAB_STUDENT_MINUTES": 20,
@@ -181,6 +184,24 @@ def kind_of_cage():
     return "none"
 
 
+def shown(output):
+    """A cell's output, anew: text and nothing else, whatever a student's code has sent in place of it."""
+    kind = output["output_type"]
+    if kind == "stream":
+        known = {"name": "stderr" if output["name"] == "stderr" else "stdout", "text": text_of(output["text"])}
+    elif kind == "execute_result":
+        known = {"data": {"text/plain": text_of(output["data"]["text/plain"])}, "metadata": {}, "execution_count": None}
+    else:
+        kind, name, why = "error", text_of(output["ename"]), text_of(output["evalue"])
+        known = {"ename": name, "evalue": why, "traceback": [f"{name}: {why}"]}
+    return {"output_type": kind, **known}
+
+
+def text_of(value):
+    """A text, cut off where it is longer than what the cage lets a cell print."""
+    return str(value)[: MOST_TEXT + 1000]
+
+
 class Cage:
     """A process in a cage that runs cells one after another and keeps what they define."""
 
@@ -200,7 +221,9 @@ class Cage:
     def run(self, source):
         """The outputs of a cell. Where the cell ends the process, `Died`, and a new process has run the cells before
         it."""
-        return self._guarded({"run": source}, lambda answer: self.lived.append(source) or answer["outputs"])
+        outputs = self._guarded({"run": source}, lambda answer: [shown(one) for one in answer["outputs"]])
+        self.lived.append(source)
+        return outputs
 
     def function(self, name):
         """The student's function of this name: called here, carried out in the cage."""
@@ -227,12 +250,18 @@ class Cage:
             self._end()
             self._start()
             raise
-        if "error" in answer:
-            raise Failed(f"{answer['error']['ename']}: {answer['error']['evalue']}")
-        return use(answer)
+        try:
+            if "error" in answer:
+                raise Failed(f"{answer['error']['ename']}: {answer['error']['evalue']}")
+            return use(answer)
+        except (KeyError, TypeError, AttributeError):
+            raise Died(NONSENSE) from None
 
     def _start(self):
         line = command(self.kind, self.home, ["-m", "inside"])
+        if self.kind == "none":
+            adopt()
+            self.others = set(children())
         self.process = subprocess.Popen(
             line,
             stdin=subprocess.PIPE,
@@ -275,6 +304,13 @@ class Cage:
             os.killpg(self.process.pid, signal.SIGKILL)  # in a cage its children end with it, wherever they hide
         if self.process:
             self.process.wait()
+            for _ in range(20 if self.kind == "none" else 0):  # what has fled into a session of its own
+                for child in (left := set(children()) - self.others):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
+                if not left:
+                    break
+                psutil.wait_procs(left, timeout=1)
             for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
                 pipe.close()
         self.process = None
@@ -320,8 +356,19 @@ class Cage:
             answer = json.loads(line)
             assert isinstance(answer, dict)
         except (ValueError, AssertionError, RecursionError):
-            raise Died("what it answered makes no sense") from None
+            raise Died(NONSENSE) from None
         return answer
+
+
+def adopt():
+    """Let this process be the parent of what its children leave behind, so that it can be found (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children():
+    """The processes that this one has started, and theirs."""
+    return psutil.Process().children(recursive=True)
 
 
 def excess(pid, home):

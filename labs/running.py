@@ -11,12 +11,22 @@ from pathlib import Path
 
 from cage import Cage, Died, Failed, Overtime, limit
 from nbformat import NotebookNode
+from submission import Refused
 
 MET = (  # how a cell that met a limit of the cage is known, and the words for it
     (r"^KeyboardInterrupt: stopped after (.+) seconds", r"was stopped after \1 seconds"),
     (r"^MemoryError|allocate memory", "had no memory left"),
     (r"File too large|No space left on device|Disk quota exceeded", "wrote a file that is too large"),
     (r"and ([\d,]+) characters more, which were cut off", r"printed \1 characters more than are kept"),
+)
+
+
+CANARIES = (  # tests that must fail: without a cage, a student's code may have changed what tests them
+    "assert False",
+    "assert abs(1.0) < 0.5 or all([False])",
+    "assert torch.allclose(torch.zeros(2), torch.ones(2)) or torch.equal(torch.zeros(2), torch.ones(2))",
+    "assert np.allclose([0.0], [1.0])",
+    "raise ValueError",
 )
 
 
@@ -57,6 +67,8 @@ def run(notebook, master, home, seed):
             except Overtime:
                 notes.append(f"stopped after {minutes:g} minutes, in the cell '{name}': what follows was not run.")
                 over = cell.outputs = [_error("Overtime", f"stopped after {minutes:g} minutes")]
+        if not all(examine(source, space, cage, set(), "of a canary", []) for source in CANARIES):
+            raise Refused("a test that must fail has passed: the student's code has changed the marking.")
     return notebook, notes
 
 

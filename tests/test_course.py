@@ -19,10 +19,13 @@ import edition
 import gradescope
 import marking
 import nbformat
+import psutil
 import pytest
+import reading
 import running
 import tables
 from masters import find, write
+from submission import Refused, preflight
 
 import flatlab.checks
 
@@ -275,6 +278,129 @@ def test_a_regular_expression_can_say_how_files_are_named(course):
     course.hand_in("group7--ada--1.ipynb", "first")
     (found,) = marking.collect(course.submissions, r"group\d+--(?P<student>\w+)--(?P<attempt>\d+)").items()
     assert found[0] == "ada" and found[1]["file"].read_text() == "second"
+
+
+def names_of(folder, **options):
+    """{student: why it is refused} of a folder."""
+    return {student: one["refused"] for student, one in marking.collect(folder, **options).items()}
+
+
+def test_a_link_to_the_master_or_to_another_student_is_no_notebook(course):
+    file = course.hand_in("ada/tiny.ipynb", course.answered())
+    (course.submissions / "bob.ipynb").symlink_to(course.labs / "source" / "tiny" / "tiny.ipynb")
+    (course.submissions / "eve").symlink_to(file.parent)
+    (course.submissions / "max").mkdir()
+    (course.submissions / "max" / "tiny.ipynb").symlink_to(file)
+    link = "it is a link and not a file."
+    none = "there is no notebook in the folder."
+    assert names_of(course.submissions) == {"ada": "", "bob": link, "eve": link, "max": none}
+
+
+def test_two_students_of_one_name_stay_two(course):
+    """By the platform's numbers; and two names that would be one folder's have two folders."""
+    for file in ("wangwei_1_8_tiny.ipynb", "wangwei_2_9_tiny-1.ipynb", "wangwei_2_7_tiny.ipynb"):
+        course.hand_in(file, file)
+    found = marking.collect(course.submissions, "canvas")
+    assert {name: (one["id"], one["file"].name[:9]) for name, one in found.items()} == {
+        "wangwei 1": ("1", "wangwei_1"),
+        "wangwei 2": ("2", "wangwei_2"),
+    }
+    assert found["wangwei 2"]["file"].read_text() == "wangwei_2_9_tiny-1.ipynb"
+    assert found["wangwei 1"]["notes"] == ["2 have the name wangwei."]
+    shutil.rmtree(course.submissions)
+    for file in ("M\u00fcller, Anna.ipynb", "M\u00fcller; Anna.ipynb"):
+        course.hand_in(file, "{}")
+    assert len({marking.safe(name) for name in names_of(course.submissions)}) == 2
+    assert not marking.safe("..").startswith(".")
+
+
+def test_a_name_is_the_rosters_however_a_mac_or_a_browser_writes_it(course):
+    for file in ("Zoe\u0308 Ko\u0308nig (1).ipynb", "Ada (2).ipynb", "Bob.ipynb", "Bob (1).ipynb"):
+        course.hand_in(file, "{}")
+    found = names_of(course.submissions, roster=["Zo\u00eb K\u00f6nig", "Ada (2)", "Bob (1)"])
+    assert set(found) == {"Zo\u00eb K\u00f6nig", "Ada (2)", "Bob", "Bob (1)"}
+
+
+def test_a_roster_is_read_as_a_spreadsheet_saves_it(tmp_path):
+    file = tmp_path / "roster.csv"
+    for text in ("J\u00fcrgen,1\n\n Ada ,2\n", "\ufeffJ\u00fcrgen;1\r\nAda;2\r\n"):
+        file.write_bytes(text.encode())
+        assert marking.read_roster(file) == ["J\u00fcrgen", "Ada"]
+    file.write_bytes("J\u00fcrgen;1".encode("cp1252"))
+    with pytest.raises(SystemExit, match='is not UTF-8: save it as "CSV UTF-8".'):
+        marking.read_roster(file)
+    with pytest.raises(SystemExit, match="there is no such file"):
+        marking.read_roster(tmp_path / "absent.csv")
+
+
+def test_what_takes_too_much_is_refused_before_it_is_opened(course, tmp_path):
+    with zipfile.ZipFile(course.hand_in("ada.zip", ""), "w", zipfile.ZIP_DEFLATED) as packed:
+        for number in range(3):
+            packed.writestr(f"{number}.ipynb", bytes(20 * 2**20))
+    assert "larger than 50 MB" in names_of(course.submissions, room=tmp_path)["ada"]
+    notebook = course.answered()
+    notebook.cells += [nbformat.v4.new_markdown_cell("")] * 2000
+    with pytest.raises(Refused, match="it has 2,007 cells, and may have 2,000"):
+        preflight(course.hand_in("bob.ipynb", notebook), course.release)
+
+
+def test_a_script_in_an_answer_is_shown_to_the_reader_and_not_run(course):
+    from nbconvert import HTMLExporter
+
+    scripts = "So it is: $a<b$. <script>mark(5)</script> <img src=x onerror=mark(5)> [here](javascript:mark(5))"
+    notebook = course.answered(why=scripts)
+    notebook.cells += [nbformat.v4.new_raw_cell("<script>mark(6)</script>"), nbformat.v4.new_markdown_cell(scripts)]
+    page, _ = HTMLExporter().from_notebook_node(reading.for_the_reader(notebook, master(), course.release))
+    assert "mark(5)" in page and "mark(6)" in page and "$a&lt; b$" in page
+    for live in ("<script>mark", "<img src=x", 'href="javascript:'):
+        assert live not in page
+
+
+SENT = {  # what a student's code sends in place of what a cell shows: what the marker makes of it
+    "3": cage.NONSENSE,
+    '{"value": 6}': cage.NONSENSE,
+    '{"outputs": [7]}': cage.NONSENSE,
+    '{"outputs": [{"output_type": "display_data", "data": {"text/html": "<script>"}}]}': cage.NONSENSE,
+    '{"outputs": [{"output_type": "execute_result", "data": {"text/html": "<b>", "text/plain": "b"}}]}': "b",
+}
+
+
+@pytest.mark.parametrize("sent", SENT)
+def test_what_is_sent_in_place_of_a_cells_outputs_is_text_or_nothing(monkeypatch, sent):
+    made = cage.Cage("nowhere", kind="none")
+    for name in ("_start", "_end"):
+        monkeypatch.setattr(made, name, lambda: None)
+    monkeypatch.setattr(made, "_exchange", lambda *rest: json.loads(sent))
+    try:
+        said = [output["data"] for output in made.run("1")]
+    except cage.Died as why:
+        said = str(why)
+    assert said in (SENT[sent], [{"text/plain": SENT[sent]}])
+
+
+# Without a cage
+
+
+def test_nothing_that_a_notebook_starts_outlives_it_without_a_cage_either(tmp_path):
+    flee = (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        "        open('pid', 'w').write(str(os.getpid()))\n        time.sleep(600)\n    os._exit(0)\n"
+        "while not os.path.exists('pid') or not open('pid').read():\n    time.sleep(0.1)"
+    )
+    with cage.Cage(tmp_path, kind="none") as made:
+        made.run(flee)
+        fled = psutil.Process(int((tmp_path / "pid").read_text()))
+        assert fled.is_running()
+    assert not fled.is_running()
+
+
+def test_a_marker_whose_failing_tests_pass_refuses_the_notebook(course, tmp_path, monkeypatch):
+    """As where a student's code has reached the marker's process."""
+    notebook = nbformat.v4.new_notebook(cells=[])
+    assert running.run(notebook, master(), tmp_path, "71")[1] == []
+    monkeypatch.setattr(running, "examine", lambda source, *rest: [] if "allclose" in source else ["an error"])
+    with pytest.raises(Refused, match="a test that must fail has passed"):
+        running.run(notebook, master(), tmp_path, "71")
 
 
 # Gradescope
