@@ -36,10 +36,18 @@ LONGEST = (
 PER_LAB = ("test_marking.py", "test_labs.py")  # together a third of the suite: too long for one worker
 
 
-def pytest_collection_modifyitems(items):
-    """Files in the order of LONGEST, then all others as they were."""
+def pytest_collection_modifyitems(config, items):
+    """Files in the order of LONGEST, then all others as they were, without the chapters that `make book` has just
+    executed: test_book.py compares their pinned outputs.
+
+    They are taken out here, because `pytest_ignore_collect` of this file is asked only for what lies beside it.
+    """
     place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+    wanted, again = [], []
+    for item in sorted(items, key=lambda item: place.get(item.path.name, len(place))):
+        (again if item.path.parent == ROOT / "book" and executed(item.path) else wanted).append(item)
+    config.hook.pytest_deselected(items=again)
+    items[:] = wanted
 
 
 def shared_by(nodeid):
@@ -82,14 +90,8 @@ def executed(chapter, source=ROOT):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """What is not run: see the comments."""
-    # The tests on a pretended GPU change torch for the whole process: they are run when they are asked for by name.
-    if collection_path == ROOT / "tests" / "gpu" and not any("gpu" in argument for argument in config.args):
-        return True
-    # What `make book` has just executed is not executed again: test_book.py compares its pinned outputs.
-    if collection_path.suffix == ".ipynb" and collection_path.parent == ROOT / "book" and executed(collection_path):
-        return True
-    return None
+    """The tests on a pretended GPU change torch for the whole process: they are run when they are asked for by name."""
+    return collection_path == ROOT / "tests" / "gpu" and not any("gpu" in argument for argument in config.args) or None
 
 
 @pytest.fixture(scope="session")

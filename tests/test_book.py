@@ -187,6 +187,15 @@ def test_the_pinned_outputs_of_a_chapter_are_what_it_printed(chapter):
             assert printed(cell) == printed(pinned), pinned.source
 
 
+def test_a_chapter_that_was_just_executed_is_not_executed_again(root):
+    """`make test` collects it, and leaves it out."""
+    if not all(map(executed, CHAPTERS)):
+        pytest.skip("not executed by `make book` in this state")
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "--nbval-lax", "-p", "no:cacheprovider"]
+    found = subprocess.run([*collect, "tests/test_paper.py", *CHAPTERS], cwd=root, capture_output=True, text=True)
+    assert "test_paper.py::" in found.stdout and "::Cell" not in found.stdout, found.stdout + found.stderr
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
 def test_code_fits_into_its_box(chapter):
     """A line that is longer is cut off on the page, and lost on paper."""
