@@ -47,10 +47,16 @@ def data_directory(source: Path) -> Path:
 
 
 def fingerprint(source: Path) -> str:
-    """The key of what outputs depend on besides cells: the package's code, results, pins, data, Python and torch."""
-    from flatlab.identity import code_hash, content_key  # here: it loads torch
+    """The key of what outputs depend on besides cells: the package's code, results, pins, data, Python and torch.
 
-    files = [source / "requirements.txt", ROOT / "book" / "static.py", *data_directory(source).glob("*.npz")]
+    The data are the sets that flatlab keeps by name. Rows that it generates follow from its code and the pins, and they
+    are written while pages are executed, so counting them would make the next build execute every page again.
+    """
+    from flatlab.data import DATA_SETS  # here: it loads torch
+    from flatlab.identity import code_hash, content_key
+
+    files = [source / "requirements.txt", ROOT / "book" / "static.py"]
+    files += [data_directory(source) / f"{name}.npz" for name in DATA_SETS]
     for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "results/**/*"):
         files += source.glob(pattern)
     found = {"python": platform.python_version(), "torch": metadata.version("torch")}

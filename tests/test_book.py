@@ -109,6 +109,7 @@ def test_the_fingerprint_follows_package_results_pins_and_data(driver, book, tmp
         seen.append(driver.fingerprint(book))
     assert len(set(seen)) == len(seen)
     (book / "README.md").write_text("not an ingredient")
+    (tmp_path / "mnist1d-fresh-43.npz").write_text("generated while a page is executed")
     assert driver.fingerprint(book) == seen[-1]
 
 

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from flatlab.plots import style, what_a_batch_size_changes
+from flatlab.study import splits
 from flatlab.study.recorded import Result
 
 
@@ -73,3 +74,14 @@ def test_a_net_that_is_flat_to_the_last_digit_has_a_place_all_the_same():
     result.values["mlp"]["SB_1e-3"] = [[0.0] * 5] * 3
     drawn = what_a_batch_size_changes.by_rate(result, "mlp")
     assert all(np.isfinite(list(row.values())).all() for row in drawn.picture.table)
+
+
+def test_the_batches_of_a_result_are_told_without_making_its_test_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLATLAB_DATA", str(tmp_path))
+    splits.loaded.cache_clear()
+    splits._fresh_mnist1d.cache_clear()
+    settings = {"settings": {"mlp": {"small": 32, "large": 0.5}, "half": {"small": 40, "large": 0.5}}}
+    data = {"mlp": "mnist1d", "half": "1000 rows of mnist1d"}
+    result = Result("learning-rate", "smoke", data, {}, {}, {}, {}, settings)
+    assert [what_a_batch_size_changes.batches(result, net) for net in data] == [(32, 2000), (40, 500)]
+    assert not list(tmp_path.iterdir())
