@@ -57,7 +57,7 @@ def fingerprint(source: Path) -> str:
 
     files = [source / "requirements.txt", ROOT / "book" / "static.py"]
     files += [data_directory(source) / f"{name}.npz" for name in DATA_SETS]
-    for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "results/**/*"):
+    for pattern in ("flatlab/**/*.py", "flatlab/**/*.csv", "flatlab/**/*.npz", "results/**/*"):
         files += source.glob(pattern)
     found = {"python": platform.python_version(), "torch": metadata.version("torch")}
     for file in filter(Path.is_file, files):

@@ -98,6 +98,7 @@ def test_the_fingerprint_follows_package_results_pins_and_data(driver, book, tmp
     for file in (
         book / "flatlab" / "deep" / "new.py",
         book / "flatlab" / "study" / "paper_figures" / "curve.csv",
+        book / "flatlab" / "signals.npz",
         book / "results" / "table.json",
         book / "requirements.txt",
         tmp_path / "mnist.npz",

@@ -34,10 +34,11 @@ def installed(root, tmp_path_factory):
     return zipfile.ZipFile(wheel).namelist(), project, packages
 
 
-def test_the_wheel_holds_every_module_and_every_recorded_result(root, installed):
+def test_the_wheel_holds_every_module_all_data_and_every_recorded_result(root, installed):
     names, _, _ = installed
-    modules = {str(path.relative_to(root)) for path in (root / "flatlab").rglob("*.py")}
-    assert modules <= set(names)
+    ours = [path for end in ("py", "npz", "csv") for path in (root / "flatlab").rglob(f"*.{end}")]
+    files = {str(path.relative_to(root)) for path in ours}
+    assert files <= set(names)
     results = {path.name for path in (root / "results").glob("*.json")}
     assert results and results <= {name.rpartition("/")[2] for name in names}
 

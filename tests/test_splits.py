@@ -47,3 +47,18 @@ def test_making_the_fresh_rows_changes_no_random_state(monkeypatch):
     monkeypatch.setattr(splits, "FRESH", 50)
     made = splits._generate()
     assert made["x"].shape == (100, 40) and (random.random(), np.random.rand()) == expected
+
+
+def test_nor_does_an_error_on_the_way(monkeypatch):
+    import mnist1d.data
+
+    def fail(arguments):
+        random.seed(42)
+        np.random.seed(42)
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(mnist1d.data, "make_dataset", fail)
+    before = random.getstate(), np.random.get_state()
+    with pytest.raises(RuntimeError):
+        splits._generate()
+    assert random.getstate() == before[0] and np.array_equal(np.random.get_state()[1], before[1][1])

@@ -53,7 +53,7 @@ def batches(result: Result, net: str) -> tuple[int, int]:
     (int, int)
         Of the small and of the large batch.
     """
-    part, _, name = result.data[net].rpartition(" rows of ")  # the study's own test rows, which take seconds, stay unmade
+    part, _, name = result.data[net].rpartition(" rows of ")  # study.splits would make 20,000 rows only to count these
     rows = int(part) if part else len(load(name).train)  # type: ignore[arg-type]
     setting = result.options["settings"][net]
     small, large = (Recipe(batch_size=setting[size]).rows(rows) for size in ("small", "large"))
