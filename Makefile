@@ -25,7 +25,7 @@ PYTEST = env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/st
   $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=10
 
 # On a CUDA device, else on a pretended one, which cannot be taken back: so in a process of its own.
-REHEARSAL = OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m pytest tests/gpu
+REHEARSAL = OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m pytest tests/gpu -rs
 
 # Tests of closed forms and of the house's own rules: no training beyond a toy, no browser, no kernel.
 QUICK := $(addprefix tests/test_,$(addsuffix .py,objective hessian spectrum nets noise paths project maximise paper claims))
@@ -69,7 +69,7 @@ bench: $(READY)  ## measure against other libraries: prints a table of ratios an
 # A machine with a GPU may have torch and no network: there `make gpu PYTHON=python3` takes what it has.
 gpu: $(if $(filter .venv/%,$(PYTHON)),$(READY))  ## the package on a CUDA device, or on a pretended one; with a real one, writes results/gpu.json
 	@$(REHEARSAL)
-	@if $(PYTHON) -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then TQDM_DISABLE=1 $(PYTHON) -m benchmarks.gpu; fi
+	@if $(PYTHON) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then TQDM_DISABLE=1 $(PYTHON) -m benchmarks.gpu; fi
 
 pins: pyproject.toml  ## make requirements.txt anew, in an environment thrown away; MOVE="--upgrade-package NAME" moves a pin
 	@rm -rf _build/pins && $(PYTHON3) -m venv _build/pins

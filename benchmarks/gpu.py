@@ -7,6 +7,7 @@ processor's.
 
 import itertools
 import json
+import sys
 import time
 
 import torch
@@ -106,6 +107,8 @@ def agrees(net, data):
 
 def main():
     """Measure every case, print, and write results/gpu.json."""
+    if not torch.cuda.is_available():
+        sys.exit("there is no GPU here, or this torch was not built for one: run it where torch finds a GPU.")
     began, cases = time.perf_counter(), {}
     for net, (shape, classes, rows) in CASES.items():
         data = images(shape, classes, rows)

@@ -81,9 +81,10 @@ class Split:
         return f"Split({len(self)} rows of {tuple(self.x.shape[1:])} on {self.x.device})"
 
     def to(self, device: torch.device | str) -> "Split":
-        """The same rows on a device."""
+        """The same rows on a device. Raises ValueError where there is no such device."""
+        place = _device(device)
         return memory.within(
-            lambda: Split(self.x.to(device), self.y.to(device)),
+            lambda: Split(self.x.to(place), self.y.to(place)),
             lambda reason: (
                 f"the memory of {device} does not suffice for {len(self)} rows ({reason}): take fewer, as "
                 f"subset({max(1, len(self) // 2)}) does, or leave them on another device."
@@ -148,7 +149,7 @@ class Data:
         return replace(self, name=f"{self.name}[{n},{seed}]", train=self.train.subset(n, seed))
 
     def to(self, device: torch.device | str) -> "Data":
-        """The same data on a device."""
+        """The same data on a device. Raises ValueError where there is no such device."""
         return replace(self, train=self.train.to(device), test=self.test.to(device))
 
     @functools.cached_property
@@ -219,7 +220,7 @@ def _device(device):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch's own sentences run over many lines
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch's own sentences run over many lines
         raise ValueError(f"there is no device {str(device)!r} here: leave it out, or say 'cpu'") from error
     return torch.device(device)
 

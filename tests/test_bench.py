@@ -6,8 +6,9 @@ import json
 import operator
 
 import pytest
+import torch
 
-from benchmarks import run, timing
+from benchmarks import gpu, run, timing
 from benchmarks.workload import blobs, loss_and_gradient, network
 
 TOY = {
@@ -91,6 +92,12 @@ def test_a_comparison_that_fails_says_so_and_stops_no_other(monkeypatch, capsys)
     assert results["cases"]["plane"]["failed"] == "RuntimeError: no such operator"
     assert results["promises"] == [] and "no such operator" in run.table(results)
     capsys.readouterr()
+
+
+def test_without_a_gpu_there_is_nothing_to_measure_on_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="^there is no GPU here, [^\n]*$"):
+        gpu.main()
 
 
 def test_the_recorded_promises_follow_from_the_recorded_numbers():

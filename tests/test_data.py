@@ -79,9 +79,15 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_the_list():
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta0"])
 def test_a_device_that_is_not_there_is_refused(device):
-    with pytest.raises(ValueError, match="there is no device") as error:
-        flatlab.load("digits", device=device)
-    one_sentence(error)
+    rows = data.Split(torch.zeros(2, 3), torch.zeros(2))
+    for ask in (
+        lambda: flatlab.load("digits", device=device),
+        lambda: rows.to(device),
+        lambda: data.Data("rows", 2, rows, rows).to(device),
+    ):
+        with pytest.raises(ValueError, match="there is no device") as error:
+            ask()
+        one_sentence(error)
 
 
 def test_the_folder_is_the_variables_else_the_platforms(monkeypatch, tmp_path):

@@ -134,8 +134,8 @@ def test_what_does_not_fit_in_the_optimizer_or_in_what_is_kept_is_the_same_sente
 def test_data_that_do_not_fit_on_a_device_are_one_sentence(monkeypatch):
     rows = split(50)
     monkeypatch.setattr(torch.Tensor, "to", refuse)
-    with pytest.raises(UsedUp, match=r"^the memory of cuda does not suffice for 50 rows .* as subset\(25\) does"):
-        rows.to("cuda")
+    with pytest.raises(UsedUp, match=r"^the memory of meta does not suffice for 50 rows .* as subset\(25\) does"):
+        rows.to("meta")
     with pytest.raises(UsedUp, match="does not suffice for .* rows"):
         flatlab.load("mnist1d", device="cpu")
 

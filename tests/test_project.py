@@ -437,6 +437,19 @@ def test_a_python_that_is_too_old_is_refused_in_a_sentence(fresh):
     assert not (tree / ".venv").exists()
 
 
+def test_where_a_gpu_can_be_neither_found_nor_pretended_its_tests_are_skipped_and_one_line_says_why():
+    """As with torch's usual build on a machine without a GPU."""
+    built = "torch.version.cuda, torch.backends.cuda.is_built, torch.cuda.is_available = '13.0', {}, {}".format(
+        "lambda: True", "lambda: False"
+    )
+    options = ["tests/gpu", "-q", "-rs", "-p", "no:cacheprovider", "-k", "test_augmentation"]
+    command = [sys.executable, "-c", f"import sys, pytest, torch; {built}; sys.exit(pytest.main({options}))"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^SKIPPED.*", done.stdout, re.MULTILINE) and " passed" not in done.stdout
+    assert done.stdout.count("built for a GPU and finds none here") == 1
+
+
 def test_make_help_lists_every_command():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
     for command in ("book", "test", "check", "lint", "lab", "labs", "pins", "help"):

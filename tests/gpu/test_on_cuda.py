@@ -6,6 +6,7 @@ CPU's; a measurement is compared with the CPU's within what another order of add
 
 import dataclasses
 import random
+import sys
 from dataclasses import replace
 from typing import ClassVar
 
@@ -22,7 +23,7 @@ from flatlab.training.store import Store
 from flatlab.training.trainer import Trainer
 from flatlab.training.updates import UPDATE_RULES
 
-REAL = torch.version.cuda is not None  # a torch built with CUDA, on which nothing is pretended
+REAL = "pretend_cuda" not in sys.modules  # where there is a GPU, nothing is pretended
 if not REAL:
     import pretend_cuda
 
