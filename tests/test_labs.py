@@ -661,6 +661,14 @@ def test_the_time_that_a_lab_states_is_the_sum_of_its_cards(lab):
     assert 120 <= minutes <= 150 or "over a week" in lab.master.cells[0].source
 
 
+@every_lab
+def test_a_lab_closes_with_an_optional_exercise_that_has_no_marks(lab):
+    headings = [cell.source.splitlines()[0] for cell in lab.master.cells if cell.source.startswith("## ")]
+    assert headings[-1] == "## Take-away" and re.fullmatch(r"## ★ .+ \(not marked\)", headings[-2])
+    graded = [cell.metadata.get("nbgrader", {}) for cell in lab.master.cells[find(lab.master, "star-text") :]]
+    assert not any(mark.get("grade") or mark.get("solution") for mark in graded)
+
+
 @pytest.mark.parametrize("lab", [lab for lab in EVERY if "over a week" not in lab.master.cells[0].source], ids=str)
 def test_difficulty_rises(lab):
     """No exercise is easier than the one before it by more than a circle. What a person reads, and the recorded run in
