@@ -669,6 +669,24 @@ def test_a_lab_closes_with_an_optional_exercise_that_has_no_marks(lab):
     assert not any(mark.get("grade") or mark.get("solution") for mark in graded)
 
 
+def test_no_lab_writes_a_file_of_another():
+    """All labs of a student share one store, a folder on Drive. What a text calls the file is what the code writes."""
+    kept = {
+        lab.name: {
+            name
+            for cell in lab.master.cells
+            if cell.cell_type == "code"
+            for name in re.findall(r'store\.root / "([^"]+)"', cell.source)
+        }
+        for lab in EVERY
+    }
+    every = [name for names in kept.values() for name in names]
+    assert len(every) == len(set(every)) and sum("gpu" in name for name in every) == 5
+    for lab in EVERY:
+        told = re.findall(r"`([^`]*gpu\.json)`", "".join(cell.source for cell in lab.master.cells))
+        assert set(told) == {name for name in kept[lab.name] if "gpu" in name}
+
+
 @pytest.mark.parametrize("lab", [lab for lab in EVERY if "over a week" not in lab.master.cells[0].source], ids=str)
 def test_difficulty_rises(lab):
     """No exercise is easier than the one before it by more than a circle. What a person reads, and the recorded run in

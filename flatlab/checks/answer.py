@@ -241,11 +241,11 @@ def match(
 
 
 def printed(text: str, read: Callable[[dict], dict]) -> dict:
-    """What `read` takes from the line of JSON that a GPU cell printed, and its device; a hint where it is no such
-    line."""
+    """What `read` takes from the line of JSON that a GPU cell printed, its device, and the name of the functions that
+    made it, by which a copied line is known; a hint where it is no such line."""
     try:
         found = json.loads(text)
-        taken = {**read(found), "device": str(found["device"])}
+        taken = {**read(found), **{name: str(found[name]) for name in ("device", "functions")}}
     except (ValueError, KeyError, TypeError):
         raise Wrong("this is not the whole line that the cell printed, from { to }: copy it again.") from None
     if taken["device"].lower() in ("", "cpu", "the cpu"):

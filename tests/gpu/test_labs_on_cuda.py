@@ -66,7 +66,10 @@ def line(said):
 
 
 def taken(check, found):
-    """Whether a lab's check takes the line, and else what it says."""
+    """Whether a lab's check takes the line, and else what it says. Its file says the same, and has the lab's name."""
+    lab = check.__module__.rpartition(".")[2]
+    [file] = Path(os.environ["FLATLAB_STORE"]).rglob("*gpu.json")
+    assert (file.name, file.read_text()) == (f"{lab}-gpu.json", found)
     answer = check(lambda recorded: found)
     assert answer, str(answer)
 

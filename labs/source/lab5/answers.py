@@ -13,6 +13,7 @@ import json
 # A line as the GPU cell prints it. Its numbers are made up: no run is behind them.
 GPU = {
     "device": "Tesla T4",
+    "functions": "0" * 12,
     "gradients": 300,
     "seconds": 512.5,
     "plain": [52.0, 53.5, 51.5],
