@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import torch
 
-from flatlab.measure import memory
+from flatlab.measure import door, memory
 
 SAMPLE = 64  # rows that show what kind of function f is; enough for three parts, and quick
 
@@ -129,7 +129,7 @@ def within_memory(measure: Callable[P, T]) -> Callable[P, T]:
             except Exception as error:
                 if not memory.is_used_up(error):
                     raise
-                reason = memory.reason(error)
+                reason = door.reason(error)
             owner: Any = arguments[0]
             getattr(owner, "f", owner).halve(reason)  # here, because the error holds what filled the memory
 

@@ -13,6 +13,7 @@ from torch.func import grad, jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatlab.chunks import within_memory
+from flatlab.measure import door
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.measure.memory import is_used_up
 from flatlab.outputs import replaced, tensors
@@ -122,7 +123,7 @@ class _Operator:
                 if "derivative for" in str(error) and "not implemented" in str(error):
                     raise ValueError(
                         "a layer or the loss has no second derivative in torch "
-                        f"({str(error).splitlines()[0]}): sharpness can be measured here, and curvature cannot."
+                        f"({door.reason(error)}): sharpness can be measured here, and curvature cannot."
                     ) from error
                 if "torch.utils.checkpoint" not in str(error):
                     raise
@@ -231,7 +232,7 @@ class Hessian(_Operator):
                 raise
             raise RuntimeError(
                 "a layer or the loss has no forward derivative in this version of torch "
-                f"({str(error).splitlines()[0]}): take method='reverse'."
+                f"({door.reason(error)}): take method='reverse'."
             ) from error
 
     def _gradient(self, inputs, targets, weight):
@@ -295,7 +296,7 @@ class GaussNewton(_Operator):
                     raise
                 raise RuntimeError(
                     "a layer or the loss cannot be transformed by torch.func, as this matrix needs it "
-                    f"({str(error).splitlines()[0]}): take f.hessian(x, method='reverse')."
+                    f"({door.reason(error)}): take f.hessian(x, method='reverse')."
                 ) from error
         return product
 

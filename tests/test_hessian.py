@@ -249,3 +249,16 @@ def test_products_leave_the_model_and_the_generators_as_they_were(method):
     assert net.training and all(p.requires_grad and p.grad is None for p in net.parameters())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_an_error_without_a_message_is_named(monkeypatch):
+    def silent(*_):
+        raise RuntimeError
+
+    f = flatlab.Objective(nn.Linear(3, 2), (torch.eye(3), torch.arange(3) % 2))
+    monkeypatch.setattr("flatlab.hessian.jvp", silent)
+    with pytest.raises(RuntimeError, match=r"no forward derivative .* \(RuntimeError\): take method='reverse'"):
+        f.hessian(method="forward") @ f.x
+    monkeypatch.setattr("flatlab.hessian.GaussNewton._share", silent)
+    with pytest.raises(RuntimeError, match=r"cannot be transformed .* \(RuntimeError\): take f\.hessian"):
+        f.gauss_newton() @ f.x

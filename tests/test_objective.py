@@ -254,7 +254,7 @@ MEASUREMENTS = {
 def test_where_the_memory_is_used_up_the_chunks_are_halved_and_the_answer_stays(measure):
     f = greedy(64)
     with pytest.warns(
-        UserWarning, match=r"used up by 200 rows at once \(CUDA out .* 2 GiB\.\): .*chunk=100 says so"
+        UserWarning, match=r"used up by 200 rows at once \(OutOfMemoryError: CUDA out .* 2 GiB\.\): .*chunk=100 says"
     ) as told:
         found = measure(f)
     assert f.chunk == 50

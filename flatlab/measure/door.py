@@ -124,7 +124,8 @@ def positive(name: str, value: float, what: str, example: float) -> float:
 
 def reason(error: BaseException) -> str:
     """What torch or a user's code raised, in one line."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    kind, said = type(error).__name__, str(error).strip().partition("\n")[0]
+    return f"{kind}: {said}" if said else kind
 
 
 def tolerance(name: str, value: float) -> float:

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import torch
 
+from flatlab.measure import door
+
 T = TypeVar("T")
 
 # Of torch's errors that are no OutOfMemoryError: the processor's, those of CUDA's libraries, and Apple's.
@@ -28,11 +30,6 @@ def is_used_up(error: BaseException) -> bool:
     return said or (before is not None and is_used_up(before))
 
 
-def reason(error: BaseException) -> str:
-    """What the device said, in one line."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
 def within(compute: Callable[[], T], sentence: Callable[[str], str]) -> T:
     """compute(), or, where the memory does not suffice for it, `UsedUp` with sentence(what the device said).
 
@@ -45,5 +42,5 @@ def within(compute: Callable[[], T], sentence: Callable[[str], str]) -> T:
     except Exception as error:
         if not is_used_up(error):
             raise
-        said = reason(error)
+        said = door.reason(error)
     raise UsedUp(sentence(said))

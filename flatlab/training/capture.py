@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flatlab.generators import have_drawn, host_states, set_host_states
+from flatlab.measure import door
 from flatlab.measure.memory import is_used_up
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _rehearsed(trainer, rows, before):
         except RuntimeError as error:
             if is_used_up(error):
                 raise
-            reason = f"the host waits for the device in its forward or copies to it ({str(error).splitlines()[0]})"
+            reason = f"the host waits for the device in its forward or copies to it ({door.reason(error)})"
         finally:
             torch.cuda.set_sync_debug_mode(mode)
     torch.cuda.current_stream().wait_stream(stream)

@@ -249,6 +249,20 @@ def test_a_step_that_does_not_fit_is_one_sentence_wherever_a_capture_is(steps, o
     assert torch.cuda.get_sync_debug_mode() == mode
 
 
+class Silent(Forward):
+    """Fails without a word where it is seen whether the host waits."""
+
+    def forward(self, x):
+        if torch.cuda.get_sync_debug_mode() in (2, "error"):
+            raise RuntimeError
+        return self.two(self.one(x).relu())
+
+
+def test_an_error_without_a_message_is_named():
+    with pytest.warns(RuntimeWarning, match=r"without a CUDA graph.* or copies to it \(RuntimeError\)\."):
+        assert_same(*on_both(Silent))
+
+
 def test_what_python_does_in_forward_it_does_at_every_step():
     Counts.calls.clear()
     run = flatlab.train(Counts(), rows(device="cuda"), batch_size=24, epochs=3, progress=False)
