@@ -1,8 +1,10 @@
 """The parts of Labs 2, 3, 4, 5 and 6 that a student with a GPU runs, made small: each runs on a CUDA device, or on the
 pretended one, and prints a line that the lab takes."""
 
+import ast
 import json
 import os
+import re
 import runpy
 import time
 from pathlib import Path
@@ -57,6 +59,25 @@ def script(lab, names, smaller, folder):
     file = folder / "lab.py"
     file.write_text("\n\n".join([HEAD, *(source[name] for name in ("settings", *names)), small]), encoding="utf8")
     return file
+
+
+def held(thing):
+    """The tensors that a lab's settings hand to its exercises in a thing of theirs."""
+    parts = [thing.train, thing.test] if isinstance(thing, Data) else [thing]
+    return [tensor for part in parts for tensor in (part, getattr(part, "x", None)) if torch.is_tensor(tensor)]
+
+
+@pytest.mark.parametrize("lab", [f"lab{number}" for number in range(1, 8)])
+def test_what_an_exercise_is_given_lies_on_the_processor(lab, tmp_path, monkeypatch):
+    """Where a check's tensors lie too: an answer that makes one without naming a device, or an array of one, has its
+    tick, and the next cell must take it."""
+    monkeypatch.setenv("FLATLAB_STORE", str(tmp_path))
+    setup = ast.parse(re.sub("^( *)%.*", r"\1pass", cells(lab)["setup"], flags=re.MULTILINE)).body
+    imports = [ast.unparse(one) for one in setup if isinstance(one, (ast.Import, ast.ImportFrom))]
+    given = {}
+    exec("\n".join([*imports, HEAD, cells(lab)["settings"]]), given)
+    tensors = {name: tensor for name, thing in given.items() for tensor in held(thing)}
+    assert tensors and not [name for name, tensor in tensors.items() if tensor.is_cuda]
 
 
 def line(said):
