@@ -267,6 +267,16 @@ def test_the_package_gives_lower_bounds_only():
     assert set(PROJECT["optional-dependencies"]) == {"book", "course", "cluster", "dev"}
 
 
+COLAB = {"torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.1.3", "ipywidgets": "7.7.1"}  # as of August 2026
+
+
+def test_what_a_chapter_installs_leaves_colabs_torch_and_jupyter_as_they_are():
+    wanted = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["book"]]
+    assert {one.name for one in wanted} >= COLAB.keys()
+    assert not [str(one) for one in wanted if one.name in COLAB and COLAB[one.name] not in one.specifier]
+    assert not [one.name for one in wanted if re.match("jupyter|notebook|ipython|ipykernel|nb", one.name)]
+
+
 def test_the_books_environment_is_pinned_exactly():
     text = (ROOT / "requirements.txt").read_text()
     assert "make pins" in text, "requirements.txt is made by `make pins`"
