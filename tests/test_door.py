@@ -72,6 +72,15 @@ OF_A_POINT = {
     "signal_to_noise": lambda x: flatlab.signal_to_noise(F, x, batch_sizes=[2], samples=2)[0],
     "hessian_noise_scale": lambda x: flatlab.hessian_noise_scale(F, x, samples=2, batch_size=4),
     "gradient_variance": lambda x: flatlab.gradient_variance(F, x),
+    "f.value": lambda x: F.value(x),
+    "f.accuracy": lambda x: F.accuracy(x),
+    "f.gradient": lambda x: F.gradient(x)[1].norm().item(),
+    "f.hessian": lambda x: flatlab.eigenvalues(F.hessian(x), max_products=4),
+    "f.hessian, by torch.func": lambda x: (F.hessian(x, method="forward") @ B).norm().item(),
+    "f.gauss_newton": lambda x: flatlab.trace(F.gauss_newton(x), sketch=1, max_products=4).value,
+    "train": lambda x: flatlab.train(
+        NET, flatlab.Data("d", 3, DATA, DATA), x0=x, batch_size=10, epochs=1, progress=False
+    ).history["test_loss"][-1],
 }
 
 SLIPS = {  # what is written, and what the sentence says

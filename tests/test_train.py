@@ -537,6 +537,14 @@ def test_a_forward_that_works_in_place_in_training_alone_is_trained_as_any(blobs
     assert torch.equal(one.x, other.x)
 
 
+def test_the_data_are_left_as_they_are_by_a_forward_that_works_in_place(blobs):
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 3))
+    data = rows(blobs.train.x - 0.5, blobs.train.y)
+    before = data.train.x.clone()
+    train(net, data, batch_size=60)  # all rows at once: what is looked at first is all that there is
+    assert torch.equal(data.train.x, before)
+
+
 class DropsOnTheHost(nn.Module):
     """Layers are left out by numpy's and Python's generators, as libraries of transformers do it."""
 
