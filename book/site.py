@@ -4,7 +4,8 @@ a name.
 Jupyter Book loads sphinx-thebe whether it is wanted or not, which declares its settings twice: an error on the console
 of every page. The theme draws its icons with a font, and loads FontAwesome's script of 1.4 MB as well, which draws the
 same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title. Its button for
-Colab is a rocket without words. A link to a paper tells the whole reference only where the chapter is no notebook.
+Colab is a rocket without words. A link to a paper tells the whole reference only where the chapter is no notebook. A
+line may end between a formula and the full stop behind it.
 """
 
 import html
@@ -12,6 +13,7 @@ import re
 from pathlib import Path
 
 COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.ipynb"
+FORMULA_AND_STOP = re.compile(r'(<span class="math notranslate nohighlight">[^<]*</span>[.,;:!?)]+)')
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 ROOT_PAGE = """<!doctype html>
@@ -74,15 +76,21 @@ def with_references(page, works):
     )
 
 
+def held_together(page):
+    """A page in which no line begins with the full stop of a formula."""
+    return FORMULA_AND_STOP.sub(r'<span class="unbroken">\1</span>', page)
+
+
 def finish(app, error):
-    """Take FontAwesome's script out of every page, tell what a link cites, and give the root page a title."""
+    """Take FontAwesome's script out of every page, tell what a link cites, keep a formula and its full stop on one
+    line, and give the root page a title."""
     if error or app.builder.format != "html":
         return
     site = Path(app.outdir)
     works = references((site / "book" / "bibliography.html").read_text(encoding="utf8"))
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
-        finished = with_references(FONT_AWESOME.sub("", text), works)
+        finished = held_together(with_references(FONT_AWESOME.sub("", text), works))
         if finished != text:
             page.write_text(finished, encoding="utf8")
     title = "flatlab: why do large batches generalise worse?"

@@ -380,10 +380,23 @@ def test_whatever_stands_in_the_bibliography_is_cited():
         assert link in links or by_name or f"`{key}" in everything, f"nothing cites {key}"
 
 
-def test_a_link_to_a_paper_shows_its_reference(root, monkeypatch):
+@pytest.fixture
+def site(root):
+    """book/site.py as a module."""
     spec = importlib.util.spec_from_file_location("of_the_site", root / "book" / "site.py")
-    site = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(site)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_line_begins_with_the_full_stop_of_a_formula(site):
+    formula = '<span class="math notranslate nohighlight">\\(a &lt; b\\)</span>'
+    assert site.held_together(f"<p>{formula}. So {formula} is</p>") == (
+        f'<p><span class="unbroken">{formula}.</span> So {formula} is</p>'
+    )
+
+
+def test_a_link_to_a_paper_shows_its_reference(site):
     entry = '<div class="citation" id="a"><p>A "B". <em>C</em>. 2017. URL: <a href="https://a.b/1">https://a.b/1</a>.</p></div>'
     works = site.references(f"<p>no entry</p>{entry}")
     assert works == {"https://a.b/1": "A &quot;B&quot;. C. 2017."}

@@ -1,0 +1,231 @@
+"""What a chapter says once its verdicts are known: sentences that follow from words, whatever the words become.
+
+A verdict changes when a larger tier is recorded, so each function here has an answer for every word that a verdict can
+be, and no page chooses its sentences itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from flatlab.study.ledger import Word
+
+COUNTED = {  # one claim of that word, several
+    "holds": ("holds", "hold"),
+    "fails": ("fails", "fail"),
+    "mixed": ("is mixed", "are mixed"),
+    "undecided": ("is undecided", "are undecided"),
+    "not run": ("is not run", "are not run"),
+}
+
+
+def counted(words: Iterable[Word]) -> str:
+    """How many claims have which word: "3 hold, 1 fails and 2 are undecided"; "none" where there is no claim."""
+    count = Counter(words)
+    parts = [f"{count[word]} {forms[count[word] > 1]}" for word, forms in COUNTED.items() if count[word]]
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]])) or "none"
+
+
+def whether(question: str, *words: Word) -> str:
+    """The sentence on a question that the words leave open."""
+    if "not run" in words:
+        return f"Whether {question} is not known, because not all of it has been run yet."
+    if "mixed" in words:
+        return f"Whether {question} depends on the network, because the recorded ones disagree."
+    return f"Whether {question} is not decided by what is recorded so far."
+
+
+def the_answer(gap: Word, statistics: Word, flatter: Word, worse: Word) -> str:
+    """The first page: is there a gap, does a rate with ghost batches close half of it, is flatness the reason?"""
+    said = {
+        "holds": "At one learning rate and equally many epochs, the large batch does generalise worse.",
+        "fails": "At one learning rate and equally many epochs, the large batch does not generalise worse.",
+    }
+    found = [said.get(gap) or whether("the large batch generalises worse, at one rate and equally many epochs,", gap)]
+    gives_back = "A higher rate, with BatchNorm's statistics from small parts of the batch, gives back"
+    if gap == "holds" and statistics in ("holds", "fails"):
+        found.append(f"{gives_back} {'at least' if statistics == 'holds' else 'less than'} half of the gap.")
+    if gap == flatter == worse == "holds":
+        found.append(
+            "A large batch can end flatter than a small one and still be worse, so flatness is not the whole reason."
+        )
+    return " ".join(found)
+
+
+def law_of_nature(mnist1d: Word, digits: Word) -> str:
+    """*The puzzle*: does every task have a gap?"""
+    if (mnist1d, digits) == ("holds", "fails"):
+        return "A gap is not a law of nature. It needs a task on which there is something to lose."
+    if mnist1d == digits == "holds":
+        return "Both tasks have a gap. Two tasks are not all tasks."
+    if "fails" in (mnist1d, digits):
+        return "A gap is not a law of nature: it fails on at least one of two tasks."
+    return whether("both tasks have a gap", mnist1d, digits)
+
+
+def together_on_digits(sharper: Word, gap: Word) -> str:
+    """*Measuring sharpness*: do sharpness and the gap come together on a second data set?"""
+    return {
+        ("holds", "holds"): "On digits the two come together, as on MNIST-1D.",
+        ("holds", "fails"): "On digits the large batch is the sharper one and the better one. One data set is enough "
+        "to refute *whenever sharper, then worse*; it says nothing about *often*.",
+        ("fails", "holds"): "On digits the large batch is the flatter one and the worse one. One data set is enough to "
+        "refute *whenever worse, then sharper*.",
+        ("fails", "fails"): "On digits the large batch is flatter and better: the two come together, the other way "
+        "round.",
+    }.get((sharper, gap)) or whether("the two come together on digits", sharper, gap)
+
+
+def without_a_large_batch(steep: Word, share: float, loss: float) -> str:
+    """*Between two minima*: does a small batch that stopped early have a steep side as well?
+
+    Parameters
+    ----------
+    steep : str
+        The word of that claim.
+    share : float
+        Of the large batch's asymmetry, what the early net has.
+    loss : float
+        Of the early net.
+    """
+    if steep == "holds":
+        return (
+            f"So {100 * share:.0f} % of the asymmetry comes without any large batch: a net near the start, whatever "
+            f"its batch, goes up on that side. (The early net is not a minimum. Its loss is {loss:.2f}.)"
+        )
+    if steep == "fails":
+        return "So the steep side does belong to the large batch."
+    return whether("the steep side belongs to the large batch", steep)
+
+
+def flatter_and_worse(flatter: Word, worse: Word) -> str:
+    """*What a batch size changes*: can a large batch end flatter than a small one and generalise worse?"""
+    if flatter == worse == "holds":
+        return (
+            "A large batch can end flatter than a small one and generalise worse. Flatness is not all that a small "
+            "batch gives."
+        )
+    if "fails" in (flatter, worse):
+        return (
+            "At 16 times the rate this large batch is not both flatter and worse, so it is no example against flatness."
+        )
+    return whether("a large batch can end flatter and generalise worse", flatter, worse)
+
+
+def batch_or_rate(fall: Word, level: Word, lower: bool) -> str:
+    """*The threshold*: does accuracy fall as the batch grows, and does it at the root rule?
+
+    Parameters
+    ----------
+    fall, level : str
+        The words of *falls with the batch* at one rate, and of *no threshold at the root rule*.
+    lower : bool
+        Whether the largest batch is the less accurate one at the root rule.
+    """
+    if fall == "fails":
+        return (
+            "At one rate the accuracy does not fall here as the batch grows, so there is no fall for the root rule to "
+            "explain."
+        )
+    falls = "At one rate the accuracy falls as the batch grows, and at the root rule it"
+    if (fall, level) == ("holds", "holds"):
+        return f"{falls} does not. So Figure 4 shows a rate that was kept, and not a batch that is too large."
+    if (fall, level) == ("holds", "fails"):
+        return f"{falls} falls as well. The rate is not the whole reason." if lower else f"{falls} rises."
+    return whether("a fall belongs to the batch size or to the rate that was kept", fall, level)
+
+
+def warm_start(accuracy: Word, sharpness: Word) -> str:
+    """*The threshold*: is a warm start a falling rate?"""
+    if accuracy == sharpness == "holds":
+        return (
+            "By these rules a large batch after a small one does what a lower rate does. What the warm start repairs, "
+            "a falling learning rate repairs too."
+        )
+    if "fails" in (accuracy, sharpness):
+        return "By these rules a large batch after a small one is not the same as a lower rate."
+    return whether("a warm start is a falling rate", accuracy, sharpness)
+
+
+def own_edges(ordering: Word, own: Word) -> str:
+    """*The edge of stability*: does each batch size train at an edge of its own?"""
+    if ordering == "fails":
+        return "The ordering fails here, so there is nothing to explain."
+    if own == "fails":
+        return "Small batches are not at an edge of their own here, so the rate alone does not explain where they end."
+    if ordering == own == "holds":
+        return (
+            "Both claims hold: each batch size trains at an edge of its own, and the edges lie at different values of "
+            "$\\lambda_{max}$. Then a table at one rate compares what *that rate* allows to each."
+        )
+    return (
+        f"{whether('each batch size trains at an edge of its own', ordering, own)} If it does, the table compares what "
+        "*one rate* allows to each."
+    )
+
+
+def move_together(word: Word) -> str:
+    """*The paper's cures*: do accuracy and sharpness move together?"""
+    return {
+        "holds": "Over these cures accuracy and sharpness move together.",
+        "fails": "Over these cures accuracy and sharpness do not move together.",
+    }.get(word) or whether("accuracy and sharpness move together over these cures", word)
+
+
+def step_or_flatness(word: Word) -> str:
+    """*Cures since 2017*: does the right step help more than flatness?"""
+    return {
+        "holds": "Asking for the right step helps this large batch more than asking for flatness.",
+        "fails": "Asking for the right step does not help this large batch more than asking for flatness.",
+    }.get(word) or whether("the right step helps this large batch more than flatness", word)
+
+
+def orders_nets(whole: Word, alone: Word) -> str:
+    """*Does sharpness predict?*: does phi order nets over a whole grid, and when one choice is varied at a time?"""
+    return {
+        ("holds", "holds"): "$\\phi$ orders these nets over the whole grid and also, on average, when one choice is "
+        "varied and the others are held.",
+        ("holds", "fails"): "Over the whole grid a larger $\\phi$ goes with a larger test error, but when one choice "
+        "is varied at a time it goes, on average, with a smaller one. The order comes from differences between "
+        "choices, so it does not show that $\\phi$ is the reason.",
+        ("fails", "holds"): "Over the whole grid a larger $\\phi$ goes with a smaller test error, although when one "
+        "choice is varied at a time it goes, on average, with a larger one, because the choices pull in opposite "
+        "directions, as in the picture at the top.",
+        ("fails", "fails"): "A larger $\\phi$ goes with a *smaller* test error, over the whole grid and also, on "
+        "average, when one choice is varied at a time.",
+    }.get((whole, alone)) or whether("$\\phi$ orders these nets", whole, alone)
+
+
+def distance_or_sharpness(distance: Word, further: Word) -> str:
+    """*Does sharpness predict?*: does the distance from the start say more than phi?
+
+    Parameters
+    ----------
+    distance, further : str
+        The words of *distance orders better than sharpness* and of *further is better*.
+    """
+    if distance == "holds":
+        more = "How far a net has travelled says more about its test error than $\\phi$ does."
+        better = " Farther is better, although the bound below grows with the distance."
+        return more + (better if further == "holds" else "")
+    if distance == "fails":
+        return "How far a net has travelled says less about its test error than $\\phi$ does."
+    return whether("the distance or $\\phi$ says more", distance)
+
+
+def put_right(word: Word, holds: str, fails: str) -> str:
+    """*What newcomers are told*: what is to be said instead; `holds` and `fails` are sentences."""
+    return {
+        "holds": holds,
+        "fails": fails,
+        "mixed": "It holds in some of the cases and fails in others, so the sentence needs a condition.",
+        "not run": "Not before it has been run.",
+    }.get(word, "The recorded seeds do not decide this, so the sentence is a guess so far.")
+
+
+def needs_the_rate(flatter: Word) -> str:
+    """*Open questions*: can a theorem on large batches do without the rate?"""
+    return {
+        "holds": "The claim against a yes holds, so no theorem without the rate can be true: its first line has to say "
+        "which rates it compares.",
+        "fails": "The claim against a yes fails here: a higher rate did not make the large batch the flatter one.",
+    }.get(flatter) or whether("a theorem needs the rate", flatter)

@@ -1,0 +1,101 @@
+"""The sentences that follow from verdicts, with every word that a verdict can be."""
+
+import inspect
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from flatlab.plots import readings
+from flatlab.study.ledger import Word
+
+WORDS = get_args(Word)
+OPEN = {"mixed", "undecided", "not run"}
+GIVEN = {
+    "lower": [True, False],
+    "share": [0.43],
+    "loss": [0.52],
+    "holds": ["It is so here."],
+    "fails": ["It is not so."],
+}
+TOOLS = {readings.counted, readings.whether}
+READINGS = [
+    function
+    for _, function in inspect.getmembers(readings, inspect.isfunction)
+    if function.__module__ == readings.__name__ and function not in TOOLS
+]
+
+# What a reader would stumble over: a word of the ledger where English has another form, a gap, a leftover.
+STUMBLES = re.compile(
+    r"\b(is|are|was|be|does|do|not|to) (holds|fails)\b|\b(is|does) (hold|fail)\b|\bare (mixed|undecided) not\b"
+    r"|  |\.\.|,,| [.,;:]|\b(\w+) \3\b|[{}]|\bNone\b|\bnan\b"
+)
+
+
+def every_case(function):
+    """(the words, what is said) for every choice of words and of the other arguments."""
+    names = list(inspect.signature(function).parameters)
+    for chosen in itertools.product(*(GIVEN.get(name, WORDS) for name in names)):
+        yield {one for name, one in zip(names, chosen) if name not in GIVEN}, function(*chosen)
+
+
+def sentences(text):
+    return re.split(r"(?<=[.?!)]) +(?=[A-Z(*$])", text)
+
+
+@pytest.mark.parametrize("function", READINGS, ids=lambda function: function.__name__)
+def test_whatever_the_words_become_whole_sentences_are_said(function):
+    for words, said in every_case(function):
+        assert not (found := STUMBLES.search(said.replace("$\\lambda_{max}$", "λ"))), (words, found, said)
+        for one in sentences(said):
+            assert re.match(r"[A-Z$*(]", one), (words, one)
+            assert re.search(r"[.?!]\)?$", one), (words, one)
+            assert len(one.split()) > 3, (words, one)
+        assert said.count("(") == said.count(")") and said.count("*") % 2 == 0 and said.count("$") % 2 == 0, said
+
+
+@pytest.mark.parametrize("function", READINGS, ids=lambda function: function.__name__)
+def test_nothing_is_concluded_from_words_that_decide_nothing(function):
+    for words, said in every_case(function):
+        if words <= OPEN:
+            assert re.search(r"^Whether |do not decide|needs a condition|Not before", said), (words, said)
+        if words == {"holds"} or words == {"fails"}:
+            assert not said.startswith("Whether"), (words, said)
+
+
+@pytest.mark.parametrize("function", READINGS, ids=lambda function: function.__name__)
+def test_a_claim_that_holds_is_not_read_as_one_that_fails(function):
+    cases = list(every_case(function))
+    holds, fails = ({said for words, said in cases if words == {word}} for word in ("holds", "fails"))
+    assert holds and fails and not holds & fails
+
+
+def test_the_first_page_speaks_of_half_of_a_gap_only_where_there_is_one():
+    for gap, statistics, flatter, worse in itertools.product(WORDS, repeat=4):
+        said = readings.the_answer(gap, statistics, flatter, worse)
+        assert ("half of the gap" in said) <= (gap == "holds")
+        assert ("flatness" in said) <= (gap == flatter == worse == "holds")
+
+
+def test_claims_are_counted_in_words():
+    assert readings.counted(["holds"] * 3 + ["fails"] + ["undecided"] * 2) == "3 hold, 1 fails and 2 are undecided"
+    assert readings.counted(["mixed"]) == "1 is mixed" and readings.counted([]) == "none"
+    assert readings.counted(["not run", "holds"]) == "1 holds and 1 is not run"
+
+
+# A dict from words to sentences, or a word compared with a constant; what asks `verdict(...) == "holds"` picks nets.
+CHOSEN = re.compile(r"""["'](holds|fails)["']\)?\s*:\s*["'][A-Z ]|[^)] (==|in) \(?["'](holds|fails)["']""")
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent.parent / "book").glob("*.[im][pd]*")), ids=lambda f: f.name
+)
+def test_no_page_chooses_its_sentences_by_a_word_itself(file):
+    """`readings` does, where every word is tried."""
+    text = file.read_text(encoding="utf8")
+    cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"]] if file.suffix == ".ipynb" else [text]
+    for cell in cells:
+        assert not (found := CHOSEN.search(cell)), found[0]
