@@ -18,18 +18,18 @@ COUNTED = {  # one claim of that word, several
 }
 
 
-def counted(words: Iterable[Word]) -> str:
+def counted(said: Iterable[Word]) -> str:
     """How many claims have which word: "3 hold, 1 fails and 2 are undecided"; "none" where there is no claim."""
-    count = Counter(words)
+    count = Counter(said)
     parts = [f"{count[word]} {forms[count[word] > 1]}" for word, forms in COUNTED.items() if count[word]]
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]])) or "none"
 
 
-def whether(question: str, *words: Word) -> str:
+def whether(question: str, *said: Word) -> str:
     """The sentence on a question that the words leave open."""
-    if "not run" in words:
+    if "not run" in said:
         return f"Whether {question} is not known, because not all of it has been run yet."
-    if "mixed" in words:
+    if "mixed" in said:
         return f"Whether {question} depends on the network, because the recorded ones disagree."
     return f"Whether {question} is not decided by what is recorded so far."
 
