@@ -193,7 +193,7 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
     found = {judgement.net: judgement for judgement in judgements}
     numbers = "".join(f"<li>{html.escape(in_words(claim, judgement))}</li>" for judgement in judgements)
     words = (
-        f"<details><summary>{html.escape(readable(claim.name))}</summary><p>{html.escape(claim.words)} "
+        f"<details><summary>{html.escape(readable(claim.name))}</summary><p>{html.escape(readable(claim.words))} "
         f"<i>({html.escape(claim.source)})</i></p>"
         f"<p>Rule: {html.escape(readable(claim.rule))}</p><ul>{numbers}</ul></details>"
     )

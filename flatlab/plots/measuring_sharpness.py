@@ -262,11 +262,15 @@ def rescaling(factors: Sequence[float], phis: Mapping[str, Mapping[int, Table]],
     columns, told, panels = {"factor": list(factors)}, [], []
     for space, tables in phis.items():
         colour, axes = colours(tables), canvas(HALF)
+        ends: dict[int, float] = {}
         for batch, table in tables.items():
             mean = band(axes, factors, table, colour[batch], marker="o", markersize=4, log=True)
-            label(axes, factors[-1], mean[-1], str(batch), colour[batch])
+            ends[batch] = mean[-1]
             columns[f"{space}, batch {batch}"] = mean.tolist()
             told.append(course(f"{space}, batch {batch},", factors, mean))
+        for batch, end in ends.items():  # the upper curve's name above its end, so that two that meet can be read
+            side = "bottom" if end == max(ends.values()) else "top"
+            label(axes, factors[-1], end, str(batch), colour[batch], va=side)
         axes.axvline(1, color=TEXT, linewidth=0.8, linestyle="--")
         axes.set(xscale="log", yscale="log", xlabel="weights multiplied by", ylabel="$\\phi(10^{-3})$, %", title=space)
         panels.append(axes)

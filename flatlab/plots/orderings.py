@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from flatlab.plots.picture import Picture
 from flatlab.plots.style import LARGE, SMALL, SMALLER, WIDE, canvas, spread, stamp_of_all, styled
-from flatlab.plots.tables import named
+from flatlab.plots.tables import named, readable
 from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.recorded import Result
@@ -84,7 +84,7 @@ def _panel(title: str, measures: list[str], kinds: list[str], cells: list[dict[s
         axes.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, **box))
         decided = cell["low"] > 0 or cell["high"] < 0
         weight = "bold" if decided else "normal"
-        axes.text(x, y, f"{cell['tau']:+.2f}", ha="center", va="center", size=SMALLER, weight=weight)
+        axes.text(x, y, readable(f"{cell['tau']:+.2f}"), ha="center", va="center", size=SMALLER, weight=weight)
     axes.set(xlim=(-0.5, len(kinds) - 0.5), ylim=(len(measures) - 0.5, -0.5))
     axes.set_xticks(range(len(kinds)), labels=kinds, size=SMALLER)
     axes.set_yticks(range(len(measures)), labels=measures, size=SMALLER)

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 
 from flatlab.files import write_whole
 from flatlab.plots.style import STYLE, TEXT
+from flatlab.plots.tables import readable
 
 # percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
 INK_PERCENT = 75
@@ -150,13 +151,13 @@ def beneath(picture: Picture) -> str:
 
 
 def folded(rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    """Rows folded away, as a table and as the CSV file NAME.csv."""
+    """Rows folded away, as a table to read and as the file NAME.csv, which has the numbers and names of the code."""
     columns = list(rows[0])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *(row.values() for row in rows)])
     link = f"data:text/csv;base64,{base64.b64encode(text.getvalue().encode()).decode()}"
     file = f"{html.escape(name)}.csv"
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    head = "".join(f'<th scope="col">{_cell(column)}</th>' for column in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows[:SHOWN]
     )
@@ -196,7 +197,9 @@ def course(name: str, x: ArrayLike, y: ArrayLike) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else html.escape(str(value))
+    if isinstance(value, float):
+        return "" if math.isnan(value) else readable(f"{value:.5g}")
+    return html.escape(readable(str(value).replace("_", " ")))
 
 
 def _size(figure: Figure) -> tuple[float, float]:

@@ -34,6 +34,8 @@ NAMES = {
 SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+LARGEST_IN_FULL = 1e7  # from here on a number is a product with a power of ten
+
 # A number as code writes it: with an exponent, and below 0.
 POWER = r"\b([\d.]+)e([+-])0*(\d+)\b"
 MINUS = r"(?<![\w.)-])-(?=[\d.])"
@@ -55,6 +57,8 @@ READ_AS: list[tuple[str, Any]] = [
     (r"\|1 - rate curvature\|", "|1 − rate × curvature|"),
     (r"\blambda_max\b", "λₘₐₓ"),
     (r"\beps (?=[\d.])", "ε = "),
+    (r"\beps\b", "ε"),
+    (r"(?<=\d) - (?=\w)", " − "),
     (r"\balpha\b", "α"),
     (r"\brho\b", "ρ"),
     (r"\blambda\b", "λ"),
@@ -64,7 +68,9 @@ READ_AS: list[tuple[str, Any]] = [
 
 
 def _power(mantissa: str, sign: str, exponent: str) -> str:
-    """A number in code's exponential notation as a product with a power of ten."""
+    """A number in code's exponential notation as a product with a power of ten, or in full up to a million."""
+    if sign == "+" and int(exponent) < 6:
+        return f"{float(f'{mantissa}e{exponent}'):,.0f}"
     return f"{mantissa}·10{'⁻' * (sign == '-')}{exponent.translate(SUPERSCRIPT)}".removeprefix("1·")
 
 
@@ -192,11 +198,11 @@ def _plus_minus(values: Sequence[float]) -> str:
     if half == 0:
         return f"{_number(mean)} ± 0"
     decimals = 1 - math.floor(math.log10(half))
-    if decimals > 5:
+    if decimals > 5 or max(abs(mean), half) >= LARGEST_IN_FULL:
         return f"{mean:.2e} ± {half:.1e}"
     decimals = max(0, decimals + (abs(mean) * 10**decimals < 100))
     return f"{mean:,.{decimals}f} ± {half:,.{decimals}f}"
 
 
 def _number(value):
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < LARGEST_IN_FULL else f"{value:.4g}"

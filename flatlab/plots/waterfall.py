@@ -20,7 +20,7 @@ from flatlab.plots.style import (
     stamp_of_all,
     styled,
 )
-from flatlab.plots.tables import called, named
+from flatlab.plots.tables import called, named, readable
 from flatlab.study import columns
 from flatlab.study.recorded import Result
 
@@ -97,7 +97,12 @@ def _panel(title: str, way: Sequence[dict[str, Any]], values: dict[str, list]) -
         axes.errorbar(place, high, half, fmt="none", ecolor=TEXT, capsize=3)
         top = np.nanmax([low, high, high + half])
         axes.annotate(
-            f"{row['change']:+.1f}", (place, top), (0, 4), textcoords="offset points", ha="center", color=colour
+            readable(f"{row['change']:+.1f}"),
+            (place, top),
+            (0, 4),
+            textcoords="offset points",
+            ha="center",
+            color=colour,
         )
         if (alone := columns.test(ALONE.get(row["step"], ""))) in values:
             dot(axes, place + 0.38, values[alone], colour, hollow=True)

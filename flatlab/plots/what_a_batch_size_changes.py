@@ -228,7 +228,7 @@ def hovering(
         f"around it. Against the rate over the batch size, {told}."
     )
     return Slides(
-        Picture([axes.figure], rows, stamp("a parabola of two directions", 0), alt, "hovering"),
+        Picture([axes.figure], rows, stamp("a parabola of two directions", 1), alt, "hovering"),
         layers,
         "Rate over batch size",
         says,
