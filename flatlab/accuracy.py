@@ -30,13 +30,11 @@ class Answers:
         Where the classes lie in the outputs; None where there are none.
     ignored : tuple of int
         Targets that the loss ignores, as padding; negative ones are none in any case.
-    device : torch.device
-        Where the outputs lie.
     """
 
-    def __init__(self, dimension: int | None, ignored: tuple[int, ...], device: torch.device) -> None:
+    def __init__(self, dimension: int | None, ignored: tuple[int, ...]) -> None:
         self.dimension, self.ignored = dimension, ignored
-        self.right, self.counted, self.beyond = torch.zeros(3, dtype=torch.int64, device=device)
+        self.counts: list[torch.Tensor] = []  # of each chunk: right ones, those that count, those that are no class
 
     def add(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:
         """Count a chunk's."""
@@ -45,11 +43,12 @@ class Answers:
         counted = targets >= 0
         for target in self.ignored:
             counted = counted & (targets != target)
-        self.right += ((outputs.argmax(self.dimension) == targets) & counted).sum()
-        self.counted += counted.sum()
-        self.beyond += ((targets >= outputs.shape[self.dimension]) & counted).sum()
+        right, beyond = outputs.argmax(self.dimension) == targets, targets >= outputs.shape[self.dimension]
+        self.counts.append(torch.stack([right & counted, counted, beyond & counted]).flatten(1).sum(1))
 
     def percent(self) -> float | None:
         """The share of right answers; None where nothing was counted or a target is no class."""
-        right, counted, beyond = torch.stack([self.right, self.counted, self.beyond]).tolist()
+        if not self.counts:
+            return None
+        right, counted, beyond = torch.stack(self.counts).sum(0).tolist()
         return 100 * right / counted if counted and not beyond else None

@@ -231,7 +231,7 @@ class Objective:
             self._prepare(x)
             self.load(x)
             losses = _Sum()
-            answers = Answers(self.classes, self.ignored, x.device) if accuracy else None
+            answers = Answers(self.classes, self.ignored) if accuracy else None
             for inputs, targets, weight in self.chunks():
                 with torch.set_grad_enabled(self.needs_graph):
                     outputs, value = self._evaluate(inputs, targets)
