@@ -197,6 +197,9 @@ class Hessian(_Operator):
                 "take 'reverse', or one larger chunk."
             )
 
+    def __getstate__(self) -> dict:
+        return {**vars(self), "_kept": None}  # a graph can be neither copied nor pickled, and is made again
+
     @within_memory
     def _full_gradient(self):
         if self.method == "graph" and self.f.count == 1:

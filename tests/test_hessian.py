@@ -2,6 +2,7 @@
 shares its faults; then curvlinops and PyHessian, then properties."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -262,3 +263,13 @@ def test_an_error_without_a_message_is_named(monkeypatch):
     monkeypatch.setattr("flatlab.hessian.GaussNewton._share", silent)
     with pytest.raises(RuntimeError, match=r"cannot be transformed .* \(RuntimeError\): take f\.hessian"):
         f.gauss_newton() @ f.x
+
+
+def test_an_operator_that_was_used_is_copied_and_pickled():
+    """It keeps a graph, which can be neither."""
+    f = flatlab.Objective(tanh_net(), data())
+    operator = f.hessian()
+    product = operator @ f.x
+    for other in (copy.deepcopy(operator), pickle.loads(pickle.dumps(operator))):
+        assert torch.equal(other @ f.x, product)
+    assert torch.equal(operator @ f.x, product)
