@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 import torch
 
 from flatlab.measure import door, memory
+from flatlab.measure.arithmetic import ALONE
 
 SAMPLE = 64  # rows that show what kind of function f is; enough for three parts, and quick
 
@@ -65,7 +66,7 @@ class Chunks:
         if self.batches is None:
             yield from zip(self.inputs.tensor_split(len(self)), self.targets.tensor_split(len(self)))
             return
-        with torch.random.fork_rng(devices=[]):  # a DataLoader draws a seed when its reading begins
+        with ALONE, torch.random.fork_rng(devices=[]):  # a DataLoader draws a seed when its reading begins
             batches = iter(self.batches)
         yield from batches
 
@@ -108,7 +109,7 @@ class Chunks:
                 "again: a list or a DataLoader, not an iterator, which is empty after one reading."
             )
         self.batches, self.sizes = data, []
-        with torch.random.fork_rng(devices=[]):  # a shuffling loader draws an order: it is refused
+        with ALONE, torch.random.fork_rng(devices=[]):  # a shuffling loader draws an order: it is refused
             for inputs, targets in map(_pair, self):
                 few = _picked((inputs, targets, _numbers(len(targets)) + sum(self.sizes)), SAMPLE)
                 self._kept = few if not self.sizes else _picked(_joined(self._kept, few), SAMPLE)

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import numpy as np
 import torch
 
+from flatlab.measure.arithmetic import ALONE
+
 # Those of the host: how to read one's state, and how to set it.
 HOST_GENERATORS: tuple[tuple[Callable, Callable], ...] = (
     (random.getstate, random.setstate),
@@ -47,9 +49,10 @@ def seed_host(seed: int) -> None:
 @contextmanager
 def undisturbed(device: torch.device, settings: AbstractContextManager | None = None) -> Iterator[None]:
     """Whatever is drawn within, in `settings`, the generators of the host and of a device are afterwards as before."""
-    states = host_states()
-    with settings or nullcontext(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            set_host_states(states)
+    with ALONE:
+        states = host_states()
+        with settings or nullcontext(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            try:
+                yield
+            finally:
+                set_host_states(states)

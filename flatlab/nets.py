@@ -14,6 +14,7 @@ from torch import nn
 
 from flatlab.data import Data, Split
 from flatlab.measure import door
+from flatlab.measure.arithmetic import ALONE
 
 NetName = Literal["F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp", "small-mlp"]
 NETS: tuple[NetName, ...] = get_args(NetName)
@@ -63,9 +64,11 @@ def build(name: NetName, data: Data | Split, *, seed: int = 0, running_averages:
         "flatlab.Split(inputs, targets)",
     )
     seed = door.seed(seed)
+    if not len(split):  # type: ignore[arg-type]
+        raise ValueError("a network by name is made for data that have rows, and these have none.")
     classes = getattr(data, "classes", None) or int(split.y.max()) + 1  # type: ignore[union-attr]
     shape = tuple(split.x.shape[1:])  # type: ignore[union-attr]
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # whatever the default device is
+    with ALONE, torch.random.fork_rng(devices=[]), torch.device("cpu"):  # whatever the default device is
         torch.default_generator.manual_seed(seed)  # the host's alone: torch.manual_seed would seed those of GPUs too
         net = _architecture(name, shape, classes, running_averages)
         for module in net.modules():

@@ -1,7 +1,9 @@
 """The settings of torch that change numbers, set aside while flatlab computes: no result depends on its caller's."""
 
+import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,12 +23,19 @@ _OPERATIONS: dict[str, list[Any]] = {
     for kind, backend in (("cuda", "cuda"), ("cpu", "mkldnn"))
 }
 
+# Torch's settings and its generators are the process's, and an Objective has one network, so that of several threads one
+# computes at a time.
+ALONE = threading.RLock()
+if hasattr(os, "register_at_fork"):  # the thread that holds it is not there in the child
+    os.register_at_fork(after_in_child=ALONE._at_fork_reinit)  # type: ignore[attr-defined]
 
-def own_arithmetic(device: torch.device, *, tf32: bool = False) -> AbstractContextManager[None]:
+
+@contextmanager
+def own_arithmetic(device: torch.device, *, tf32: bool = False) -> Iterator[None]:
     """Compute in the type of the numbers, whatever the caller has set; the caller's settings come back afterwards.
 
     Inside, autocast and inference mode are off, cuDNN does not choose its kernels by their speed, and products of
-    float32 numbers are made in float32.
+    float32 numbers are made in float32. No other thread is inside.
 
     Parameters
     ----------
@@ -42,7 +51,10 @@ def own_arithmetic(device: torch.device, *, tf32: bool = False) -> AbstractConte
     """
     kind = device.type
     tf32 = tf32 and kind == "cuda"
-    return nullcontext() if _is_own(kind, tf32) else _set_aside(kind, tf32)
+    with ALONE, ExitStack() as stack:
+        if not _is_own(kind, tf32):
+            _set_aside(stack, kind, tf32)
+        yield
 
 
 def in_own_arithmetic(measurement: Callable[P, R]) -> Callable[P, R]:
@@ -85,19 +97,16 @@ def _is_precise(kind: str, tf32: bool) -> bool:
     return same and (kind != "cuda" or torch.backends.cudnn.allow_tf32 == tf32)
 
 
-@contextmanager
-def _set_aside(kind: str, tf32: bool) -> Iterator[None]:
-    with ExitStack() as stack:
-        if torch.is_inference_mode_enabled():
-            stack.enter_context(torch.inference_mode(False))
-        for each in {kind, "cpu"}:
-            if torch.is_autocast_enabled(each):
-                stack.enter_context(torch.autocast(each, enabled=False))
-        if kind == "cuda" and torch.backends.cudnn.benchmark:
-            _set(stack, torch.backends.cudnn, "benchmark", True, False)
-        if not _is_precise(kind, tf32):
-            (_set_precision if _Setting else _set_older_names)(stack, kind, tf32)
-        yield
+def _set_aside(stack: ExitStack, kind: str, tf32: bool) -> None:
+    if torch.is_inference_mode_enabled():
+        stack.enter_context(torch.inference_mode(False))
+    for each in {kind, "cpu"}:
+        if torch.is_autocast_enabled(each):
+            stack.enter_context(torch.autocast(each, enabled=False))
+    if kind == "cuda" and torch.backends.cudnn.benchmark:
+        _set(stack, torch.backends.cudnn, "benchmark", True, False)
+    if not _is_precise(kind, tf32):
+        (_set_precision if _Setting else _set_older_names)(stack, kind, tf32)
 
 
 def _set(stack: ExitStack, place: Any, name: str, before: Any, wanted: Any) -> None:
