@@ -140,6 +140,8 @@ class Data:
     def __post_init__(self) -> None:
         for name, split in (("train", self.train), ("test", self.test)):
             door.instance(split, Split, f"the {name} split of a Data is a flatlab.Split(inputs, targets)")
+            if not len(split):
+                raise ValueError(f"the {name} split of a Data has no rows: give it at least one.")
         places = {str(part.device) for split in (self.train, self.test) for part in (split.x, split.y)}
         if len(places) > 1:
             raise ValueError(f"the splits lie on {' and '.join(sorted(places))}: move them to one, as split.to('cpu').")

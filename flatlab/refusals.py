@@ -63,6 +63,8 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
         except UNFIT as error:
             if is_used_up(error):
                 raise
+            if isinstance(error, ValueError):
+                _check_single_rows(f, inputs)
             raise ValueError(what_fails(f, inputs, targets, error)) from error
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -122,6 +122,14 @@ SLIPS = {  # what is written, and what the sentence says
         "mlp", (DATA.x, DATA.y)
     ),
     "as flatlab.load.*flatlab.Split.inputs, targets.; this is 'mnist1d'": lambda: flatlab.build("mlp", "mnist1d"),
+    "the test split of a Data has no rows": lambda: flatlab.Data("d", 3, DATA, flatlab.Split(DATA.x[:0], DATA.y[:0])),
+    "the train split of a Data has no rows": lambda: flatlab.Data("d", 3, flatlab.Split(DATA.x[:0], DATA.y[:0]), DATA),
+    "made for data that have rows, and these have none": lambda: flatlab.build(
+        "mlp", flatlab.Split(DATA.x[:0], DATA.y[:0])
+    ),
+    "a chunk has a single row, .*, or batch_norm='frozen'": lambda: flatlab.Objective(
+        "mlp", flatlab.Split(DATA.x[:1], DATA.y[:1])
+    ),
     "seed is 'a': choose a whole number": lambda: flatlab.build("mlp", DATA, seed="a"),
     "seed is 'b': choose a whole number": lambda: DATA.subset(2, seed="b"),
     "split's x is a tensor, as torch.as_tensor .*; this is a ndarray": lambda: flatlab.Split(A.numpy(), A),

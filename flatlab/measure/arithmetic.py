@@ -23,8 +23,8 @@ _OPERATIONS: dict[str, list[Any]] = {
     for kind, backend in (("cuda", "cuda"), ("cpu", "mkldnn"))
 }
 
-# Torch's settings and its generators are the process's, and an Objective has one network, so that of several threads one
-# computes at a time.
+# Torch's settings and its generators are the process's, and an Objective has one network, so that of several threads
+# one computes at a time.
 ALONE = threading.RLock()
 if hasattr(os, "register_at_fork"):  # the thread that holds it is not there in the child
     os.register_at_fork(after_in_child=ALONE._at_fork_reinit)  # type: ignore[attr-defined]
