@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 
 COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.ipynb"
-FORMULA_AND_STOP = re.compile(r'(<span class="math notranslate nohighlight">[^<]*</span>[.,;:!?)]+)')
+FORMULA = r'<span class="math notranslate nohighlight">[^<]*</span>'
+FORMULA_AND_STOP = re.compile(rf"(\({FORMULA}[.,;:!?)]*|{FORMULA}[.,;:!?)]+)")
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 ROOT_PAGE = """<!doctype html>
@@ -77,7 +78,7 @@ def with_references(page, works):
 
 
 def held_together(page):
-    """A page in which no line begins with the full stop of a formula."""
+    """A page in which no line begins with the full stop of a formula, or ends with its bracket."""
     return FORMULA_AND_STOP.sub(r'<span class="unbroken">\1</span>', page)
 
 

@@ -391,9 +391,9 @@ def site(root):
 
 def test_no_line_begins_with_the_full_stop_of_a_formula(site):
     formula = '<span class="math notranslate nohighlight">\\(a &lt; b\\)</span>'
-    assert site.held_together(f"<p>{formula}. So {formula} is</p>") == (
-        f'<p><span class="unbroken">{formula}.</span> So {formula} is</p>'
-    )
+    stop, bracket = (f'<span class="unbroken">{held}</span>' for held in (f"{formula}.", f"({formula}"))
+    page = f"<p>{formula}. So {formula} is ({formula} here)</p>"
+    assert site.held_together(page) == f"<p>{stop} So {formula} is {bracket} here)</p>"
 
 
 def test_a_link_to_a_paper_shows_its_reference(site):

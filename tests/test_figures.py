@@ -147,6 +147,9 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
         ([12500], "12,500"),
         ([0.0, 2e-9], "1.00·10⁻⁹ ± 1.3·10⁻⁸"),
         ([100, 300], "200 ± 1,271"),
+        ([5.5e10, 5.6e10, 5.9e10], "5.67·10¹⁰ ± 5.2·10⁹"),
+        ([2.21e4], "22,100"),
+        ([5.5e10], "5.5·10¹⁰"),
     ],
 )
 def test_a_mean_and_its_interval_in_words(values, words):

@@ -216,6 +216,7 @@ def test_a_printed_number_has_a_minus_sign_and_a_power_of_ten_but_no_formula_cod
     assert numerals(said) == (
         "from −0.5 to +10⁻⁵, $10^{-7}$, `lr=-1`, [A 2017](https://a.b/x-1), <i class='a-1'>−2</i>, 2026-11-26"
     )
+    assert numerals("2.2e+04 ± 1e+06") == "22,000\u00a0±\u00a010⁶"
 
 
 def test_claims_of_one_rule_are_printed_together():

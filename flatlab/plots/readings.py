@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from flatlab.study.ledger import Word
 
-COUNTED = {  # one claim of that word, several
+COUNTED: dict[Word, tuple[str, str]] = {  # one claim of that word, several
     "holds": ("holds", "hold"),
     "fails": ("fails", "fail"),
     "mixed": ("is mixed", "are mixed"),

@@ -82,10 +82,11 @@ def readable(words: str) -> str:
 
 
 def numerals(words: str) -> str:
-    """Markdown with its numbers as a reader writes them: −0.5 and 2·10⁻⁵, not -0.5 and 2e-05."""
+    """Markdown with its numbers as a reader writes them: −0.5 and 2·10⁻⁵, not -0.5 and 2e-05; no line ends at a ±."""
     parts = AS_IT_STANDS.split(words)
     for k in range(0, len(parts), 2):
         parts[k] = re.sub(POWER, lambda found: _power(*found.groups()), re.sub(MINUS, "−", parts[k]))
+        parts[k] = parts[k].replace(" ± ", "\u00a0±\u00a0")
     return "".join(parts)
 
 
