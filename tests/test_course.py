@@ -394,6 +394,26 @@ def test_nothing_that_a_notebook_starts_outlives_it_without_a_cage_either(tmp_pa
     assert not fled.is_running()
 
 
+def test_what_a_students_code_writes_into_the_gradebook_without_a_cage_is_put_back(course, monkeypatch):
+    monkeypatch.setattr(marking, "kind_of_cage", lambda: "none")
+    monkeypatch.setenv("FLATLAB_CAGE", "none")
+    cage.kind_of_cage.cache_clear()
+    give = f"""import sqlite3
+book = sqlite3.connect("{course.course}/gradebook.db", timeout=60)
+book.execute("update grade set manual_score = 2.5, needs_manual_grade = 0")
+book.commit()
+print(book.total_changes, "changed")"""
+    course.hand_in("ada.ipynb", course.release)
+    before = course.mark()["ada"]
+    notebook = copy.deepcopy(course.release)
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(give))
+    course.hand_in("eve.ipynb", notebook)
+    marks = course.mark()
+    cage.kind_of_cage.cache_clear()
+    assert "2 changed" in (course.course / "tiny" / "executed" / "eve.json").read_text()
+    assert marks["ada"] == before and marks["eve"]["total"]["points"] == marks["ada"]["total"]["points"] == 0
+
+
 def test_a_marker_whose_failing_tests_pass_refuses_the_notebook(course, tmp_path, monkeypatch):
     """As where a student's code has reached the marker's process."""
     notebook = nbformat.v4.new_notebook(cells=[])
