@@ -96,9 +96,9 @@ def feedback(course, lab, rows, comments):
         answers = said_by_checks(course, lab, student)
         lines = [f"# {lab}: {student}", ""]
         for row in mine:
-            points = row["points"] if row["points"] != "" else row["status"]
-            name = row["exercise"].removesuffix("-test")
-            lines.append(f"- **{name}**: {points} of {row['max']}")
+            most, name = row["max"], row["exercise"].removesuffix("-test")
+            points = f"{row['points']} of {most}" if row["points"] != "" else f"{row['status']} ({most} marks)"
+            lines.append(f"- **{name}**: {points}")
             if why := why_not(row, answers):
                 lines.append(f"  {why}")
             if row["exercise"] in comments.get(student, {}):

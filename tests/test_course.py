@@ -129,6 +129,8 @@ def test_the_reader_has_scheme_question_answer_and_the_students_own_numbers_on_o
     assert "    mine was 945\n    ```" in page.cells[number - 1].source
     assert page.cells[find(page, "twice-run")].outputs[0].text.startswith("mine was 945")
     assert "marking machine" not in json.dumps([cell.get("outputs") for cell in page.cells])
+    feedback = (course.course / "tiny" / "feedback" / "ada.md").read_text()
+    assert "- **why-answer**: to be marked by hand (2.0 marks)" in feedback
 
 
 def test_a_mended_test_gives_new_marks_and_keeps_those_given_by_hand(course):
