@@ -20,6 +20,7 @@ import torch
 
 from benchmarks import eigenvalue, epoch, growth, plane, products, sharpness, spectrum
 from flatlab.files import write_whole
+from flatlab.measure import door
 from flatlab.study.recorded import REPOSITORY, origin
 
 CASES = {
@@ -46,10 +47,7 @@ def run(names, **options):
             cases[name] = CASES[name].measure(**options)
         except Exception as error:  # noqa: BLE001 - a peer may be missing, or not run on this device
             traceback.print_exc()
-            cases[name] = {
-                "title": CASES[name].TITLE,
-                "failed": f"{type(error).__name__}: {str(error).splitlines()[0]}",
-            }
+            cases[name] = {"title": CASES[name].TITLE, "failed": door.reason(error)}
         print(f"{time.perf_counter() - began:.0f} s", flush=True, file=sys.stderr)
     return {"cases": cases, "promises": promises(cases)}
 

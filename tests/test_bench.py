@@ -83,14 +83,21 @@ def test_every_comparison_runs(name):
         assert promise["kept"] == (promise["measured"] <= promise["limit"])
 
 
-def test_a_comparison_that_fails_says_so_and_stops_no_other(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (RuntimeError("no such operator\non this device"), "RuntimeError: no such operator"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_a_comparison_that_fails_says_so_and_stops_no_other(error, said, monkeypatch, capsys):
     def broken(**options):
-        raise RuntimeError("no such operator\non this device")
+        raise error
 
     monkeypatch.setattr(run.plane, "measure", broken)
     results = run.run(["plane"])
-    assert results["cases"]["plane"]["failed"] == "RuntimeError: no such operator"
-    assert results["promises"] == [] and "no such operator" in run.table(results)
+    assert results["cases"]["plane"]["failed"] == said
+    assert results["promises"] == [] and said in run.table(results)
     capsys.readouterr()
 
 
