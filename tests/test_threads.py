@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import flatlab
+from flatlab.generators import have_drawn, host_states, seed_host, undisturbed
 
 GENERATOR = torch.Generator().manual_seed(0)
 X, Y = torch.randn(40, 6, generator=GENERATOR), torch.arange(40) % 3
@@ -45,18 +46,35 @@ ASKED = {
 
 @pytest.mark.parametrize("what", ASKED)
 def test_in_threads_each_answer_is_the_one_that_is_had_alone(what):
-    asked, state = ASKED[what], torch.get_rng_state()
-    alone = list(map(asked, range(4)))
+    asked, states = ASKED[what], host_states()
+    alone = list(map(asked, range(6)))
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")  # each thread sets it aside, and the last one must put it back
     try:
-        with ThreadPoolExecutor(4) as threads:
-            together = list(threads.map(asked, range(4)))
+        with ThreadPoolExecutor(3) as threads:  # some begin while another is at work
+            together = list(threads.map(asked, range(6)))
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
     assert all(map(torch.equal, together, alone))
-    assert torch.equal(torch.get_rng_state(), state)
+    assert not have_drawn(states)
+
+
+def test_what_threads_that_overlap_put_back_is_what_was_there_before_them():
+    begun, states = threading.Event(), host_states()
+
+    def seeds():
+        with undisturbed(torch.device("cpu")):
+            seed_host(1)
+            begun.set()
+            time.sleep(0.05)
+
+    threads = [threading.Thread(target=seeds) for _ in range(2)]
+    threads[0].start()
+    begun.wait(10)
+    threads[1].start()  # it must not take for the caller's what the first has set
+    [thread.join() for thread in threads]
+    assert not have_drawn(states)
 
 
 def test_a_process_that_is_forked_while_a_thread_computes_can_compute_as_well():
