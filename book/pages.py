@@ -16,10 +16,14 @@ import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_cache.readers import get_reader
+from myst_nb.core.read import is_myst_markdown_notebook
+
+MARKDOWN = {"type": "plugin", "name": "myst_nb_md"}  # as which Jupyter Book reads a page of Markdown that has cells
 
 
 def pages(source, excluded):
-    """The notebooks in the table of contents, the largest first: the best guess at which takes longest."""
+    """The pages with cells in the table of contents, the largest first: the best guess at which takes longest."""
 
     def files(entry):
         if isinstance(entry, dict):
@@ -27,21 +31,32 @@ def pages(source, excluded):
         for part in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else []:
             yield from files(part)
 
-    names = [f"{name}.ipynb" for name in files(yaml.safe_load((source / "_toc.yml").read_text(encoding="utf8")))]
+    listed = files(yaml.safe_load((source / "_toc.yml").read_text(encoding="utf8")))
+    names = [f"{name}{end}" for name in listed for end in (".ipynb", ".md")]
     found = [source / name for name in names if not any(PurePosixPath(name).match(pattern) for pattern in excluded)]
-    return sorted((page for page in found if page.is_file()), key=lambda page: -page.stat().st_size)
+    return sorted((page for page in found if has_cells(page)), key=lambda page: -page.stat().st_size)
+
+
+def has_cells(page):
+    """Whether the page is there, and is a notebook or Markdown whose head says that it has cells."""
+    return page.is_file() and (page.suffix == ".ipynb" or is_myst_markdown_notebook(page.read_text(encoding="utf8")))
+
+
+def read(page):
+    """The page as a notebook."""
+    return nbformat.read(page, 4) if page.suffix == ".ipynb" else get_reader(MARKDOWN)(str(page))
 
 
 def execute(page, timeout):
     """The page's notebook with its outputs, the seconds it took, and the traceback if it failed."""
-    done = single_nb_execution(nbformat.read(page, 4), cwd=str(page.parent), timeout=timeout, allow_errors=False)
+    done = single_nb_execution(read(page), cwd=str(page.parent), timeout=timeout, allow_errors=False)
     return done.nb, done.time, done.exc_string
 
 
 def executed(cache, page):
     """The page's notebook with the outputs that the cache holds for its cells, or None."""
     try:
-        return cache.merge_match_into_notebook(nbformat.read(page, 4))[1]
+        return cache.merge_match_into_notebook(read(page))[1]
     except KeyError:
         return None
 

@@ -114,6 +114,20 @@ def test_the_fingerprint_follows_package_results_pins_and_data(driver, book, tmp
     assert driver.fingerprint(book) == seen[-1]
 
 
+def test_a_page_of_markdown_with_cells_is_executed_beside_the_others(root, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(root / "book")
+    import pages
+
+    head = "---\njupytext:\n  text_representation:\n    format_name: myst\n---\n"
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\nchapters:\n- file: told\n- file: prose\n")
+    write_page(tmp_path, "print(1)")
+    (tmp_path / "told.md").write_text(f"{head}\n# Told\n\n```{{code-cell}}\n1 + 1\n```\n")
+    (tmp_path / "prose.md").write_text("# Prose\n\n```python\n1 + 1\n```\n")
+    assert [page.name for page in pages.pages(tmp_path, [])] == ["page.ipynb", "told.md"]
+    assert pages.pages(tmp_path, ["told.*"]) == [tmp_path / "page.ipynb"]
+    assert [cell.source for cell in pages.read(tmp_path / "told.md").cells if cell.cell_type == "code"] == ["1 + 1"]
+
+
 def test_a_cell_that_raises_fails_the_build_from_a_clean_tree_and_from_a_dirty_one(root, book):
     """Its page is named, and the other one is executed once."""
     (book / "_toc.yml").write_text("format: jb-book\nroot: page\nchapters:\n- file: other\n")
