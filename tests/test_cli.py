@@ -179,7 +179,7 @@ PAPERS = ("table2", "table3", "table4", "fig2", "fig3", "fig7")
 
 @pytest.fixture
 def tiny(monkeypatch):
-    settings = {"smoke": (Setting("mlp", "mnist1d", 400, 0.5, 1, (0, 1)),)}
+    settings = {"smoke": (Setting("mlp", "digits", 400, 0.5, 1, (0, 1)),)}
     for name in PAPERS:
         monkeypatch.setitem(
             experiments.EXPERIMENTS, name, dataclasses.replace(experiments.EXPERIMENTS[name], settings=settings)
@@ -193,7 +193,7 @@ def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
     )
     said = capsys.readouterr().out
     assert "SB 1e-3" in said and f"written to {out} and {tmp_path / 'table3.md'}" in said
-    assert "mlp** on MNIST-1D, smoke tier, 2 seeds" in (tmp_path / "table3.md").read_text()
+    assert "mlp** on digits, smoke tier, 2 seeds" in (tmp_path / "table3.md").read_text()
     result = Result.read(out)
     assert result.seeds == {"mlp": [0, 1]} and set(result.values["mlp"]) == {"SB 1e-3", "LB 1e-3", "SB 5e-4", "LB 5e-4"}
     assert all(len(v) == 2 for v in result.values["mlp"].values())

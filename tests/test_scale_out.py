@@ -15,13 +15,12 @@ WORKER = textwrap.dedent("""
     import sys, torch, torch.distributed as distributed, flatlab
     net, out, store, rows = sys.argv[1:5]
     torch.set_num_threads(1)
-    if distributed.is_torchelastic_launched():
-        distributed.init_process_group("gloo")
+    distributed.init_process_group("gloo")
     data = flatlab.load("mnist1d").subset(int(rows))
     data = flatlab.Data(data.name, 10, *(flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test)))
     run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3,
                         store=flatlab.Store(store, every=0), progress=False)
-    if not distributed.is_initialized() or distributed.get_rank() == 0:
+    if distributed.get_rank() == 0:
         torch.save({"x": run.x, "history": run.history}, out)
 """)
 
@@ -29,9 +28,7 @@ WORKER = textwrap.dedent("""
 def launch(tmp_path, workers, net, store=None, rows=330):
     script, out = tmp_path / "worker.py", tmp_path / f"{workers}.pt"
     script.write_text(WORKER)
-    command = [sys.executable] + (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)] if workers > 1 else []
-    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
     arguments = [str(script), net, str(out), str(store or tmp_path / f"store{workers}"), str(rows)]
     subprocess.run(
         [*command, *arguments], check=True, capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
@@ -39,32 +36,41 @@ def launch(tmp_path, workers, net, store=None, rows=330):
     return torch.load(out)
 
 
-def test_two_workers_end_where_one_process_does(tmp_path):
+def alone(net, rows, **options):
+    """The same run in this process."""
+    data = flatlab.load("mnist1d", device="cpu").subset(rows)
+    data = flatlab.Data(data.name, 10, *(flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test)))
+    return flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What two workers end with when nothing stops them."""
+    return launch(tmp_path_factory.mktemp("undisturbed"), 2, "plain-mlp")
+
+
+def test_two_workers_end_where_one_process_does(undisturbed):
     """In float64, without BatchNorm. The sums are taken in another order, and Adam divides small gradients: 1e-5 is
     allowed."""
-    one, two = (launch(tmp_path, workers, "plain-mlp") for workers in (1, 2))
-    torch.testing.assert_close(two["x"], one["x"], rtol=0, atol=1e-5)
-    assert two["history"]["train_accuracy"] == one["history"]["train_accuracy"]
-    assert two["history"]["train_loss"] == pytest.approx(one["history"]["train_loss"], rel=1e-9)
-    assert two["history"]["updates"] == one["history"]["updates"]
+    one, two = alone("plain-mlp", 330), undisturbed
+    torch.testing.assert_close(two["x"], one.x, rtol=0, atol=1e-5)
+    assert two["history"]["train_accuracy"] == one.history["train_accuracy"]
+    assert two["history"]["train_loss"] == pytest.approx(one.history["train_loss"], rel=1e-9)
+    assert two["history"]["updates"] == one.history["updates"]
 
 
 def test_with_batch_norm_the_workers_shares_are_ghost_batches(tmp_path):
     """Two workers of 32 rows each take the steps of one process with ghost batches of 32, and not those of batches of
     64."""
     two = launch(tmp_path, 2, "mlp", rows=320)
-    data = flatlab.load("mnist1d").subset(320)
-    data = flatlab.Data(data.name, 10, *(flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test)))
-    net, options = flatlab.build("mlp", data).double(), {"batch_size": 64, "epochs": 3, "progress": False}
-    ghost = flatlab.train(net, data, update="ghost", strength=32, **options)
+    ghost = alone("mlp", 320, update="ghost", strength=32)
     torch.testing.assert_close(two["x"], ghost.x, rtol=0, atol=1e-5)
-    assert (two["x"] - flatlab.train(net, data, **options).x).abs().max() > 1e-3
+    assert (two["x"] - alone("mlp", 320).x).abs().max() > 1e-3
 
 
-def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
+def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path, undisturbed):
     """The second worker kills itself in its third epoch; the next launch goes on from the second and ends as an
     undisturbed one."""
-    whole = launch(tmp_path, 2, "plain-mlp")
     script = tmp_path / "dying.py"
     script.write_text(
         WORKER.replace(
@@ -94,7 +100,7 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path):
     assert died.returncode != 0 and not (tmp_path / "none.pt").exists()
     ((_key, partial, facts),) = flatlab.Store(store).runs()
     assert partial and len(facts["history"]["epoch"]) == 2
-    assert torch.equal(launch(tmp_path, 2, "plain-mlp", store)["x"], whole["x"])
+    assert torch.equal(launch(tmp_path, 2, "plain-mlp", store)["x"], undisturbed["x"])
 
 
 def test_the_command_under_torchrun_answers_once_and_finds_its_own_run(tmp_path):

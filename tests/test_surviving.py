@@ -25,12 +25,12 @@ SWEEP = textwrap.dedent('''
     from flatlab.study.jobs import Job, carry_out
     from flatlab.study.splits import loaded
     from flatlab.training.store import Store
-    from flatlab.training.train import Recipe
+    from flatlab.training.train import SOURCE, Recipe
 
     root, kills = Path(sys.argv[1]), int(sys.argv[2])
-    jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=15), subset=100, keep=(2, 10))
+    jobs = [Job("small-mlp", "digits", seed, Recipe(batch_size=50, epochs=15), subset=100, keep=(2, 10))
             for seed in range(3)]
-    loaded("digits")
+    loaded("digits"), SOURCE.hash                                # which each child would work out anew
     random.seed(0)
 
     def sweep(store):

@@ -3,12 +3,7 @@
 import contextlib
 import copy
 import functools
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -272,35 +267,6 @@ def test_an_interrupted_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch
     assert all(torch.equal(whole.buffers[k], resumed.buffers[k]) for k in whole.buffers)
     assert whole.history["test_loss"] == resumed.history["test_loss"]
     assert [p.suffix for p in tmp_path.iterdir()] == [".safetensors"]
-
-
-SWEEP = """
-import flatlab
-flatlab.train("mlp", flatlab.load("mnist1d", device="cpu").subset(300), batch_size=20, epochs=30,
-              store=flatlab.Store(r"{store}", every=0), progress=False)
-"""
-
-
-def test_a_run_killed_at_random_moments_ends_with_the_same_bits(data, tmp_path):
-    whole = train("mlp", data, batch_size=20, epochs=30)
-    chance, kills = random.Random(0), 0
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    for _ in range(40):
-        process = subprocess.Popen([sys.executable, "-c", SWEEP.format(store=tmp_path)], env=environment)
-        deadline = time.time() + 60
-        while kills < 5 and process.poll() is None and not any(tmp_path.glob("*.partial")) and time.time() < deadline:
-            time.sleep(0.005)  # let it start, then strike
-        if kills < 5:
-            time.sleep(chance.random() * 0.3)
-            process.send_signal(signal.SIGKILL)
-            kills += process.wait() == -signal.SIGKILL
-        else:
-            assert process.wait() == 0
-            break
-    assert kills == 5
-    finished = train("mlp", data, batch_size=20, epochs=30, store=tmp_path)
-    assert torch.equal(finished.x, whole.x)
-    assert [p.suffix for p in tmp_path.glob("*") if p.suffix != ".tmp"] == [".safetensors"]
 
 
 def test_refusals_say_what_to_do(data):
