@@ -25,7 +25,7 @@ TOOLS = {readings.counted, readings.whether}
 READINGS = [
     function
     for _, function in inspect.getmembers(readings, inspect.isfunction)
-    if function.__module__ == readings.__name__ and function not in TOOLS
+    if function.__module__ == readings.__name__ and function not in TOOLS and not function.__name__.startswith("_")
 ]
 
 # What a reader would stumble over: a word of the ledger where English has another form, a gap, a leftover.
@@ -78,6 +78,14 @@ def test_the_first_page_speaks_of_half_of_a_gap_only_where_there_is_one():
         said = readings.the_answer(gap, statistics, flatter, worse)
         assert ("half of the gap" in said) <= (gap == "holds")
         assert ("flatness" in said) <= (gap == flatter == worse == "holds")
+
+
+@pytest.mark.parametrize("known, end", [("holds", "larger test error."), ("fails", "smaller test error.")])
+def test_what_one_of_two_verdicts_says_is_said(known, end):
+    for open_one in OPEN:
+        for said in (readings.orders_nets(known, open_one), readings.orders_nets(open_one, known)):
+            first, second = sentences(said)
+            assert first.endswith(end) and second.startswith("Whether ")
 
 
 def test_claims_are_counted_in_words():

@@ -131,6 +131,10 @@ def batch_or_rate(fall: Word, level: Word, lower: bool) -> str:
         return f"{falls} does not. So Figure 4 shows a rate that was kept, and not a batch that is too large."
     if (fall, level) == ("holds", "fails"):
         return f"{falls} falls as well. The rate is not the whole reason." if lower else f"{falls} rises."
+    if fall == "holds":
+        return (
+            f"At one rate the accuracy falls as the batch grows. {whether('it falls at the root rule as well', level)}"
+        )
     return whether("a fall belongs to the batch size or to the rate that was kept", fall, level)
 
 
@@ -192,7 +196,19 @@ def orders_nets(whole: Word, alone: Word) -> str:
         "directions, as in the picture at the top.",
         ("fails", "fails"): "A larger $\\phi$ goes with a *smaller* test error, over the whole grid and also, on "
         "average, when one choice is varied at a time.",
-    }.get((whole, alone)) or whether("$\\phi$ orders these nets", whole, alone)
+    }.get((whole, alone)) or _half_known(whole, alone)
+
+
+def _half_known(whole: Word, alone: Word) -> str:
+    """What is said of the orders where at most one of the two is known."""
+    error = {"holds": "a larger test error", "fails": "a smaller test error"}
+    if alone in error:
+        known = f"When one choice is varied at a time a larger $\\phi$ goes, on average, with {error[alone]}."
+        return f"{known} {whether('this is so over the whole grid', whole)}"
+    if whole in error:
+        known = f"Over the whole grid a larger $\\phi$ goes with {error[whole]}."
+        return f"{known} {whether('this is so when one choice is varied at a time', alone)}"
+    return whether("$\\phi$ orders these nets", whole, alone)
 
 
 def distance_or_sharpness(distance: Word, further: Word) -> str:
