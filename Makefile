@@ -30,7 +30,7 @@ REHEARSAL = OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m pytest tests/gpu -rs
 # Tests of closed forms and of the house's own rules: no training beyond a toy, no browser, no kernel.
 QUICK := $(addprefix tests/test_,$(addsuffix .py,objective hessian spectrum nets noise paths project maximise paper claims))
 
-.PHONY: book test pages package check lint lab labs slides bench gpu pins setup clean help
+.PHONY: book test pages package check lint lab labs class slides bench gpu pins setup clean help
 
 book: $(READY)  ## build the book at the smoke tier, with real computation; prints where it is
 	@$(PYTHON) book/build.py
@@ -58,6 +58,9 @@ lab: $(READY)  ## open JupyterLab on the chapters and the labs
 
 labs: $(READY)  ## make the students' editions, labs/release, from every master in labs/source
 	@$(PYTHON) labs/pipeline.py release
+
+class: $(READY)  ## mark a longer class of hazards, in a cage and without one: cheats, and every lab's other right answers
+	@$(PYTEST) --verbose tests/hazards.py
 
 slides: $(READY) $(BOOK)  ## slides of the chapters, one file each, from what the built book shows
 	@$(PYTHON) book/slides.py
