@@ -123,19 +123,29 @@ def test_a_fused_step_is_asked_for_only_where_torch_has_one(optimizer):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"decay": 0.5}, {"growth": 2.0}, {"warm_up": 1}, *({"optimizer": o} for o in ("adagrad", "rmsprop", "rprop"))],
+    [
+        {},
+        {"update": "noisy_gradient"},
+        {"update": "noisy_gradient", "decay": 0.5},
+        {"decay": 0.5},
+        {"growth": 2.0},
+        {"warm_up": 1},
+        *({"optimizer": o} for o in ("adagrad", "rmsprop", "rprop")),
+    ],
     ids=str,
 )
 def test_the_first_use_of_the_devices_libraries_is_no_part_of_a_runs_time(options, monkeypatch):
     calls, step, prepare = [], Trainer.step, Trainer.prepare
 
     def prepared(trainer):
-        before = {name: tensor.clone() for name, tensor in trainer.state().items()}
+        before, draws = {name: tensor.clone() for name, tensor in trainer.state().items()}, torch.cuda.get_rng_state()
         prepare(trainer)
         calls.append("prepared")
+        assert torch.equal(draws, torch.cuda.get_rng_state())
         after = trainer.state()
         assert all(torch.equal(tensor, after[name]) for name, tensor in before.items()), "it leaves no trace"
-        assert after.keys() == before.keys() or options == {}, "of a captured step the optimizer's state must stay"
+        captured = options.keys() <= {"update"}
+        assert after.keys() == before.keys() or captured, "of a captured step the optimizer's state must stay"
 
     monkeypatch.setattr(Trainer, "step", lambda trainer, batch: [calls.append("step"), step(trainer, batch)][1])
     monkeypatch.setattr(Trainer, "prepare", prepared)
