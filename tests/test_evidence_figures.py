@@ -48,7 +48,7 @@ def test_the_waterfalls_steps_lead_from_the_large_batch_to_the_small_one_and_are
     for bar, before, row in zip(axes.patches, drawn.table, steps):
         assert bar.get_y() == pytest.approx(before["accuracy"])
         assert bar.get_y() + bar.get_height() == pytest.approx(row["accuracy"])
-    assert [text.get_text() for text in axes.texts] == [f"{row['change']:+.1f}" for row in steps]
+    assert [text.get_text() for text in axes.texts] == [f"{row['change']:+.1f}".replace("-", "−") for row in steps]
     dots = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
     assert dots == [style.LARGE, style.SMALL, style.CONTROL, style.CONTROL]
 
@@ -120,7 +120,9 @@ def test_a_cell_is_the_mean_tau_and_its_colour_the_sign():
     axes = drawn.panels[0].axes[0]
     for row, kind, box, words in zip(drawn.table, [*KINDS.values()] * 3, axes.patches, axes.texts):
         values = result.values["mlp"][of(row["measure"], kind)]
-        assert row["tau"] == pytest.approx(np.mean(values)) and words.get_text() == f"{row['tau']:+.2f}"
+        assert row["tau"] == pytest.approx(np.mean(values)) and words.get_text() == f"{row['tau']:+.2f}".replace(
+            "-", "−"
+        )
         assert to_hex(box.get_facecolor()).upper() == (style.LARGE if row["tau"] > 0 else style.SMALL)
         assert box.get_alpha() == pytest.approx(DEPTH * abs(row["tau"]))
         low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
