@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from flatlab.plots import cures, style
-from flatlab.study import paper
+from flatlab.study import columns, paper
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.recorded import Result
 
@@ -166,13 +166,24 @@ def test_with_and_without_a_cure_the_papers_networks_are_grey_and_ours_is_not(ta
         assert [line.get_color() for line in dots[2 * nets :]] == [style.LARGE, style.CONTROL]
 
 
-def test_what_closes_half_of_the_gap_is_named_by_its_verdict_seed_by_seed():
-    times, gap = np.ones(5), np.array([8.0, 9.0, 10.0, 11.0, 12.0])
-    outcomes = [
-        cures.Outcome(name, gap * share, times) for name, share in (("much", 0.8), ("little", 0.1), ("half", 0.5))
-    ]
-    outcomes[2] = outcomes[2]._replace(gain=outcomes[2].gain + [1, -1, 1, -1, 0])
-    found = cures.Comparison("mlp", {}, cures.Outcome("small batch", gap, times), outcomes)
+def test_what_closes_half_of_the_gap_is_judged_seed_by_seed_at_the_largest_recorded_tier(monkeypatch):
+    gap, noise = np.array([8.0, 9.0, 10.0, 11.0, 12.0]), np.array([1, -1, 1, -1, 0])
+
+    def result(experiment, *gains, plain="LB", tier="reduced"):
+        names = {columns.test("SB" + plain[2:]): 50 + gap, columns.test(plain): np.full(5, 50.0)}
+        values = {f"net {n}": names | {columns.test("cure"): 50 + gain} for n, gain in enumerate(gains)}
+        return Result(experiment, tier, {}, {}, {}, values, {})
+
+    kept = {
+        "much": [result("much", 0.8 * gap), result("much", 0.1 * gap, tier="smoke")],
+        "little": [result("little", 0.1 * gap, plain="LB plain")],
+        "half": [result("half", 0.5 * gap + noise)],
+        "either": [result("either", 0.8 * gap, 0.1 * gap)],
+    }
+    monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
+    plain = {"little": "LB plain"}
+    treatments = [cures.Treatment(name, name, plain=plain.get(name, "LB")) for name in (*kept, "nowhere")]
     said = "Closes half of the gap: much. Does not: little. Undecided: half."
-    assert cures.half_closed(found) == said
-    assert cures.half_closed(found._replace(outcomes=[])).endswith("Undecided: none.")
+    assert cures.half_closed(treatments[:3]) == said
+    assert cures.half_closed(iter(treatments)) == f"{said} One network says yes and another no: either."
+    assert cures.half_closed(treatments[4:]) == "Closes half of the gap: none. Does not: none. Undecided: none."

@@ -33,8 +33,8 @@ from flatlab.plots.tables import printed
 from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
-from flatlab.study.ledger import verdict
-from flatlab.study.recorded import TIERS, Result, recorded
+from flatlab.study.ledger import Word, together, verdict
+from flatlab.study.recorded import TIERS, Result, largest, recorded
 
 POINTS = "points of test accuracy added"
 TIMES = "$\\phi(10^{-3})$, times the large batch's"
@@ -95,9 +95,9 @@ RIGHT_STEP = (
     Treatment("root + ghost", "rate-and-statistics", "rate ghost"),
 )
 SINCE_2017 = (
-    Treatment("root rule", "waterfall", "rate"),
-    Treatment("ghost batches", "waterfall", "ghost"),
-    Treatment("root + ghost", "waterfall", "rate ghost"),
+    Treatment("root rule", "rate-and-statistics", "rate"),
+    Treatment("ghost batches", "rate-and-statistics", "ghost"),
+    Treatment("root + ghost", "rate-and-statistics", "rate ghost"),
     Treatment("linear + warm-up", "learning-rate", "LB linear warm"),
     Treatment("SAM", "sam", long="LB long"),
     Treatment("ASAM", "asam", long="LB long"),
@@ -219,26 +219,46 @@ def _outcome(treatment: Treatment, values: Mapping[str, Mapping[str, list]]) -> 
     return Outcome(treatment.words, gain(treatment.run), times, gain(treatment.long) if treatment.long else None)
 
 
-def half_closed(comparison: Comparison) -> str:
+def half_closed(treatments: Iterable[Treatment]) -> str:
     """Which cures close half of the gap to the small batch, which do not, and of which it is not decided.
 
     Parameters
     ----------
-    comparison : Comparison
-        From `compared`.
+    treatments : iterable of Treatment
+        Each is judged on the networks of its largest recorded tier. Those that are recorded nowhere are left out.
 
     Returns
     -------
     str
-        Three short sentences.
+        Three short sentences, and a fourth where networks disagree.
     """
-    half = comparison.small.gain / 2
-    words = {outcome.words: verdict(outcome.gain - half, above=0) for outcome in comparison.outcomes}
+    words = {
+        treatment.words: _closes_half(found[0], treatment)
+        for treatment in treatments
+        if (found := largest(treatment.experiment))
+    }
 
     def listed(word: str) -> str:
-        return ", ".join(name for name, said in words.items() if said == word) or "none"
+        return ", ".join(name for name, said in words.items() if said == word)
 
-    return f"Closes half of the gap: {listed('holds')}. Does not: {listed('fails')}. Undecided: {listed('undecided')}."
+    told = [f"{head}: {listed(word) or 'none'}." for word, head in _HALF.items()]
+    mixed = listed("mixed")
+    return " ".join([*told, *([f"One network says yes and another no: {mixed}."] if mixed else [])])
+
+
+_HALF = {"holds": "Closes half of the gap", "fails": "Does not", "undecided": "Undecided"}
+
+
+def _closes_half(result: Result, treatment: Treatment) -> Word:
+    small = "SB plain" if treatment.plain == "LB plain" else "SB"
+    return together(
+        verdict(
+            np.subtract(found[columns.test(treatment.run)], found[columns.test(treatment.plain)])
+            - np.subtract(found[columns.test(small)], found[columns.test(treatment.plain)]) / 2,
+            above=0,
+        )
+        for found in result.values.values()
+    )
 
 
 @styled
