@@ -108,10 +108,10 @@ def test_a_claim_that_is_not_run_and_words_with_signs_of_the_language_are_shown(
 
 
 def test_networks_stand_in_the_papers_order_and_the_small_ones_in_the_place_of_theirs():
-    nets = ("small-C4", "F2", "mlp", "F1", "small-C2", "C3")
+    nets = ("small-C4", "F2", "plain-mlp", "mlp", "F1", "mlp, half", "small-C2", "C3")
     shown = Grid([(claim(above=0), [judgement(1, 0.5, 1.5, "holds", net) for net in nets])])._repr_html_()
     heads = re.findall(r'<th scope="col">(.*?)</th>', shown.partition("</table>")[0])
-    assert heads[1:] == ["mlp", "F1", "F2", "small-C2", "C3", "small-C4"]
+    assert heads[1:] == ["mlp", "mlp, half", "plain-mlp", "F1", "F2", "small-C2", "C3", "small-C4"]
 
 
 # Of rows, each with: whether it is seen, its first line, and how many cells of a verdict its part of the table has. All

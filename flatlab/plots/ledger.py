@@ -20,6 +20,7 @@ from flatlab.plots.picture import folded
 from flatlab.plots.style import LARGE, SMALL
 from flatlab.plots.tables import called, named, readable
 from flatlab.study import paper
+from flatlab.study.design import HALF_OF_ROWS
 from flatlab.study.ledger import Entry, Judgement
 from flatlab.study.rules import Claim
 
@@ -206,7 +207,7 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
 def _table(caption: str, found: Sequence[Judged]) -> str:
     """A table with a body for each source."""
     run = {judgement.net for _, judgements in found for judgement in judgements}
-    order = ["mlp", "plain-mlp", *paper.NETWORKS]
+    order = ["mlp", HALF_OF_ROWS.name, "plain-mlp", *paper.NETWORKS]
     known = [net for original in order for net in (original, f"small-{original}") if net in run]
     nets = [*known, *sorted(run - set(known))]
     head = "".join(f'<th scope="col">{html.escape(net)}</th>' for net in nets)
