@@ -35,6 +35,7 @@ from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
 from flatlab.study.ledger import Word, together, verdict
 from flatlab.study.recorded import TIERS, Result, largest, recorded
+from flatlab.study.rules import Columns, closes_half
 
 POINTS = "points of test accuracy added"
 TIMES = "$\\phi(10^{-3})$, times the large batch's"
@@ -250,15 +251,8 @@ _HALF = {"holds": "Closes half of the gap", "fails": "Does not", "undecided": "U
 
 
 def _closes_half(result: Result, treatment: Treatment) -> Word:
-    small = "SB plain" if treatment.plain == "LB plain" else "SB"
-    return together(
-        verdict(
-            np.subtract(found[columns.test(treatment.run)], found[columns.test(treatment.plain)])
-            - np.subtract(found[columns.test(small)], found[columns.test(treatment.plain)]) / 2,
-            above=0,
-        )
-        for found in result.values.values()
-    )
+    effect = closes_half(treatment.run, f"SB{treatment.plain.removeprefix('LB')}", treatment.plain)
+    return together(verdict(effect(Columns(found)), above=0) for found in result.values.values())
 
 
 @styled

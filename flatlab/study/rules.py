@@ -123,10 +123,10 @@ def spread(column: str) -> Effect:
     return lambda c: np.ptp(c[column], axis=1)
 
 
-def closes_half(label: str) -> Effect:
-    """A run's test accuracy less the mean of SB's and LB's: above zero where it gives back more than half of the
-    gap."""
-    return lambda c: c[test(label)] - (c[test("SB")] + c[test("LB")]) / 2
+def closes_half(label: str, small: str = "SB", large: str = "LB") -> Effect:
+    """A run's test accuracy less the mean of the small and the large batch's: above zero where it gives back more than
+    half of the gap."""
+    return lambda c: c[test(label)] - (c[test(small)] + c[test(large)]) / 2
 
 
 def late(column: str) -> Effect:
