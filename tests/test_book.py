@@ -14,7 +14,9 @@ import textwrap
 import unicodedata
 
 import docutils.core
+import docutils.frontend
 import docutils.nodes
+import docutils.utils
 import nbformat
 import pytest
 import yaml
@@ -418,3 +420,40 @@ def test_a_link_to_a_paper_shows_its_reference(site):
     assert site.with_references(f"{link}A</a>", works) == f'{link[:-1]} title="A &quot;B&quot;. C. 2017.">A</a>'
     other = '<a class="reference external" href="https://a.b/2">B</a>'
     assert site.with_references(other, works) == other
+
+
+def the_glossary():
+    """Four words as the glossary's page has them; the last one's meaning needs a formula to be set."""
+    meanings = {
+        "batch": ("One update's rows, ", "m"),
+        "batch size": ("The rows of a batch",),
+        "line": ("Between two points",),
+        "arc": (r"\sin(\alpha\pi/2)",),
+    }
+    listed = docutils.nodes.definition_list()
+    for word, parts in meanings.items():
+        meant = docutils.nodes.paragraph("", "", *(docutils.nodes.math("", part) for part in parts))
+        term = docutils.nodes.term("", word, ids=[f"term-{word.replace(' ', '-')}"])
+        listed += docutils.nodes.definition_list_item("", term, docutils.nodes.definition("", meant))
+    document = docutils.utils.new_document("glossary", docutils.frontend.get_default_settings())
+    document += listed
+    return document
+
+
+def test_a_word_of_the_glossary_is_linked_at_its_first_use(site):
+    glossary = site.definitions(the_glossary())
+    assert glossary["batch"] == ("term-batch", "One update's rows, m") and glossary["arc"] == ("term-arc", "")
+    prose = docutils.core.publish_doctree(
+        "Batch sizes\n===========\n\n.. container:: cell\n\n   A batch that a cell prints.\n\n"
+        "A ``batch``, a minibatch, a line of the batch size, two *batches* and a batch size, a Batch size. "
+        "An `arc <glossary.html>`_."
+    )
+    site.linked_words(prose, glossary, "glossary.html")
+    links = [(link.astext(), link["refuri"], link.get("reftitle")) for link in prose.findall(docutils.nodes.reference)]
+    assert links == [
+        ("batch size", "glossary.html#term-batch-size", "The rows of a batch"),
+        ("batches", "glossary.html#term-batch", "One update's rows, m"),
+        ("arc", "glossary.html#term-arc", None),
+    ]
+    said = "A batch, a minibatch, a line of the batch size, two batches and a batch size, a Batch size. An arc."
+    assert said in prose.astext()
