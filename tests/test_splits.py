@@ -25,6 +25,11 @@ def test_mnist1d_has_ten_thousand_fresh_test_rows_and_as_many_for_validation():
         assert abs(part.x.mean()) < 0.01 and part.x.std().item() == pytest.approx(1, abs=0.01)
 
 
+def test_the_name_of_a_part_is_read_in_one_way():
+    assert splits.part_of("1000 rows of cifar10") == (1000, "cifar10")
+    assert splits.part_of("cifar10") == (None, "cifar10")
+
+
 @pytest.mark.parametrize("name", ["300 rows of mnist1d", "300 rows of digits"])
 def test_no_row_is_trained_on_and_chosen_by(name):
     data, held = splits.loaded(name), splits.validation(name)

@@ -33,6 +33,7 @@ from flatlab.plots.style import (
 from flatlab.study import columns
 from flatlab.study.columns import of, phi_series, series
 from flatlab.study.recorded import Result
+from flatlab.study.splits import part_of
 from flatlab.training.recipe import Recipe
 
 TRAINED = 99  # percent of the training rows: below it a net has not been trained to the end
@@ -53,8 +54,9 @@ def batches(result: Result, net: str) -> tuple[int, int]:
     (int, int)
         Of the small and of the large batch.
     """
-    part, _, name = result.data[net].rpartition(" rows of ")  # study.splits would make 20,000 rows only to count these
-    rows = int(part) if part else len(load(name).train)  # type: ignore[arg-type]
+    rows, name = part_of(result.data[net])
+    if rows is None:
+        rows = len(load(name).train)  # type: ignore[arg-type]  # `splits.loaded` would make 20,000 rows to count these
     setting = result.options["settings"][net]
     small, large = (Recipe(batch_size=setting[size]).rows(rows) for size in ("small", "large"))
     return small, large

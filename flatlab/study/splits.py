@@ -20,14 +20,20 @@ FRESH = 10_000  # rows of each fresh split
 FRESH_SEED = 43  # the data set itself is made with 42
 
 
+def part_of(name: str) -> tuple[int | None, str]:
+    """(1000, "cifar10") of "1000 rows of cifar10", and (None, "cifar10") of all of it."""
+    rows, _, whole = name.rpartition(" rows of ")
+    return (int(rows) if rows else None), whole
+
+
 @functools.lru_cache(maxsize=4)
 def loaded(name: str) -> Data:
     """A data set, read once in a process; "1000 rows of cifar10" has as many random rows of either split, or all of
     it."""
-    rows, part, whole = name.partition(" rows of ")
-    if part:
+    rows, whole = part_of(name)
+    if rows is not None:
         data = loaded(whole)
-        return replace(data.subset(int(rows)), test=data.test.subset(min(int(rows), len(data.test))))
+        return replace(data.subset(rows), test=data.test.subset(min(rows, len(data.test))))
     data = load(name)  # type: ignore[arg-type]
     return replace(data, test=_fresh_mnist1d()[0].to(data.test.x.device)) if name == "mnist1d" else data
 
@@ -41,12 +47,12 @@ def validation(name: str) -> Split:
     ValueError
         Where the data set has no row left for it.
     """
-    rows, part, whole = name.partition(" rows of ")
-    count = min(int(rows) if part else FRESH, FRESH)
-    if (whole if part else name) == "mnist1d":
+    rows, whole = part_of(name)
+    count = FRESH if rows is None else min(rows, FRESH)
+    if whole == "mnist1d":
         return _fresh_mnist1d()[1].subset(count).to(loaded(name).train.x.device)
-    data = loaded(whole if part else name)
-    left = len(data.train) - (int(rows) if part else len(data.train))
+    data = loaded(whole)
+    left = 0 if rows is None else len(data.train) - rows
     if left < 1:
         raise ValueError(f"{name} has no training row left for validation: train on a part, as '50000 rows of mnist'.")
     order = data.train.subset(len(data.train))  # the rows of a smaller subset come first
