@@ -68,7 +68,8 @@ def adversarial(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Te
 def stability(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The gradient of f_B + KL(outputs || outputs of inputs + noise), strength = standard deviation of the noise.
 
-    Zheng et al. 2016, equation (3) with weight 1; Keskar et al. 2017, appendix E.3.
+    Zheng et al. 2016, equation (3) with weight 1; Keskar et al. 2017, appendix E.3. Zheng et al.
+    take weight 0.01 and noise of variance 0.04.
     """
     noisy = inputs + trainer.strength * torch.randn_like(inputs)
 
