@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flatlab.study.columns import EPOCHS, EPOCHS_IN_ALL, SECONDS, SECONDS_IN_ALL, of, test
+from flatlab.study.columns import EPOCHS, EPOCHS_IN_ALL, EVIDENCE, SECONDS, SECONDS_IN_ALL, accuracy, of, test
 
 KESKAR = "Keskar et al. 2017"
 AFTERWARDS = "written after a result"
@@ -132,6 +132,12 @@ def closes_half(label: str, small: str = "SB", large: str = "LB") -> Effect:
 def late(column: str) -> Effect:
     """The mean of the last third of a column of lists."""
     return lambda c: c[column][:, -(-2 * c[column].shape[1] // 3) :].mean(1)
+
+
+def evidence_of_a_fall(c: Columns) -> np.ndarray:
+    """How much better a level and then a line fits the accuracies than a line does; none where they rise, which a
+    break fits as well as a fall."""
+    return np.where(drop(accuracy("test"))(c) > 0, c[EVIDENCE], np.minimum(c[EVIDENCE], 0))
 
 
 def last(column: str) -> Effect:

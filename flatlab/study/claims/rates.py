@@ -3,7 +3,7 @@
 import numpy as np
 
 from flatlab.study import columns
-from flatlab.study.columns import EVIDENCE, FACTOR, of, phi, phi_series, series, test
+from flatlab.study.columns import FACTOR, of, phi, phi_series, series, test
 from flatlab.study.rules import (
     AFTERWARDS,
     KESKAR,
@@ -12,6 +12,7 @@ from flatlab.study.rules import (
     closes_half,
     difference,
     drop,
+    evidence_of_a_fall,
     factor,
     fall,
     growth,
@@ -353,8 +354,8 @@ CLAIMS = (
         words="beyond a threshold accuracy falls, also at the root rule",
         source="the control of the paper",
         experiment="threshold-root",
-        measure="log-likelihood of a level and then a line less that of a line",
-        effect=lambda c: c[EVIDENCE],
+        measure="log-likelihood of a level and then a line less that of a line, where accuracy falls at all",
+        effect=evidence_of_a_fall,
         above=2,
     ),
     Claim(

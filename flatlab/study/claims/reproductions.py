@@ -3,8 +3,8 @@
 import numpy as np
 
 from flatlab.study import columns
-from flatlab.study.columns import EVIDENCE, RATIO, phi, phi_series, series, test, train
-from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, difference, drop, factor, growth, halfway
+from flatlab.study.columns import RATIO, phi, phi_series, series, test, train
+from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, difference, drop, evidence_of_a_fall, factor, growth, halfway
 
 CLAIMS = (
     Claim(
@@ -142,8 +142,8 @@ CLAIMS = (
         words="there is a batch size beyond which accuracy falls",
         source=f"{KESKAR}, section 3, Figure 4",
         experiment="fig4",
-        measure="log-likelihood of a level and then a line less that of a line",
-        effect=lambda c: c[EVIDENCE],
+        measure="log-likelihood of a level and then a line less that of a line, where accuracy falls at all",
+        effect=evidence_of_a_fall,
         above=2,
         remark="on the paper's own curves the fit breaks at 223 (C1) and 8,407 (F2), where accuracy begins to fall; "
         "the paper reads 500 and 15,000 by eye, where part of the fall is over",
