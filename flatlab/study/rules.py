@@ -113,6 +113,15 @@ def growth(column: str) -> Effect:
     return lambda c: np.log10(c[column][:, -1] / c[column][:, 0])
 
 
+def where(column: str, place: str, value: float) -> Effect:
+    """What a column of lists has where the list of places beside it has a value."""
+
+    def picked(c: Columns) -> np.ndarray:
+        return np.array([values[places == value][0] for values, places in zip(c[column], c[place])])
+
+    return picked
+
+
 def fall(column: str) -> Effect:
     """The decimal logarithm of the first entry of a column of lists over the last."""
     return lambda c: -growth(column)(c)

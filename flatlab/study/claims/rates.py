@@ -8,7 +8,7 @@ from flatlab.study.rules import (
     AFTERWARDS,
     KESKAR,
     Claim,
-    Columns,
+    Effect,
     closes_half,
     difference,
     drop,
@@ -18,6 +18,7 @@ from flatlab.study.rules import (
     growth,
     inside,
     spread,
+    where,
 )
 
 HOFFER, GOYAL, SHALLUE = "Hoffer et al. 2017", "Goyal et al. 2017", "Shallue et al. 2019"
@@ -25,9 +26,9 @@ SMITH, JASTRZEBSKI = "Smith et al. 2018", "Jastrzebski et al. 2017"
 SHEN = "Shen 2018"
 
 
-def at_16(columns: Columns, name: str) -> np.ndarray:
+def at_16(column: str) -> Effect:
     """What a curve along the grid of rates has at 16 times the paper's."""
-    return columns[name][columns[FACTOR] == 16]
+    return where(column, FACTOR, 16)
 
 
 CLAIMS = (
@@ -136,7 +137,7 @@ CLAIMS = (
         source="the control of the paper",
         experiment="learning-rate",
         measure="log10 of phi(1e-3) of LB at 16 times the rate over SB at the paper's",
-        effect=lambda c: np.log10(at_16(c, phi_series(1e-3, "LB")) / c[phi("SB")]),
+        effect=lambda c: np.log10(at_16(phi_series(1e-3, "LB"))(c) / c[phi("SB")]),
         below=0,
         remark="written after a trial of three seeds",
     ),
@@ -146,7 +147,7 @@ CLAIMS = (
         source="the control of the paper",
         experiment="learning-rate",
         measure="test accuracy of SB at the paper's rate less LB at 16 times the rate",
-        effect=lambda c: c[test("SB")] - at_16(c, series("LB", "test")),
+        effect=lambda c: c[test("SB")] - at_16(series("LB", "test"))(c),
         unit="points",
         above=0,
         remark="written after a trial of three seeds",
