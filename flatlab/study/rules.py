@@ -164,6 +164,15 @@ def inside(values: np.ndarray) -> np.ndarray:
     return values[:, 1:-1].max(1) - np.maximum(values[:, 0], values[:, -1])
 
 
+def inside_chosen(values: np.ndarray, validation: np.ndarray) -> np.ndarray:
+    """The entry between the two ends that other numbers choose, less the end that they choose: the highest of many
+    entries that scatter is too high."""
+    places = np.arange(len(values))
+    between = 1 + validation[:, 1:-1].argmax(1)
+    end = np.where(validation[:, 0] >= validation[:, -1], 0, -1)
+    return values[places, between] - values[places, end]
+
+
 def to_goal(column: str, in_all: str) -> Effect:
     """What each batch size takes to the sweep's accuracy; where it was never reached, the whole run's, which is less
     than it takes."""

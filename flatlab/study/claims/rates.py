@@ -16,7 +16,7 @@ from flatlab.study.rules import (
     factor,
     fall,
     growth,
-    inside,
+    inside_chosen,
     spread,
     where,
 )
@@ -157,8 +157,9 @@ CLAIMS = (
         words="there is a best amount of noise: too low and too high a rate are worse",
         source="Smith and Le 2018",
         experiment="learning-rate",
-        measure="test accuracy of the small batch at the best rate between the ends of the grid less the better end",
-        effect=lambda c: inside(c[series("SB", "test")]),
+        measure="test accuracy of the small batch at the best rate between the ends of the grid less the better end, "
+        "both chosen on the validation split",
+        effect=lambda c: inside_chosen(c[series("SB", "test")], c[series("SB", "validation")]),
         unit="points",
         above=0,
     ),
