@@ -382,6 +382,16 @@ CLAIMS = (
         below=0.3,
     ),
     Claim(
+        name="a warm start beats going on",
+        words="and is more accurate than the small batch on at its own rate, for as many epochs in all",
+        source="the control of the paper",
+        experiment="warm-decay",
+        measure="test accuracy of LB after SB less SB on at its own rate",
+        effect=difference(test("LB on"), test("SB on")),
+        unit="points",
+        above=0,
+    ),
+    Claim(
         name="the large batch is not stuck",
         words="starting large does not get stuck: switching to the small batch reaches the better accuracy",
         source=SHEN,
