@@ -99,15 +99,15 @@ def sweep(case: Case, share: float) -> Measured:
 # Rprop and RMSprop
 
 TRIED = {
-    "rprop": (1e-4, 1e-3, 1e-2),
-    "rmsprop": (1e-4, 1e-3, 1e-2),
-    "sgd": (0.05, 0.2, 0.8),
-    "adam": (1e-4, 1e-3, 1e-2),
+    "rprop": (1e-4, 1e-3, 1e-2, 1e-1),
+    "rmsprop": (1e-5, 1e-4, 1e-3, 1e-2),
+    "sgd": (0.0125, 0.05, 0.2, 0.8, 3.2),
+    "adam": (1e-4, 1e-3, 1e-2, 1e-1),
 }
 
 
 def optimizers(setting: Setting, seed: int) -> Jobs:
-    """Four optimizers at three rates on small, middle and full batches; the full batch for ten times the epochs."""
+    """Four optimizers at some rates on small, middle and full batches; the full batch for ten times the epochs."""
     sizes = {"32": (setting.small, 1), "256": (min(setting.rows, 8 * setting.small), 1), "full": (setting.rows, 10)}
     return {
         f"{name} {label} {lr:g}": setting.job(batch, seed, optimizer=name, lr=lr, epochs=setting.epochs * times)
@@ -139,16 +139,17 @@ def best_rates(case: Case) -> Measured:
 
 def online(setting: Setting, seed: int) -> Jobs:
     """Batch 1 at constant rates and at rates that fall to a sixth, and batch 32, by plain gradient descent; no
-    BatchNorm, which needs two rows."""
+    BatchNorm, which needs two rows. Each batch size has a grid of its own: one that suits batch 1 hardly moves batch
+    32."""
     ways = {
-        "1 constant": (1, 0.0),
-        "1 decaying": (1, 5 / max(1, setting.epochs - 1)),
-        "32 constant": (setting.small, 0.0),
+        "1 constant": (1, 0.0, (0.001, 0.003, 0.01, 0.03)),
+        "1 decaying": (1, 5 / max(1, setting.epochs - 1), (0.003, 0.01, 0.03, 0.1)),
+        "32 constant": (setting.small, 0.0, (0.03, 0.1, 0.3, 1.0)),
     }
     return {
         f"{label} {lr:g}": setting.job(batch, seed, optimizer="sgd", lr=lr, decay=decay)
-        for label, (batch, decay) in ways.items()
-        for lr in (0.003, 0.01, 0.03)
+        for label, (batch, decay, tried) in ways.items()
+        for lr in tried
     }
 
 
