@@ -9,7 +9,7 @@ import torch
 
 from flatlab.measure.sharpness import adaptive_sharpness
 from flatlab.study import columns
-from flatlab.study.columns import at, of
+from flatlab.study.columns import at, of, series
 from flatlab.study.curvature import small
 from flatlab.study.design import (
     CONTROLS,
@@ -32,6 +32,7 @@ from flatlab.study.design import (
 )
 from flatlab.study.rates import FACTORS, at_rate, chosen, rates
 from flatlab.study.reproductions import phi
+from flatlab.training.train import Run
 
 # The study notes' table of batch sizes
 
@@ -231,11 +232,18 @@ def regularised(setting: Setting, seed: int) -> Jobs:
 def flatness(case: Case) -> Measured:
     """At the dose that is best on the validation split: test accuracy, phi(1e-3), adaptive sharpness, ||x||, the share
     of weights that are nearly zero, and the epochs to 95 % of the training rows. In a net with BatchNorm decay changes
-    the length of x and with it what a step of a given size means, so each is given."""
+    the length of x and with it what a step of a given size means, so each is given. Along the doses: training accuracy,
+    ||x|| and that share, since validation may choose a dose that hardly acts."""
     found: Measured = {}
+    largest = case.runs["none 0"].x.abs().max()
+
+    def near_zero(run: Run) -> float:
+        return (run.x.abs() < largest / 1000).double().mean().item()
+
     for name, changes in PENALTIES.items():
-        best = chosen(case, [f"{name} {k}" for k in range(len(changes))])
-        run, largest = case.runs[best], case.runs["none 0"].x.abs().max()
+        labels = [f"{name} {k}" for k in range(len(changes))]
+        best, runs = chosen(case, labels), [case.runs[label] for label in labels]
+        run = case.runs[best]
         fitted = [epoch for epoch, value in zip(run.history["epoch"], run.history["train_accuracy"]) if value >= 95]
         found |= {
             of(name, columns.DOSE): int(best.split()[1]),
@@ -243,8 +251,11 @@ def flatness(case: Case) -> Measured:
             columns.phi(name): phi(case, run.x),
             of(name, columns.ADAPTIVE): float(adaptive_sharpness(case.f, run.x, 1e-3)),
             of(name, columns.NORM): run.x.norm().item(),
-            of(name, columns.NEAR_ZERO): (run.x.abs() < largest / 1000).double().mean().item(),
+            of(name, columns.NEAR_ZERO): near_zero(run),
             of(name, columns.EPOCHS): fitted[0] if fitted else case.setting.epochs,
+            series(name, "train"): [case.whole.accuracy(each.x) for each in runs],
+            series(name, columns.NORM): [each.x.norm().item() for each in runs],
+            series(name, columns.NEAR_ZERO): [near_zero(each) for each in runs],
         }
     return found
 
