@@ -37,17 +37,20 @@ def update(name: str) -> Callable[[float], dict[str, Any]]:
 
 
 CURES = {
-    "sam": Cure("sharpness-aware steps; the dose is rho", (0.05, 0.2, 0.5, 1.0), update("sam"), 2),
+    "sam": Cure("sharpness-aware steps; the dose is rho", (0.05, 0.2, 0.5, 1.0, 2.0), update("sam"), 2),
     "asam": Cure("adaptive sharpness-aware steps; the dose is rho", (1.0, 2.0, 4.0, 8.0), update("asam"), 2),
     "conservative": Cure("conservative steps; the dose is lambda", (1e-3, 1.0, 10.0, 100.0), update("conservative"), 3),
     "adversarial": Cure(
         "half of each batch moved against the net; the dose is the radius",
-        (0.05, 0.1, 0.2, 0.5),
+        (0.05, 0.1, 0.2, 0.5, 1.0),
         update("adversarial"),
         2,
     ),
     "stability": Cure(
-        "outputs held under noise on the inputs; the dose is its size", (0.05, 0.2, 0.5, 1.0), update("stability"), 2
+        "outputs held under noise on the inputs; the dose is its size",
+        (0.05, 0.2, 0.5, 1.0, 2.0),
+        update("stability"),
+        2,
     ),
     "gradient-noise": Cure(
         "isotropic noise on the gradient; the dose is its length over the gradient's",
