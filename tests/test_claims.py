@@ -152,6 +152,39 @@ def test_few_directions_are_steep_where_fewer_are_than_the_paper_names_and_than_
     assert effect == pytest.approx(math.log10(at_the_end / limit))
 
 
+@pytest.mark.parametrize("last, evidence, counted", [(70, 3.0, 3.0), (90, 3.0, 0.0), (90, -1.0, -1.0)])
+def test_a_curve_that_rises_has_no_threshold_however_well_a_break_fits_it(last, evidence, counted):
+    values = Columns({"test_acc": [[80, 80, last]] * 2, "evidence of a threshold": [evidence] * 2})
+    for claim in (claim for claim in CLAIMS if claim.name.startswith("a threshold exists")):
+        assert claim.effect(values) == pytest.approx([counted] * 2), claim.name
+
+
+def test_a_small_batchs_own_noise_is_that_of_32_rows_whichever_dose_is_the_most_accurate():
+    values = {"dose": [[8, 32, 128]] * 2, "cure_test": [[30, 44, 60], [31, 45, 61]], "cure_1e-3": [[1, 5, 50]] * 2}
+    values |= {"test cure": [60, 61], "cure 1e-3": [50] * 2, "test SB": [50] * 2, "test LB": [40] * 2}
+    found = {
+        claim.name: claim.effect(Columns(values | {"LB 1e-3": [50] * 2}))
+        for claim in CLAIMS
+        if "own noise" in claim.name
+    }
+    assert found["a small batch's own noise flattens"] == pytest.approx([1, 1])
+    assert found["a small batch's own noise closes half of the gap"] == pytest.approx([-1, 0])
+
+
+def test_the_best_rate_between_the_ends_is_not_chosen_by_the_rows_that_judge_it():
+    (claim,) = (claim for claim in CLAIMS if claim.name == "an interior best rate")
+    values = {"SB_test": [[70, 79, 71, 60], [70, 79, 71, 72]], "SB_validation": [[60, 71, 72, 50], [60, 71, 72, 61]]}
+    assert claim.effect(Columns(values)) == pytest.approx([71 - 70, 71 - 72])
+
+
+@pytest.mark.parametrize("name, effect", [("L1 makes sparse", 0.4), ("L2 makes small", -1)])
+def test_a_penalty_is_judged_at_its_middle_dose_though_validation_chose_a_milder_one(name, effect):
+    (claim,) = (claim for claim in CLAIMS if claim.name == name)
+    values = {"L1_near zero": [[0.1, 0.5, 0.9]], "none near zero": [0.1], "L1 near zero": [0.1]}
+    values |= {"L2_norm": [[40, 4, 1]], "none norm": [40], "L2 norm": [40]}
+    assert claim.effect(Columns(values)) == pytest.approx([effect])
+
+
 def test_between_two_bounds_is_both():
     claim = claimed(above=3, below=10)
     words = {}

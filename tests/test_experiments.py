@@ -18,6 +18,7 @@ from flatlab.plots import tables
 from flatlab.study import (
     controls,
     correlations,
+    curvature,
     engines,
     essays,
     experiments,
@@ -31,7 +32,7 @@ from flatlab.study import (
 )
 from flatlab.study.claims import CLAIMS
 from flatlab.study.cost import cost
-from flatlab.study.design import Setting
+from flatlab.study.design import Case, Setting
 from flatlab.study.engines import carry_out_all
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.jobs import Job, carry_out, count_updates
@@ -63,7 +64,7 @@ def few_rows(monkeypatch):
 SIZES = {"regression": {"small": 20, "large": 2000}, "lenet-sweep": {"small": 10}, "many-starts": {"epochs": 1}}
 OPTIONS = {
     "edge": {"steps": 8, "points": 4, "rows": 50},
-    "edge-by-batch": {"steps": 5, "rows": 50, "sizes": (8, 50), "samples": 2},
+    "edge-by-batch": {"steps": 6, "rows": 50, "sizes": (8, 50), "samples": 2, "points": 2},
     "adam-edge": {"steps": 8, "points": 4, "rows": 50},
     "spectrum": {"steps": 4, "probes": 1, "count": 2},
     "connect": {"steps": 5},
@@ -258,6 +259,36 @@ def test_the_rule_on_the_papers_own_curves():
     (claim,) = [claim for claim in CLAIMS if claim.name == "a threshold exists"]
     for number in (*found.values(), *paper.THRESHOLDS.values()):
         assert f"{number:,.0f}" in claim.rule
+
+
+@pytest.mark.parametrize(
+    "losses, updates",
+    [
+        ([1.2, 0.9, 0.5], 20),  # half-way between the middles of the second epoch and the third, 15 and 25
+        ([1.2, 0.7], 15),
+        (
+            [0.5, 0.2],
+            5 * (math.log(10) - 0.7) / (math.log(10) - 0.5),
+        ),  # within the first epoch, from a net that knows nothing
+        ([1.2, 0.9, 0.8], None),
+        ([1.2, 0.6, 0.9, 0.5], 5 + 10 * 5 / 6),  # the first time
+    ],
+)
+def test_the_updates_to_a_target_are_told_within_an_epoch(losses, updates):
+    history = {"updates": [10 * (k + 1) for k in range(len(losses))], "train_loss": losses}
+    found = gradient_noise.updates_to_target(history, 10)
+    assert found == (updates if updates is None else pytest.approx(updates))
+
+
+def test_what_jitters_at_the_edge_is_the_mean_over_late_points(monkeypatch, few_rows):
+    """lambda_max that counts its calls: 1, 2, 3, 4 at four points of each size, so the means are 2.5 and 6.5."""
+    counted, steps = iter(range(1, 100)), []
+    monkeypatch.setattr(curvature.Descent, "curvature", lambda self: next(counted))
+    monkeypatch.setattr(curvature.Descent, "steps", lambda self, count, rate, rows=None: steps.append((count, rows)))
+    case = Case(dataclasses.replace(TINY, net="plain-mlp"), 0, {})
+    found = curvature.edge_by_batch(case, rows=50, steps=60, rate=2.0, sizes=(8, 50), samples=1, points=4)
+    assert found["lambda"] == [2.5, 6.5]
+    assert steps == [(40, 8), *[(5, 8)] * 4, (40, None), *[(5, None)] * 4]
 
 
 def test_an_update_is_timed_on_workers_of_torchrun():
