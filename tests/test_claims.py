@@ -159,6 +159,14 @@ def test_a_curve_that_rises_has_no_threshold_however_well_a_break_fits_it(last, 
         assert claim.effect(values) == pytest.approx([counted] * 2), claim.name
 
 
+def test_a_search_that_stops_where_it_starts_is_judged_apart():
+    found = {claim.name: claim for claim in CLAIMS if claim.experiment == "maximiser"}
+    values = {f"{label} {name}": [phi] for label, phi in (("SB", 1), ("LB", 10)) for name in ("lbfgs 10", "lbfgs 20")}
+    values |= {"SB apgd 20": [2], "LB apgd 20": [10], "SB scipy 10": [1], "LB scipy 10": [0.01]}
+    assert found["sharper by every maximiser"].effect(Columns(values)) == pytest.approx([math.log10(5)])
+    assert found["sharper by the paper's own search"].effect(Columns(values)) == pytest.approx([-2])
+
+
 def test_a_small_batchs_own_noise_is_that_of_32_rows_whichever_dose_is_the_most_accurate():
     values = {"dose": [[8, 32, 128]] * 2, "cure_test": [[30, 44, 60], [31, 45, 61]], "cure_1e-3": [[1, 5, 50]] * 2}
     values |= {"test cure": [60, 61], "cure 1e-3": [50] * 2, "test SB": [50] * 2, "test LB": [40] * 2}

@@ -2,8 +2,8 @@
 
 from flatlab.study import columns
 from flatlab.study.columns import SECONDS_RATIO, UPDATES_RATIO, UPDATES_RATIO_ALLOWED, at
-from flatlab.study.controls import POLICIES, SEARCHED
-from flatlab.study.rules import KESKAR, Claim, factor, least_factor
+from flatlab.study.controls import POLICIES, SCALE_FREE
+from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, factor, least_factor
 
 CLAIMS = (
     Claim(
@@ -20,9 +20,21 @@ CLAIMS = (
         words="and whichever search finds the maximum",
         source="the control of the measurement",
         experiment="maximiser",
-        measure="log10 of phi(LB) / phi(SB), the least over four searches",
-        effect=least_factor("LB", "SB", SEARCHED),
+        measure="log10 of phi(LB) / phi(SB), the least over three searches",
+        effect=least_factor("LB", "SB", SCALE_FREE),
         above=0,
+        remark="the paper's own search, first among them, is asked apart: it stops by absolute tolerances, at a "
+        "well-trained point where it starts, and what it then has is no maximum",
+    ),
+    Claim(
+        name="sharper by the paper's own search",
+        words="also by the paper's own search, ten iterations of L-BFGS-B with scipy's tolerances",
+        source=f"{KESKAR}, section 2.2.2",
+        experiment="maximiser",
+        measure="log10 of phi(LB) / phi(SB) by that search",
+        effect=least_factor("LB", "SB", ["scipy 10"]),
+        above=0,
+        remark=AFTERWARDS,
     ),
     Claim(
         name="slower on one device",
