@@ -5,6 +5,7 @@ import io
 import json
 import math
 import runpy
+import types
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,7 @@ OPTIONS = {
     "connect": {"steps": 5},
     "measures": {"samples": 4},
     "noise-along": {"samples": 3},
+    "shift": {"points": 5},
 }
 GRIDS = {
     rates: {"RATIO_SIZES": (8, 16, 32, 64, 100, 200), "SAME_RATE_SIZES": (8, 32, 100, 200), "FACTORS": (1, 4, 16)},
@@ -289,6 +291,24 @@ def test_what_jitters_at_the_edge_is_the_mean_over_late_points(monkeypatch, few_
     found = curvature.edge_by_batch(case, rows=50, steps=60, rate=2.0, sizes=(8, 50), samples=1, points=4)
     assert found["lambda"] == [2.5, 6.5]
     assert steps == [(40, 8), *[(5, 8)] * 4, (40, None), *[(5, None)] * 4]
+
+
+@pytest.mark.parametrize("away", [0.5, 2.0])
+def test_a_shift_is_the_way_to_the_least_test_loss_along_its_gradient(away):
+    """A bowl whose middle lies `away` from x: the ray meets it there, and the loss falls by half the square."""
+    middle, x = torch.tensor([1.0, 2.0]), torch.tensor([1.0 + away, 2.0])
+
+    def value(point):
+        return float((point - middle).square().sum()) / 2
+
+    test = types.SimpleNamespace(value=value, gradient=lambda point: (value(point), point - middle))
+    f = types.SimpleNamespace(value=lambda point: 0.125)
+    case = types.SimpleNamespace(runs={"SB": types.SimpleNamespace(x=x)}, test=test, f=f)
+    found = curvature.shift(case, farthest=8.0, points=401)
+    assert found["SB move to its least"] == pytest.approx(away, rel=0.02)
+    assert found["SB fall of the test loss"] == pytest.approx(away**2 / 2, rel=1e-3)
+    assert found["SB test less training loss"] == pytest.approx(away**2 / 2 - 0.125)
+    assert found["SB test gradient"] == pytest.approx(away)
 
 
 def test_an_update_is_timed_on_workers_of_torchrun():

@@ -81,6 +81,35 @@ def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Meas
     return found
 
 
+# The shift of the test loss
+
+
+def shift(case: Case, farthest: float, points: int) -> Measured:
+    """How far the test loss's own valley lies from both minima, along its gradient there, and how much lower it is.
+
+    Notes
+    -----
+    The paper's Figure 1 draws the test loss as the training loss moved to the side: an equal move costs more in a
+    narrow valley. The move is looked for on a ray from x, at lengths that grow evenly in the logarithm by four decades;
+    no parabola is taken for granted. Beside it stands by how much the test loss is above the training loss, which is
+    what a move has to explain.
+    """
+    found: Measured = {}
+    for label, run in case.runs.items():
+        value, gradient = case.test.gradient(run.x)
+        length = float(gradient.norm())
+        moves = [0.0, *np.geomspace(farthest / 1e4, farthest, points)]
+        losses = [case.test.value(run.x - gradient * (move / max(length, 1e-30))) for move in moves]
+        least = int(np.argmin(losses))
+        found |= {
+            of(label, columns.TEST_GRADIENT): length,
+            of(label, columns.TEST_LESS_TRAIN): value - case.f.value(run.x),
+            of(label, columns.MOVE): moves[max(least, 1)],
+            of(label, columns.FALL): losses[0] - losses[least],
+        }
+    return found
+
+
 # The stable step
 
 
@@ -250,6 +279,9 @@ EXPERIMENTS = {
         pair,
         spectrum,
         {"rows": 2000, "count": 10, "steps": 40, "probes": 2},
+    ),
+    "shift": Experiment(
+        "the test loss as a training loss that is moved", EITHER, pair, shift, {"farthest": 10.0, "points": 33}
     ),
     "stable-step": Experiment(
         "the largest stable step against the curvature",
