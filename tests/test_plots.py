@@ -134,7 +134,6 @@ FIGURES = {
     "boxes": lambda: flat_and_sharp.boxes(np.logspace(-3, -1, 5), losses(0), losses(1), 0.1, "mnist1d"),
     "box_on_contours": lambda: measuring_sharpness.box_on_contours([[1, 0.8], [0.8, 2]], [1, 0.7]),
     "walls": lambda: measuring_sharpness.walls((0.25, 0.5, 0.75, 1), both(0), both(1), "mnist1d"),
-    "by_epsilon": lambda: measuring_sharpness.by_epsilon((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d"),
     "sharpness_by_batch": lambda: measuring_sharpness.sharpness_by_batch(
         {"full space": PHIS, "random subspace": PHIS}, 4000, "mnist1d"
     ),

@@ -20,7 +20,6 @@ from flatlab.plots.style import (
     colours,
     dot,
     label,
-    spread,
     stamp,
     styled,
 )
@@ -64,42 +63,6 @@ def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Ta
     alike(panels)
     alt = f"The rise of the loss in percent, logarithmic, on the way to the wall of the box: {'; '.join(told)}."
     return Picture([axes.figure for axes in panels], rows_of(columns), stamp(data, len(table)), alt, "walls")
-
-
-@styled
-def by_epsilon(epsilons: Sequence[float], phis: Mapping[int, Table], first: Mapping[int, Table], data: str) -> Picture:
-    """Sharpness against the size of the box, and what the gradient alone predicts (dotted).
-
-    Parameters
-    ----------
-    epsilons : sequence of float
-        Sizes of the box.
-    phis, first : mapping
-        {batch size: percent, seeds x epsilons}.
-    data : str
-        The data set's name.
-
-    Returns
-    -------
-    Picture
-        One row per size of the box.
-    """
-    colour, axes, columns, told = colours(phis), canvas(height=3.2), {"eps": list(epsilons)}, []
-    for batch, table in phis.items():
-        mean = band(axes, epsilons, table, colour[batch], log=True)
-        _, linear, _ = spread(first[batch], log=True)  # its band would lie on the other's
-        axes.plot(epsilons, linear, ":", color=colour[batch])
-        label(axes, epsilons[-1], mean[-1], f"batch {batch}", colour[batch])
-        columns |= {f"batch {batch}": mean.tolist(), f"batch {batch}, first order": linear.tolist()}
-        told += [course(f"batch {batch}", epsilons, mean), course(f"batch {batch}, first order,", epsilons, linear)]
-    for eps in paper.EPSILONS:
-        axes.axvline(eps, color=PAPER, linewidth=0.8, linestyle="--")
-    words = {"transform": axes.get_xaxis_transform(), "color": PAPER, "size": SMALLER}
-    axes.text(max(paper.EPSILONS), 0.02, " the paper's two $\\varepsilon$", **words)
-    axes.set(xscale="log", yscale="log", xlabel="$\\varepsilon$", ylabel="$\\phi$, %")
-    axes.set_title("solid: found by search, dotted: first order")
-    alt = f"Sharpness in percent against the size of the box, both logarithmic: {'; '.join(told)}."
-    return Picture([axes.figure], rows_of(columns), stamp(data, len(table)), alt, "by-epsilon")
 
 
 @styled
