@@ -42,6 +42,7 @@ def run(data, batch_size, seed, again=False, running_averages=False, keep=()):
     net, options = "mlp", {}
     if running_averages:
         net = flatlab.build("mlp", data, seed=seed, running_averages=True)
+        options["epochs"] = 30  # what differs is whose averages are taken, and that needs no longer training
     if again:
         start = flatlab.build("mlp", data, seed=seed)
         options["x0"] = torch.nn.utils.parameters_to_vector(start.parameters()).detach()
