@@ -224,6 +224,7 @@ def visible(claim: Claim, judgement: Judgement) -> float:
         pilot = {}
     effects = {net: effects_of(claim, columns) for net, columns in pilot.items()}
     scatter = {net: float(np.std(found, ddof=1)) for net, found in effects.items() if len(found) > 1}
+    scatter = {net: width for net, width in scatter.items() if width > 0}  # two seeds that agree tell no scatter
     if not scatter:
         return math.nan
     return smallest_effect(scatter.get(judgement.net, max(scatter.values())), judgement.seeds)
