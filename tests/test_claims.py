@@ -143,6 +143,19 @@ def test_the_visible_effect_is_from_the_pilot_of_the_network_itself_or_from_the_
     assert ledgers.visible(claimed(above=0), found) == pytest.approx(expected)
 
 
+def test_a_pilot_whose_seeds_agree_tells_no_visible_effect(monkeypatch):
+    pilot = Result("table2", "smoke", {"mlp": "d"}, {}, {}, {"mlp": {"a": [0.0, 0.0]}}, {})
+    monkeypatch.setattr(ledgers, "recorded", lambda name, tier: pilot)
+    found = dataclasses.replace(judged(claimed(above=0), [1.0] * 10), tier="reduced")
+    assert math.isnan(ledgers.visible(claimed(above=0), found))
+
+
+def test_more_data_favour_the_larger_batch_where_its_lead_grows_with_them():
+    (claim,) = (claim for claim in CLAIMS if claim.name == "more data favour the larger batch")
+    values = {"1/1 8": [70, 70], "1/1 32": [72, 69], "1/16 8": [30, 30], "1/16 32": [29, 30]}
+    assert claim.effect(Columns(values)) == pytest.approx([3, -1])
+
+
 @pytest.mark.parametrize("at_the_start, at_the_end, limit", [(0.1, 0.03, 0.05), (0.02, 0.03, 0.02), (0.5, 0.5, 0.05)])
 def test_few_directions_are_steep_where_fewer_are_than_the_paper_names_and_than_there_were(
     at_the_start, at_the_end, limit
