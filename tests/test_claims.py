@@ -139,8 +139,16 @@ def test_the_visible_effect_is_from_the_pilot_of_the_network_itself_or_from_the_
     pilot = Result("table2", "smoke", dict.fromkeys(values, "d"), {}, {}, values, {})
     monkeypatch.setattr(ledgers, "recorded", lambda name, tier: pilot)
     found = dataclasses.replace(judged(claimed(above=0), [1.0] * 10, net), tier="reduced")
-    expected = smallest_effect(scatter * math.sqrt(4 / 3), 10)
+    likely = scatter * math.sqrt(4 / 3) * math.sqrt(3 / stats.chi2.ppf(0.2, 3))
+    expected = smallest_effect(likely, 10)
     assert ledgers.visible(claimed(above=0), found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_scatter_that_a_pilot_leaves_likely_is_too_small_one_time_in_five(seeds):
+    draws = np.random.default_rng(0).normal(0, 2.0, (4000, seeds))
+    above = np.mean([ledgers.scatter_at_most(draw) > 2.0 for draw in draws])
+    assert above == pytest.approx(0.8, abs=0.02)
 
 
 def test_a_pilot_whose_seeds_agree_tells_no_visible_effect(monkeypatch):

@@ -42,8 +42,8 @@ class Judgement:
         The same among all judgements of the ledger, by Benjamini and Hochberg: below 0.05 the word is among those of
         which at most one in twenty is expected to be wrong.
     visible
-        The smallest distance from the bound that so many seeds see with probability 0.8, from the scatter in a pilot,
-        the smoke tier; nan without one.
+        The smallest distance from the bound that so many seeds see with probability 0.8, from the scatter that a pilot,
+        the smoke tier, leaves likely (`scatter_at_most`); nan without one.
     """
 
     claim: str
@@ -216,18 +216,30 @@ def false_discovery_rates(p_values: Sequence[float]) -> list[float]:
 
 
 def visible(claim: Claim, judgement: Judgement) -> float:
-    """The distance from the bound that the judgement's seeds see with probability 0.8, from the scatter in the pilot:
-    that of the same network, or of the one that scatters most where the pilot has only others."""
+    """The distance from the bound that the judgement's seeds see with probability 0.8, from the scatter that the pilot
+    leaves likely: that of the same network, or of the one that scatters most where the pilot has only others."""
     try:
         pilot = recorded(claim.experiment, "smoke").values if judgement.tier != "smoke" else {}
     except FileNotFoundError:
         pilot = {}
     effects = {net: effects_of(claim, columns) for net, columns in pilot.items()}
-    scatter = {net: float(np.std(found, ddof=1)) for net, found in effects.items() if len(found) > 1}
+    scatter = {net: scatter_at_most(found) for net, found in effects.items() if len(found) > 1}
     scatter = {net: width for net, width in scatter.items() if width > 0}  # two seeds that agree tell no scatter
     if not scatter:
         return math.nan
     return smallest_effect(scatter.get(judgement.net, max(scatter.values())), judgement.seeds)
+
+
+def scatter_at_most(pilot: Sequence[float] | np.ndarray) -> float:
+    """The standard deviation that the true one stays below four times in five, from the seeds of a pilot.
+
+    Notes
+    -----
+    s sqrt((n - 1) / c) with the 20 % point c of chi squared at n - 1 degrees of freedom (Browne 1995): two seeds that
+    happen to lie close would promise what ten others do not see.
+    """
+    freedom = len(pilot) - 1
+    return float(np.std(pilot, ddof=1) * math.sqrt(freedom / stats.chi2.ppf(1 - POWER, freedom)))
 
 
 def smallest_effect(scatter: float, seeds: int) -> float:
