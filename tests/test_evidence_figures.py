@@ -123,7 +123,7 @@ def test_a_cell_is_the_mean_tau_and_its_colour_the_sign():
         assert row["tau"] == pytest.approx(np.mean(values)) and words.get_text() == f"{row['tau']:+.2f}".replace(
             "-", "−"
         )
-        assert to_hex(box.get_facecolor()).upper() == (style.LARGE if row["tau"] > 0 else style.SMALL)
+        assert to_hex(box.get_facecolor()).upper() == (style.BETWEEN if row["tau"] > 0 else style.CONTROL)
         assert box.get_alpha() == pytest.approx(DEPTH * abs(row["tau"]))
         low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
         assert (words.get_weight() == "bold") == (low > 0 or high < 0)

@@ -111,8 +111,8 @@ def at_doses(long: bool, log: bool = True) -> Drawing:
 def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
     """A column of the batch sizes at one ratio of rate to batch size, and of those at one rate."""
     return (
-        Curve(series(columns.RATIO, kind), "one ratio", SMALL, "-", of(columns.RATIO, columns.BATCH_SIZE)),
-        Curve(series(columns.RATE, kind), "one rate", LARGE, "--", of(columns.RATE, columns.BATCH_SIZE)),
+        Curve(series(columns.RATIO, kind), "one ratio", BETWEEN, "-", of(columns.RATIO, columns.BATCH_SIZE)),
+        Curve(series(columns.RATE, kind), "one rate", CONTROL, "--", of(columns.RATE, columns.BATCH_SIZE)),
     )
 
 
@@ -160,8 +160,8 @@ DRAWINGS = {
             Panel(
                 OVER_THE_EDGE,
                 (
-                    Curve(columns.CURVATURE, "all rows", LARGE, "--"),
-                    Curve(columns.BATCH_CURVATURE, "a batch, along its gradient", SMALL),
+                    Curve(columns.CURVATURE, "all rows", BETWEEN, "--"),
+                    Curve(columns.BATCH_CURVATURE, "a batch, along its gradient", CONTROL),
                 ),
             ),
         ),

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from flatlab.plots.picture import Picture
-from flatlab.plots.style import LARGE, SMALL, SMALLER, WIDE, canvas, spread, stamp_of_all, styled
+from flatlab.plots.style import BETWEEN, CONTROL, SMALLER, WIDE, canvas, spread, stamp_of_all, styled
 from flatlab.plots.tables import named, readable
 from flatlab.study import columns
 from flatlab.study.columns import of
@@ -79,7 +79,7 @@ def _panel(title: str, measures: list[str], kinds: list[str], cells: list[dict[s
     axes = canvas(WIDE, 1.2 + 0.27 * len(measures))
     for place, cell in enumerate(cells):
         y, x = divmod(place, len(kinds))
-        colour = LARGE if cell["tau"] > 0 else SMALL
+        colour = BETWEEN if cell["tau"] > 0 else CONTROL
         box = {"color": colour, "alpha": DEPTH * min(1.0, abs(cell["tau"])), "linewidth": 0}
         axes.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, **box))
         decided = cell["low"] > 0 or cell["high"] < 0
@@ -87,7 +87,7 @@ def _panel(title: str, measures: list[str], kinds: list[str], cells: list[dict[s
         axes.text(x, y, readable(f"{cell['tau']:+.2f}"), ha="center", va="center", size=SMALLER, weight=weight)
     axes.set(xlim=(-0.5, len(kinds) - 0.5), ylim=(len(measures) - 0.5, -0.5))
     axes.set_xticks(range(len(kinds)), labels=kinds, size=SMALLER)
-    axes.set_yticks(range(len(measures)), labels=measures, size=SMALLER)
+    axes.set_yticks(range(len(measures)), labels=map(readable, measures), size=SMALLER)
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_title(f"{title}\ntau with the test error")
