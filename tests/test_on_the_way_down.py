@@ -63,6 +63,6 @@ def test_the_last_dots_are_those_of_the_last_product():
     found = [[3.0], [1.0, 4.0], [-2.0, 2.0, 5.0]]
     drawn = figures.ritz_values(found, np.linspace(-2, 5, 50))
     assert drawn.table[-1] == {"products": 3, "smallest": -2.0, "largest": 5.0}
-    assert "the largest from 3 at 1 to 5 at 3" in drawn.alt and "50 eigenvalues, from -2 to 5" in drawn.alt
+    assert "the largest from 3 at 1 to 5 at 3" in drawn.alt and "50 eigenvalues, from −2 to 5" in drawn.alt
     dots = [line for line in drawn.panels[0].axes[0].lines if line.get_marker() == "o"]
     assert [list(line.get_ydata()) for line in dots] == found

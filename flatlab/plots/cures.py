@@ -294,7 +294,7 @@ def beside_one_another(comparison: Comparison) -> Picture:
         panels.append(axes.figure)
         table |= {f"{name}, low": low.tolist(), name: mean.tolist(), f"{name}, high": high.tolist()}
     table["gain of as many gradients"] = [np.nan if row.longer is None else float(row.longer.mean()) for row in rows]
-    told = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2f} times" for row in rows_of(table)]
+    told = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2g} times" for row in rows_of(table)]
     alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'; '.join(told)}."
     first = next(iter(comparison.results.values()))
     name = f"cures-{'-'.join(comparison.results)}"[:40]

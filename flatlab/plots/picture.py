@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from flatlab.files import write_whole
 from flatlab.plots.style import STYLE, TEXT
-from flatlab.plots.tables import readable
+from flatlab.plots.tables import SUBSCRIPT, readable
 
 # percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
 INK_PERCENT = 75
@@ -48,7 +48,7 @@ class Picture:
     stamp : str
         Tier, data and number of seeds, by `flatlab.plots.style.stamp`.
     alt : str
-        The picture in words, for a reader who does not see it; made from the numbers.
+        The picture in words, for a reader who does not see it; made from the numbers, by `spoken`.
     name : str
         What the file with the table is called, without its ending.
     """
@@ -60,6 +60,7 @@ class Picture:
     name: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "alt", spoken(self.alt))
         for panel in self.panels:  # laid out once: each further time moves it by a hair
             with matplotlib.rc_context(STYLE):
                 panel.draw_without_rendering()
@@ -120,6 +121,14 @@ def rows_of(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
         If the columns differ in length.
     """
     return [dict(zip(columns, values)) for values in zip(*columns.values(), strict=True)]
+
+
+def spoken(words: str) -> str:
+    """A text as it is read aloud: letters for a formula, words for a column's key, numbers as a reader writes them."""
+    words = re.sub(r"[$\\{}]", "", words)
+    words = re.sub(r"\blambda_(\d)", lambda found: f"λ{found[1].translate(SUBSCRIPT)}", words)
+    words = re.sub(r"\b(\w+)_acc\b", r"\1 accuracy", re.sub(r"\bsharp_(?=\d)", "sharpness at ", words))
+    return readable(re.sub(r"(?<!lambda)(?<=\w\w)_(?=\w)", " ", words))
 
 
 def side_by_side(picture: Picture) -> str:
