@@ -5,6 +5,7 @@ Builds nothing: `make test` builds the book first.
 
 import functools
 import http.server
+import json
 import os
 import re
 import threading
@@ -162,6 +163,34 @@ def test_a_page_reads_well(tab, path):
     assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, "a formula that MathJax refused"
     if page.locator("article .math").count():
         assert page.locator("article mjx-container").count(), "formulas were not set"
+
+
+# Of a slider's parts those that are seen, by position.
+LAYERS_SEEN = """(root) => [...new Set([...root.querySelectorAll('[data-layer]')]
+  .filter((part) => getComputedStyle(part).display !== 'none').map((part) => part.dataset.layer))]"""
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if 'class="picture slides"' in (HTML / path).read_text()])
+@pytest.mark.parametrize("tab", [WIDE], indirect=True)
+def test_every_slider_of_a_page_answers_to_the_keyboard(tab, path):
+    """At each position it says what its cell computed for it, and shows what belongs to it and nothing else."""
+    page, wrong = tab(path)
+    for figure in page.locator("article .slides").all():
+        says = json.loads(figure.locator('script[type="application/json"]').text_content())
+        slider, told = figure.get_by_role("slider"), figure.locator("output")
+        slider.focus()
+        page.keyboard.press("Home")
+        for position, words in enumerate(says):
+            assert slider.input_value() == str(position)
+            assert told.text_content() == words == slider.get_attribute("aria-valuetext")
+            assert figure.evaluate(LAYERS_SEEN) == [str(position)]
+            page.keyboard.press("ArrowRight")
+        assert slider.input_value() == str(len(says) - 1), "a key leads beyond the last position"
+    assert not wrong
+
+
+def test_the_book_has_its_sliders():
+    assert sum((HTML / path).read_text().count('class="picture slides"') for path in PAGES) >= 10
 
 
 def test_there_are_pages():
