@@ -161,6 +161,11 @@ def held_together(page):
     return FORMULA_AND_STOP.sub(r'<span class="unbroken">\1</span>', page)
 
 
+def without_roles_of_lists(page):
+    """The list of works without roles that a reader of the screen cannot use: docutils writes a list without items."""
+    return re.sub(r'(?<=<div) role="list"(?= class="citation-list")| role="doc-biblioentry"', "", page)
+
+
 def finish(app, error):
     """Take FontAwesome's script out of every page, tell what a link cites, keep a formula and its full stop on one
     line, and give the root page a title."""
@@ -170,7 +175,7 @@ def finish(app, error):
     works = references((site / "book" / "bibliography.html").read_text(encoding="utf8"))
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
-        finished = held_together(with_references(FONT_AWESOME.sub("", text), works))
+        finished = without_roles_of_lists(held_together(with_references(FONT_AWESOME.sub("", text), works)))
         if finished != text:
             page.write_text(finished, encoding="utf8")
     title = "flatlab: why do large batches generalise worse?"

@@ -439,6 +439,13 @@ def test_a_link_to_a_paper_shows_its_reference(site):
     assert site.with_references(other, works) == other
 
 
+def test_the_list_of_works_has_no_role_without_items(site):
+    entry = '<div class="citation" id="a"{}>A</div>'
+    page = f'<div{{}} class="citation-list">{entry}</div><div role="list">B</div>'
+    said = page.format(' role="list"', ' role="doc-biblioentry"')
+    assert site.without_roles_of_lists(said) == page.format("", "")
+
+
 def the_glossary():
     """Four words as the glossary's page has them; the last one's meaning needs a formula to be set."""
     meanings = {
