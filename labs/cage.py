@@ -113,8 +113,10 @@ def environment(home):
 
 
 def installation():
-    """The directories of this Python and its packages."""
-    return sorted({str(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix)} - {"/usr", "/"})
+    """The directories of this Python and its packages. One behind a link has both its names: a program there is called
+    by the first, and the links in it lead to the second."""
+    prefixes = (sys.prefix, sys.base_prefix)
+    return sorted({*prefixes, *(str(Path(prefix).resolve()) for prefix in prefixes)} - {"/usr", "/"})
 
 
 def command(kind, home, program):
@@ -174,14 +176,23 @@ def kind_of_cage():
     if wanted == "none":
         return "none"
     for kind in [wanted] if wanted else KINDS:
-        if shutil.which(kind):
-            home = Path(os.environ.get("TMPDIR", "/tmp"))
-            tried = subprocess.run(command(kind, home, ["-c", "pass"]), capture_output=True, stdin=subprocess.DEVNULL)
-            if tried.returncode == 0:
-                return kind
+        if not hindrance(kind):
+            return kind
     if wanted:
-        raise SystemExit(f"FLATLAB_CAGE is {wanted}, which does not work here: install it, or choose another.")
+        why = f"{wanted}: {hindrance(wanted)}"
+        raise SystemExit(f"FLATLAB_CAGE is {wanted}, which does not work here ({why}): install it, or choose another.")
     return "none"
+
+
+@functools.cache
+def hindrance(kind):
+    """Why a kind of cage does not work here, in a line; nothing where it does."""
+    if not shutil.which(kind):
+        return "not installed"
+    line = command(kind, Path(os.environ.get("TMPDIR", "/tmp")), ["-c", "pass"])
+    tried = subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, text=True, errors="replace")
+    said = tried.stderr.strip().splitlines() or ["it ended without a word"]
+    return said[0] if tried.returncode else ""
 
 
 def shown(output):

@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from pathlib import Path
 
 import nbformat
-from cage import LIMITS, kind_of_cage, limit
+from cage import KINDS, LIMITS, hindrance, kind_of_cage, limit
 from edition import LABS, as_text, generate, nbgrader
 from kept import read_json, safe, write
 from reading import for_the_reader, with_numbers
@@ -62,10 +62,8 @@ def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, s
         seed = kept_seed(place, say)
         cage = kind_of_cage()
         if cage == "none":
-            say(
-                "There is no cage here (bubblewrap, podman or docker): students' code runs with your rights. "
-                "marks.csv says so."
-            )
+            why = "; ".join(f"{kind}: {hindrance(kind) or 'not asked for'}" for kind in KINDS)
+            say(f"There is no cage here ({why}): students' code runs with your rights. marks.csv says so.")
         report = read_json(place / "preflight.json")
         todo = {}
         for student, found in students.items():

@@ -463,6 +463,31 @@ def test_gradescope_marks_a_submission(course, autograder):
     assert found["score"] == 0 and found["output"].startswith("The file was refused: it is not a notebook")
 
 
+@pytest.mark.skipif(cage.kind_of_cage() == "none" and os.environ.get("CI") != "true", reason="no cage here")
+def test_a_cage_works_where_python_lies_behind_a_link(tmp_path, monkeypatch):
+    """As where a disk or a project has two names: else a class would be marked without a cage."""
+    (tmp_path / "env").symlink_to(sys.prefix)
+    python = tmp_path / "env" / os.path.relpath(sys.executable, sys.prefix)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    monkeypatch.setattr(sys, "executable", str(python))
+    cage.hindrance.cache_clear()
+    assert cage.hindrance(cage.kind_of_cage()) == ""
+
+
+def test_why_a_cage_does_not_work_is_said(monkeypatch):
+    cage.hindrance.cache_clear()
+    monkeypatch.setattr(cage.shutil, "which", lambda name: None if name == "docker" else name)
+    monkeypatch.setattr(
+        cage, "command", lambda kind, *rest: ["sh", "-c", "echo no namespace here >&2; echo read the help >&2; exit 1"]
+    )
+    assert {kind: cage.hindrance(kind) for kind in cage.KINDS} == {
+        "bwrap": "no namespace here",
+        "podman": "no namespace here",
+        "docker": "not installed",
+    }
+    cage.hindrance.cache_clear()
+
+
 def test_gradescope_shows_the_sentence_of_the_check_and_no_hidden_test():
     failed = {"exercise": "twice-test", "points": 0.0, "max": 3.0, "status": "marked", "note": ""}
     total = {**failed, "exercise": "total"}
