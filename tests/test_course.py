@@ -175,6 +175,14 @@ def test_a_limit_that_is_none_is_refused_in_a_sentence(monkeypatch, said):
 def test_a_total_above_the_maximum_is_not_exported(course):
     from nbgrader.api import Gradebook
 
+def test_a_tier_that_a_student_has_asked_for_is_not_the_markers(tmp_path):
+    """Else a lab that was worked on with a GPU would be trained at its full length, and stopped."""
+    with cage.Cage(tmp_path, kind="none") as made:
+        made.run("%env FLATLAB_TIER=colab")
+        made.run("import os\ntier = os.environ['FLATLAB_TIER']")
+        assert made.value("tier") == "mark"
+
+
     course.hand_in("ada.ipynb", course.answered())
     course.mark()
     with Gradebook(f"sqlite:///{course.course}/gradebook.db") as gradebook:
