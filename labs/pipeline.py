@@ -38,7 +38,7 @@ def main():
     working = commands.add_parser("mark", help="mark a class")
     working.add_argument("lab", choices=edition.names())
     working.add_argument("submissions", type=Path)
-    working.add_argument("--jobs", type=int, default=1, help="students who are marked at once")
+    working.add_argument("--jobs", type=at_least_one, default=1, help="students who are marked at once")
     working.add_argument("--names", help="how the files are named: canvas, moodle, blackboard, or a regular expression")
     working.add_argument("--roster", type=Path, help="a CSV without a heading, whose first column names the class")
     exporting = commands.add_parser("export", help="write marks.csv again, after marking by hand")
@@ -50,6 +50,7 @@ def main():
     for command in (working, exporting, packing):
         command.add_argument("--work", type=Path, default=Path("course"), help="where the gradebook and marks are kept")
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # a student's name may have letters that this terminal has not
     if arguments.command == "release":
         for lab in [arguments.lab] if arguments.lab else edition.names():
             expected.record(lab)
@@ -75,6 +76,13 @@ def main():
         print(arguments.work / arguments.lab / "marks.csv")
         if arguments.platform:
             print(tables.wide(arguments.work, arguments.platform, arguments.lab))
+
+
+def at_least_one(said):
+    """A number of students who are marked at once."""
+    if not said.isdecimal() or int(said) < 1:
+        raise argparse.ArgumentTypeError(f"{said} students cannot be marked at once: give a number above 0.")
+    return int(said)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 A lab of one exercise and one free answer stands for the others, so that marking it takes seconds.
 """
 
+import argparse
 import copy
 import csv
+import io
 import json
 import os
 import re
@@ -19,6 +21,7 @@ import edition
 import gradescope
 import marking
 import nbformat
+import pipeline
 import psutil
 import pytest
 import reading
@@ -172,9 +175,6 @@ def test_a_limit_that_is_none_is_refused_in_a_sentence(monkeypatch, said):
         cage.limit("FLATLAB_CAGE_GIB")
 
 
-def test_a_total_above_the_maximum_is_not_exported(course):
-    from nbgrader.api import Gradebook
-
 def test_a_tier_that_a_student_has_asked_for_is_not_the_markers(tmp_path):
     """Else a lab that was worked on with a GPU would be trained at its full length, and stopped."""
     with cage.Cage(tmp_path, kind="none") as made:
@@ -182,6 +182,9 @@ def test_a_tier_that_a_student_has_asked_for_is_not_the_markers(tmp_path):
         made.run("import os\ntier = os.environ['FLATLAB_TIER']")
         assert made.value("tier") == "mark"
 
+
+def test_a_total_above_the_maximum_is_not_exported(course):
+    from nbgrader.api import Gradebook
 
     course.hand_in("ada.ipynb", course.answered())
     course.mark()
@@ -295,6 +298,78 @@ def names_of(folder, **options):
     return {student: one["refused"] for student, one in marking.collect(folder, **options).items()}
 
 
+@pytest.mark.parametrize("pattern, words", [("(", "no regular expression"), (r"(\w+)", "choose canvas, moodle")])
+def test_an_expression_that_names_no_student_is_refused_in_a_sentence(course, pattern, words):
+    course.hand_in("ada.ipynb", "{}")
+    with pytest.raises(SystemExit, match=words):
+        marking.collect(course.submissions, pattern)
+    (found,) = marking.collect(course.submissions, r"(?P<student>x)?ada").values()
+    assert "does not read as" in found["notes"][0]
+
+
+DAMAGE = {  # what is said of a zip: the bytes that are changed, counted from the beginning of each of its two headers
+    "Bad CRC-32": [(b"{}", 0, ord("["))],
+    "password required": [(b"PK\x03\x04", 6, 1), (b"PK\x01\x02", 8, 1)],
+    "compression method is not supported": [(b"PK\x03\x04", 8, 9), (b"PK\x01\x02", 10, 9)],
+}
+
+
+@pytest.mark.parametrize("words", DAMAGE)
+def test_a_zip_that_cannot_be_opened_is_refused_and_the_others_are_found(course, tmp_path, words):
+    """It is damaged, has a password, or was packed by another method: it does not end the class."""
+    course.hand_in("bob.ipynb", "{}")
+    file = course.hand_in("ada.zip", "")
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("tiny.ipynb", "{}")
+    content = bytearray(file.read_bytes())
+    for header, place, byte in DAMAGE[words]:
+        content[content.find(header) + place] = byte
+    file.write_bytes(content)
+    found = names_of(course.submissions, room=tmp_path)
+    assert found["bob"] == "" and "could not be opened" in found["ada"] and words in found["ada"]
+
+
+def test_what_lies_in_a_folder_beside_the_systems_own_has_a_row_whatever_its_name(course):
+    """Two long names that are cut off stay two, and leave room for the names of what is made from them."""
+    files, wang = ["...ipynb", ".ada.ipynb", "._bob.ipynb", ".DS_Store", "a\nb.ipynb"], "\u738b" * 81
+    for file in [*files, f"{wang}.ipynb", f"{wang}x.ipynb"]:
+        course.hand_in(file, "{}")
+    os.mkfifo(course.submissions / "pipe.ipynb")
+    found = names_of(course.submissions)
+    assert len(found) == 6 and {"..", ".ada", "a b", "pipe"} <= set(found)
+    assert [student for student, refused in found.items() if refused] == ["pipe"]
+    assert len({marking.safe(student) for student in found}) == 6
+    assert all(len(os.fsencode(marking.safe(student))) < 200 for student in found)
+
+
+@pytest.mark.parametrize("seed", ["abc", "-1", "1e3", "\u00b2", "2147483648"])
+def test_a_seed_that_no_hidden_test_can_read_is_refused(tmp_path, monkeypatch, seed):
+    """Else every hidden test would stop at it, and the whole class would have no marks."""
+    monkeypatch.setenv("FLATLAB_MARK_SEED", seed)
+    with pytest.raises(SystemExit, match="give a whole number from 0"):
+        marking.kept_seed(tmp_path, print)
+    monkeypatch.delenv("FLATLAB_MARK_SEED")
+    write(tmp_path / "seed.txt", seed)
+    with pytest.raises(SystemExit, match=f"the seed in .*seed.txt is '{seed}'"):
+        marking.kept_seed(tmp_path, print)
+
+
+def test_a_name_that_the_terminal_cannot_show_does_not_end_the_class(monkeypatch):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "argv", ["pipeline.py", "mark", "lab1", "submissions"])
+    monkeypatch.setattr(marking, "mark", lambda *rest, **options: print("\u738b: marked."))
+    pipeline.main()
+    screen.seek(0)
+    assert screen.read().startswith("?: marked.")
+
+
+@pytest.mark.parametrize("said", ["0", "-2", "two", ""])
+def test_no_students_at_once_are_refused_in_a_sentence(said):
+    with pytest.raises(argparse.ArgumentTypeError, match="give a number above 0"):
+        pipeline.at_least_one(said)
+
+
 def test_a_link_to_the_master_or_to_another_student_is_no_notebook(course):
     file = course.hand_in("ada/tiny.ipynb", course.answered())
     (course.submissions / "bob.ipynb").symlink_to(course.labs / "source" / "tiny" / "tiny.ipynb")
@@ -388,6 +463,31 @@ def test_what_is_sent_in_place_of_a_cells_outputs_is_text_or_nothing(monkeypatch
     assert said in (SENT[sent], [{"text/plain": SENT[sent]}])
 
 
+@pytest.mark.skipif(cage.kind_of_cage() == "none" and os.environ.get("CI") != "true", reason="no cage here")
+def test_a_cage_works_where_python_lies_behind_a_link(tmp_path, monkeypatch):
+    """As where a disk or a project has two names: else a class would be marked without a cage."""
+    (tmp_path / "env").symlink_to(sys.prefix)
+    python = tmp_path / "env" / os.path.relpath(sys.executable, sys.prefix)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    monkeypatch.setattr(sys, "executable", str(python))
+    cage.hindrance.cache_clear()
+    assert cage.hindrance(cage.kind_of_cage()) == ""
+
+
+def test_why_a_cage_does_not_work_is_said(monkeypatch):
+    cage.hindrance.cache_clear()
+    monkeypatch.setattr(cage.shutil, "which", lambda name: None if name == "docker" else name)
+    monkeypatch.setattr(
+        cage, "command", lambda kind, *rest: ["sh", "-c", "echo no namespace here >&2; echo read the help >&2; exit 1"]
+    )
+    assert {kind: cage.hindrance(kind) for kind in cage.KINDS} == {
+        "bwrap": "no namespace here",
+        "podman": "no namespace here",
+        "docker": "not installed",
+    }
+    cage.hindrance.cache_clear()
+
+
 # Without a cage
 
 
@@ -469,31 +569,6 @@ def test_gradescope_marks_a_submission(course, autograder):
     assert found["tests"] == [{"name": "twice", "score": 3, "max_score": 3, "output": ""}]
     found = results("PK")
     assert found["score"] == 0 and found["output"].startswith("The file was refused: it is not a notebook")
-
-
-@pytest.mark.skipif(cage.kind_of_cage() == "none" and os.environ.get("CI") != "true", reason="no cage here")
-def test_a_cage_works_where_python_lies_behind_a_link(tmp_path, monkeypatch):
-    """As where a disk or a project has two names: else a class would be marked without a cage."""
-    (tmp_path / "env").symlink_to(sys.prefix)
-    python = tmp_path / "env" / os.path.relpath(sys.executable, sys.prefix)
-    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
-    monkeypatch.setattr(sys, "executable", str(python))
-    cage.hindrance.cache_clear()
-    assert cage.hindrance(cage.kind_of_cage()) == ""
-
-
-def test_why_a_cage_does_not_work_is_said(monkeypatch):
-    cage.hindrance.cache_clear()
-    monkeypatch.setattr(cage.shutil, "which", lambda name: None if name == "docker" else name)
-    monkeypatch.setattr(
-        cage, "command", lambda kind, *rest: ["sh", "-c", "echo no namespace here >&2; echo read the help >&2; exit 1"]
-    )
-    assert {kind: cage.hindrance(kind) for kind in cage.KINDS} == {
-        "bwrap": "no namespace here",
-        "podman": "no namespace here",
-        "docker": "not installed",
-    }
-    cage.hindrance.cache_clear()
 
 
 def test_gradescope_shows_the_sentence_of_the_check_and_no_hidden_test():
