@@ -1,8 +1,8 @@
 """Expected output: what a master's experiments print with the reference's answers, put below each for comparison.
 
-`make labs` runs a master whose code has changed since, or of which a recorded result that it reads has, on the CPU at
-the smoke tier, and writes the numbers into it. No number in such a cell is typed. An experiment whose numbers the
-machine decides has the tag `timed`, and no expected output.
+`make labs` runs a master whose code has changed since, or of which a recorded result or a verdict that it reads has, on
+the CPU at the smoke tier, and writes the numbers into it. No number in such a cell is typed. An experiment whose
+numbers the machine decides has the tag `timed`, and no expected output.
 """
 
 import copy
@@ -15,12 +15,14 @@ import nbformat
 from edition import LABS, as_text
 
 import flatlab
+from flatlab.study.claims import CLAIMS
+from flatlab.study.ledger import ledger
 from flatlab.study.recorded import results_directory
 
 TEXT = """<details><summary>Expected output</summary>
 
 What the reference's answers print here, on a processor (made by <code>make labs</code>). Yours may differ in the last
-digits.
+digits, and by more after many updates: another processor adds up in another order.
 
 ```text
 {}
@@ -49,11 +51,17 @@ def record(lab, labs=LABS):
 
 
 def fingerprint(notebook):
-    """Of what decides what is printed: the code, all of it except the hidden tests, and the recorded results that it
-    reads."""
+    """Of what decides what is printed: the code, all of it except the hidden tests, and the recorded results, verdicts
+    and rules that it reads."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.id.endswith("-test")]
     results = [result for source in code if "flatlab.recorded(" in source for result in named(source)]
     read = [result.values for result in results]
+    for source in code:
+        if "ledger()" in source:
+            found = [entry for entry in ledger() if f'"{entry.claim.name}"' in source]
+            read += [[one.claim.name, one.claim.rule, one.word, [two.net for two in one.judgements]] for one in found]
+        if "in CLAIMS" in source:
+            read += [[claim.name, claim.rule] for claim in CLAIMS if f'"{claim.experiment}"' in source]
     return hashlib.sha256(json.dumps([*code, *read]).encode()).hexdigest()[:16]
 
 

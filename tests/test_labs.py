@@ -30,7 +30,9 @@ from submission import Refused, preflight
 import flatlab
 from flatlab import checks
 from flatlab.checks.answer import Wrong, predicted, table
+from flatlab.study.ledger import Entry, judge
 from flatlab.study.recorded import Result
+from flatlab.study.rules import Claim
 
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n.*?### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS\n?", re.MULTILINE | re.DOTALL)
@@ -93,8 +95,9 @@ def test_without_a_teachers_package_a_release_installs_the_tag_of_its_version(tm
 @every_lab
 def test_the_expected_output_was_made_by_the_code_that_stands_there(lab):
     assert lab.master.metadata.get("expected") == expected.fingerprint(lab.master), "run `make labs`"
-    shown = {cell.id for cell in lab.master.cells if cell.id.endswith("-expected")}
-    assert shown and shown <= {cell.id.removesuffix("-run") + "-expected" for cell in lab.master.cells}
+    shown = {cell.id: cell.source for cell in lab.master.cells if cell.id.endswith("-expected")}
+    assert all(source.startswith(expected.TEXT.partition("{}")[0]) for source in shown.values())
+    assert shown and set(shown) <= {cell.id.removesuffix("-run") + "-expected" for cell in lab.master.cells}
 
 
 def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_changes(tmp_path, monkeypatch):
@@ -127,6 +130,31 @@ def test_a_changed_result_that_a_lab_reads_is_noticed(monkeypatch):
     assert found([1.0, 2.0], source=several) != found([1.0, 2.5], source=several)
     with pytest.raises(ValueError, match="write the names of a recorded result out"):
         found([1.0, 2.0], source="flatlab.recorded(name, tier)")
+
+
+@pytest.mark.parametrize(
+    "source, rule, word",
+    [
+        ('print([one.word for one in ledger() if one.claim.name in ("it helps",)])', True, True),
+        ('print([one.rule for one in CLAIMS if one.experiment in ("tried",)])', True, False),
+        ('print("it helps", "tried")', False, False),
+        ('print([one.word for one in ledger() if one.claim.name in ("another",)])', False, False),
+    ],
+    ids=["ledger", "claims", "neither", "another claim"],
+)
+def test_a_changed_verdict_or_rule_that_a_lab_reads_is_noticed(monkeypatch, source, rule, word):
+    def found(bound=0.0, effect=1.0):
+        about = {"name": "it helps", "words": "", "source": "", "experiment": "tried", "measure": "gain"}
+        claim = Claim(**about, effect=lambda columns: columns["gain"], above=bound)
+        result = Result("tried", "smoke", {"F1": ""}, {"F1": range(5)}, {}, {"F1": {"gain": [effect] * 5}}, {})
+        entries = [Entry(claim, tuple(judge(claim, result)))]
+        monkeypatch.setattr(expected, "ledger", lambda: entries)
+        monkeypatch.setattr(expected, "CLAIMS", [claim])
+        return expected.fingerprint(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="sum-run")]))
+
+    assert (found(bound=0.5) != found()) == rule
+    assert (found(effect=-1.0) != found()) == word
+    assert found(effect=2.0) == found()
 
 
 def reads_the_clock(lab):
