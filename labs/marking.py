@@ -75,7 +75,7 @@ def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, s
                 notebook, notes = preflight(found["file"], original)
                 report[student]["notes"] += notes
                 if cage == "none":
-                    report[student]["notes"] += ["uncaged.", *suspicions(notebook)]
+                    report[student]["notes"] += ["uncaged.", *suspicions(notebook, original)]
                 todo[student] = notebook
             except Refused as why:
                 refuse(course, lab, report, student, str(why), say)
@@ -317,12 +317,13 @@ def _notebooks(entry, room):
     return [], f"it is a {kind} and not a notebook: ask for File > Download > Download .ipynb."
 
 
-def suspicions(notebook):
-    """A note on code for which an honest answer has no use."""
+def suspicions(notebook, original):
+    """A note on code for which an honest answer has no use. What the lab itself gives is not the student's."""
+    given = {cell.source for cell in original.cells}
     words = {
         word
         for cell in notebook.cells
-        if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("locked")
+        if cell.cell_type == "code" and cell.source not in given
         for word in SUSPICIOUS.findall(cell.source)
     }
     return [f"read its code: it has {', '.join(sorted(words))}."] if words else []

@@ -24,6 +24,7 @@ import pytest
 import running
 import torch
 from edition import PACKAGE, TAGGED, names, release
+from marking import suspicions
 from masters import EVERY, LABS, defined, find, write
 from submission import Refused, preflight
 
@@ -217,6 +218,15 @@ def test_every_exercise_has_a_card_a_check_and_marks(lab):
     for name in lab.tested:
         called = f"checks.{name}({defined(lab.reference[name])})"
         assert called in lab.master.cells[find(lab.master, f"{name}-check")].source
+
+
+@every_lab
+def test_an_honest_lab_is_not_suspected(lab):
+    """Where there is no cage, a person reads the code of those who are; a cell that the lab gives is not the
+    student's."""
+    answers = {one: re.sub("### (BEGIN|END) SOLUTION", "", source) for one, source in lab.reference.items()}
+    assert suspicions(lab.edition(answers), lab.release) == []
+    assert suspicions(lab.edition({lab.first(): "import inspect"}), lab.release) == ["read its code: it has inspect."]
 
 
 # The checks
