@@ -103,15 +103,17 @@ def examine(lab, exercise, found):
 
 def test_the_gpu_part_of_lab2_prints_a_line_that_is_taken(tmp_path, capsys):
     """The line's form, its rate and its share alone are seen: the hidden tests ask for the accuracies and the sharpness
-    that F1 reaches on MNIST."""
-    batches = (
+    that F1 reaches on MNIST. So a small network stands in for F1, which takes twice as long."""
+    smaller = (
+        ('Objective("F1"', 'Objective("small-mlp"'),
+        ('train("F1"', 'train("small-mlp"'),
         ('("small", 256, 1e-3)', '("small", 6, 1e-3)'),
         ('("large", 6000, 1e-3)', '("large", 24, 1e-3)'),
         ('("root", 6000, rate)', '("root", 24, rate)'),
         ("epochs=20", "epochs=1"),
     )
     names = ("predicted_noise", "two_batch", "noise_scale", "stationary", "sgd", "matched_rate", "share")
-    runpy.run_path(str(script("lab2", names, batches, tmp_path)))
+    runpy.run_path(str(script("lab2", names, smaller, tmp_path)))
     found = line(capsys.readouterr().out)
     taken(checks.report, found)
     assert json.loads(found)["rate"] == pytest.approx(1e-3 * (6000 / 256) ** 0.5)
