@@ -446,6 +446,11 @@ def test_the_list_of_works_has_no_role_without_items(site):
     assert site.without_roles_of_lists(said) == page.format("", "")
 
 
+def test_a_fold_is_called_what_stands_on_it(site):
+    page = '<summary aria-label="Toggle hidden content">\n<span>Show the code</span></summary>'
+    assert site.named_by_its_words(page) == "<summary>\n<span>Show the code</span></summary>"
+
+
 def the_glossary():
     """Four words as the glossary's page has them; the last one's meaning needs a formula to be set."""
     meanings = {

@@ -47,7 +47,7 @@ CSS = f"""<style>
 .ledger .sign {{ display: inline-block; width: 1em; font-weight: 700; }}
 .ledger .verdicts svg {{ vertical-align: middle; max-width: none; stroke: currentColor; stroke-width: 1.6;
   fill: currentColor; }}
-.ledger .verdicts summary {{ cursor: pointer; }}
+.ledger .verdicts summary {{ cursor: pointer; padding-block: 3px; }}
 .ledger .verdicts p, .ledger .verdicts ul {{ margin: 0.2rem 0; padding-left: 1rem; min-width: 14rem;
   white-space: normal; }}
 {
