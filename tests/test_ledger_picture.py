@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib")
 from test_slides import browser, opened  # noqa: F401 (fixtures)
 
 from flatlab.plots.ledger import SIGN, Grid, in_words, place, ruled, told, verdicts
-from flatlab.plots.tables import numerals, readable
+from flatlab.plots.tables import numerals, readable, with_whole_labels
 from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger
 from flatlab.study.rules import Claim
 
@@ -217,6 +217,11 @@ def test_a_printed_number_has_a_minus_sign_and_a_power_of_ten_but_no_formula_cod
         "from −0.5 to +10⁻⁵, $10^{-7}$, `lr=-1`, [A 2017](https://a.b/x-1), <i class='a-1'>−2</i>, 2026-11-26"
     )
     assert numerals("2.2e+04 ± 1e+06") == "22,000\u00a0±\u00a010⁶"
+
+
+def test_a_short_label_of_a_table_stays_on_one_line():
+    said = "| batch 128 | a cell | b |\n| a label that is long | a cell |\n\nBatch 128 | is no table."
+    assert with_whole_labels(said) == said.replace("| batch 128 |", "| batch\u00a0128 |")
 
 
 def test_claims_of_one_rule_are_printed_together():

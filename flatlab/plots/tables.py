@@ -34,6 +34,7 @@ NAMES = {
 SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+NO_BREAK = "\u00a0"
 LARGEST_IN_FULL = 1e7  # from here on a number is a product with a power of ten
 
 # A number as code writes it: with an exponent, and below 0.
@@ -86,15 +87,22 @@ def numerals(words: str) -> str:
     parts = AS_IT_STANDS.split(words)
     for k in range(0, len(parts), 2):
         parts[k] = re.sub(POWER, lambda found: _power(*found.groups()), re.sub(MINUS, "−", parts[k]))
-        parts[k] = parts[k].replace(" ± ", "\u00a0±\u00a0")
+        parts[k] = parts[k].replace(" ± ", f"{NO_BREAK}±{NO_BREAK}")
     return "".join(parts)
+
+
+def with_whole_labels(words: str) -> str:
+    """Markdown in whose tables a short label, "batch 128", stays on one line."""
+    return re.sub(
+        r"^\| ([\w .,]{1,14}) \|", lambda row: f"| {row[1].replace(' ', NO_BREAK)} |", words, flags=re.MULTILINE
+    )
 
 
 def say(*paragraphs: str) -> None:
     """Print paragraphs of Markdown, as the cells of a chapter do."""
     from IPython.display import Markdown, display  # here: whoever draws on a server has no notebook
 
-    display(Markdown(numerals("\n\n".join(paragraphs))))
+    display(Markdown(with_whole_labels(numerals("\n\n".join(paragraphs)))))
 
 
 def called(net: str) -> str:
