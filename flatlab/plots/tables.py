@@ -176,7 +176,7 @@ def _rows(experiment, net, result):
         count = len(next(iter(columns.values())))
         data = named(result.data[net])
         yield (
-            f"**{net}** on {data}, {result.tier} tier, {count} seed{'s' * (count > 1)}",
+            f"**{called(net)}** on {data}, {result.tier} tier, {count} seed{'s' * (count > 1)}",
             {c: plus_minus(v) for c, v in columns.items()},
         )
     if theirs:
