@@ -37,8 +37,8 @@ CSS = f"""<style>
   color: inherit; }}
 .ledger .verdicts th {{ padding: 0 0.3rem; text-align: left; font-weight: 600;
   background: var(--pst-color-background, Canvas); }}
-.ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1; min-width: 9rem;
-  max-width: 16rem; }}
+.ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1;
+  min-width: min(14rem, 38vw); max-width: 16rem; }}
 .ledger .verdicts td {{ position: relative; padding: 0.05rem 0.25rem; white-space: nowrap; border-radius: 3px;
   text-align: left; }}
 .ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
