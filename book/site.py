@@ -167,8 +167,11 @@ def without_roles_of_lists(page):
 
 
 def named_by_its_words(page):
-    """A fold whose name is what stands on it: myst-nb gives "Show the code" another name for who hears the page."""
-    return page.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    """Folds with a name for who hears the page: "Show the code" its own, for which myst-nb has another, and the arrow
+    in the side bar one at all."""
+    page = page.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    arrow = '<span class="toctree-toggle"'
+    return page.replace(f"<summary>{arrow}", f'<summary aria-label="Show the pages below">{arrow}')
 
 
 def finish(app, error):

@@ -449,6 +449,8 @@ def test_the_list_of_works_has_no_role_without_items(site):
 def test_a_fold_is_called_what_stands_on_it(site):
     page = '<summary aria-label="Toggle hidden content">\n<span>Show the code</span></summary>'
     assert site.named_by_its_words(page) == "<summary>\n<span>Show the code</span></summary>"
+    arrow = '<span class="toctree-toggle" role="presentation"></span></summary>'
+    assert site.named_by_its_words(f"<summary>{arrow}") == f'<summary aria-label="Show the pages below">{arrow}'
 
 
 def the_glossary():
