@@ -86,7 +86,7 @@ CURES = {
         "each layer steps in proportion to its length; the dose is the coefficient",
         (0.003, 0.01, 0.03, 0.1),
         lambda dose: {"update": "lars", "strength": dose, "optimizer": "sgd", "lr": 1.0, "momentum": 0.9},
-        rivals={f"sgd {lr:g}": {"optimizer": "sgd", "lr": lr, "momentum": 0.9} for lr in (0.01, 0.03, 0.1, 0.3)},
+        rivals={f"sgd {lr:g}": {"optimizer": "sgd", "lr": lr, "momentum": 0.9} for lr in (0.01, 0.03, 0.1, 0.3, 1.0)},
     ),
     "lamb": Cure(
         "the same with Adam's direction; the dose is the rate",
