@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flatlab.plots.style import BETWEEN, CONTROL, LARGE, SMALL, TEXT
 from flatlab.plots.tables import readable
@@ -123,6 +123,12 @@ def along_descent(label: str, descent: str, rates: tuple[str, ...]) -> Panel:
     )
 
 
+def penalised(label: str, kind: str, **panel: Any) -> Panel:
+    """A column along the doses of decay, L1 and momentum."""
+    styles = {"L2": (BETWEEN, "-"), "L1": (CONTROL, "--"), "momentum": (TEXT, ":")}
+    return Panel(label, tuple(Curve(series(name, kind), name, *style) for name, style in styles.items()), **panel)
+
+
 OVER_THE_EDGE = "$\\lambda_{max}$ over the edge"
 
 DRAWINGS = {
@@ -169,6 +175,15 @@ DRAWINGS = {
     ),
     "adam-edge": Drawing(
         columns.STEP, "step", (along_descent(f"{OVER_THE_EDGE}, Adam's", "adam", ("0.0001", "0.0003")),)
+    ),
+    "regularisers": Drawing(
+        None,
+        "dose, counted from the mildest",
+        (
+            penalised("training accuracy, %", "train", most=100),
+            penalised("length of $x$", columns.NORM, log=True),
+            penalised("share of weights near zero", columns.NEAR_ZERO, log=True),
+        ),
     ),
     "noise-along": Drawing(
         columns.EPOCH,
