@@ -51,15 +51,20 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture
-def few_rows(monkeypatch):
-    """Every data set shrunk to 200 rows."""
+def few_rows(request, monkeypatch):
+    """Every data set shrunk to 200 rows, or to what the experiment of a test needs."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    rows = ROWS.get(parameters.get("name"), 200)
     small = {
-        name: splits.loaded(name).subset(200)
+        name: splits.loaded(name).subset(rows)
         for name in ("mnist1d", "1000 rows of mnist1d", "2000 rows of mnist1d", "digits")
     }
     monkeypatch.setattr(splits, "loaded", small.__getitem__)
     monkeypatch.setattr(splits, "validation", lambda name: small[name].test)
 
+
+# A sixteenth of the rows holds the larger batch of a claim.
+ROWS = {"data-growth": 32 * 16}
 
 # Sizes and arguments of seconds where an experiment's own are of minutes.
 SIZES = {"regression": {"small": 20, "large": 2000}, "lenet-sweep": {"small": 10}, "many-starts": {"epochs": 1}}
