@@ -125,7 +125,7 @@ def along_descent(label: str, descent: str, rates: tuple[str, ...]) -> Panel:
 
 def penalised(label: str, kind: str, **panel: Any) -> Panel:
     """A column along the doses of decay, L1 and momentum."""
-    styles = {"L2": (BETWEEN, "-"), "L1": (CONTROL, "--"), "momentum": (TEXT, ":")}
+    styles = {"L2": (BETWEEN, "-"), "L1": (CONTROL, "--"), "momentum": (CONTROL, ":")}
     return Panel(label, tuple(Curve(series(name, kind), name, *style) for name, style in styles.items()), **panel)
 
 
