@@ -69,8 +69,8 @@ def test_with_batch_norm_the_workers_shares_are_ghost_batches(tmp_path):
 
 
 def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path, undisturbed):
-    """The second worker kills itself in its third epoch; the next launch goes on from the second and ends as an
-    undisturbed one."""
+    """The second worker kills itself in its third epoch, once the first has kept the second; the next launch goes on
+    from there and ends as an undisturbed one. A worker that waits for nobody may die while the first still writes."""
     script = tmp_path / "dying.py"
     script.write_text(
         WORKER.replace(
@@ -81,7 +81,9 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path, un
         def epoch(self, *arguments):
             epochs.append(1)
             if len(epochs) == 3 and distributed.get_rank() == 1:
-                import os, signal
+                import os, signal, time
+                while not any(len(facts["history"]["epoch"]) == 2 for _, _, facts in flatlab.Store(store).runs()):
+                    time.sleep(0.01)
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(self, *arguments)
         Trainer.epoch = epoch
