@@ -19,6 +19,7 @@ from flatlab.plots import tables
 from flatlab.study import (
     controls,
     correlations,
+    cures,
     curvature,
     engines,
     essays,
@@ -314,6 +315,33 @@ def test_a_shift_is_the_way_to_the_least_test_loss_along_its_gradient(away):
     assert found["SB fall of the test loss"] == pytest.approx(away**2 / 2, rel=1e-3)
     assert found["SB test less training loss"] == pytest.approx(away**2 / 2 - 0.125)
     assert found["SB test gradient"] == pytest.approx(away)
+
+
+def test_points_are_averaged_over_the_window_that_validation_prefers(monkeypatch):
+    """Points 5 to 8 of eight epochs: the last two, the least that make a mean, average to 7.5, the last four to 6.5."""
+    monkeypatch.setattr(cures, "outcome", lambda case: {})
+    monkeypatch.setattr(cures, "phi", lambda case, x: 100 * x.item())
+    points = {epoch: torch.tensor([float(epoch)]) for epoch in (5, 6, 7, 8)}
+    case = types.SimpleNamespace(
+        setting=dataclasses.replace(TINY, epochs=8),
+        runs={"SB": types.SimpleNamespace(points=points)},
+        validation=types.SimpleNamespace(accuracy=lambda x: -x.item()),
+        test=types.SimpleNamespace(accuracy=lambda x: 10 * x.item()),
+    )
+    found = cures.averages(case, (0.05, 0.5))
+    assert (found["SB averaged_test"], found["SB averaged_1e-3"]) == ([75, 65], [750, 650])
+    assert (found["test SB averaged"], found["SB averaged 1e-3"], found["SB averaged dose"]) == (65, 650, 0.5)
+
+
+def test_a_growing_batch_is_the_large_one_after_its_share_of_the_epochs(few_rows):
+    setting = dataclasses.replace(TINY, epochs=20)
+    jobs = rates.growing(setting, 0)
+    for share in rates.GROWN_OVER:
+        recipe = jobs[f"{share:g}"].recipe
+        reached = round(share * setting.epochs)
+        assert recipe.rows(setting.rows) == jobs["SB"].recipe.rows(setting.rows)
+        large = jobs["LB"].recipe.rows(setting.rows)
+        assert recipe.rows(setting.rows, reached // 2) < large == recipe.rows(setting.rows, reached + 1)
 
 
 def test_an_update_is_timed_on_workers_of_torchrun():

@@ -14,7 +14,7 @@ import torch
 
 from flatlab.study import columns
 from flatlab.study.columns import of, series
-from flatlab.study.design import CURE_SETTINGS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, settled
+from flatlab.study.design import CURE_SETTINGS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy, settled
 from flatlab.study.rates import DEFAULT_RATE, chosen, outcome
 from flatlab.study.reproductions import phi
 
@@ -129,23 +129,38 @@ def strength(case: Case, doses: tuple[float, ...]) -> Measured:
     }
 
 
+WINDOWS = (0.05, 0.1, 0.25, 0.5)  # of the epochs: the last ones, whose points are averaged
+
+
 def averaged(setting: Setting, seed: int) -> Jobs:
-    """Small and large batch, the large one at the root rule as well, with the points of the last quarter of the
-    epochs."""
-    kept = tuple(range(setting.epochs - max(2, setting.epochs // 4) + 1, setting.epochs + 1))
+    """Small and large batch, the large one at the root rule as well, with the points of the widest window."""
+    kept = tuple(range(setting.epochs + 1 - in_window(max(WINDOWS), setting.epochs), setting.epochs + 1))
     root = setting.job(setting.large, seed, lr=DEFAULT_RATE * setting.ratio**0.5, keep=kept)
     return setting.pair(seed, keep=kept) | {"LB root": root}
 
 
-def averages(case: Case) -> Measured:
-    """Test accuracy and sharpness of the last point and of the mean of the last quarter's points (Izmailov et al.
-    2018). BatchNorm takes the statistics of the evaluated batch, so there is nothing to recompute."""
-    found = outcome(case)
+def in_window(share: float, epochs: int) -> int:
+    """How many of the epochs a share of them is, two at least: one point is no mean."""
+    return max(2, round(share * epochs))
+
+
+def averages(case: Case, windows: tuple[float, ...]) -> Measured:
+    """Test accuracy and sharpness of the last point, and of the mean of the last points over each window and over the
+    one that the validation split chooses (Izmailov et al. 2018). BatchNorm takes the statistics of the evaluated batch,
+    so there is nothing to recompute."""
+    found = outcome(case) | {columns.DOSE: list(windows)}
     for label, run in case.runs.items():
-        mean = torch.stack(list(run.points.values())).mean(0)
+        points = list(run.points.values())
+        means = [torch.stack(points[-in_window(share, case.setting.epochs) :]).mean(0) for share in windows]
+        best = max(range(len(means)), key=lambda place: accuracy(case.validation, means[place]))
+        mean = f"{label} averaged"
+        test, sharp = [case.test.accuracy(x) for x in means], [phi(case, x) for x in means]
         found |= {
-            columns.test(f"{label} averaged"): case.test.accuracy(mean),
-            columns.phi(f"{label} averaged"): phi(case, mean),
+            series(mean, "test"): test,
+            columns.phi_series(1e-3, mean): sharp,
+            columns.test(mean): test[best],
+            columns.phi(mean): sharp[best],
+            of(mean, columns.DOSE): windows[best],
         }
     return found
 
@@ -157,4 +172,12 @@ EXPERIMENTS = {
         cure.about, CURE_SETTINGS if name in OF_THE_PAPER else SMALL_ONLY, doses(cure), strength, {"doses": cure.doses}
     )
     for name, cure in CURES.items()
-} | {"swa": Experiment("the mean of the last quarter's points", SMALL_ONLY, averaged, averages)}
+} | {
+    "swa": Experiment(
+        "the mean of the last points; the dose is their share of the epochs",
+        SMALL_ONLY,
+        averaged,
+        averages,
+        {"windows": WINDOWS},
+    )
+}

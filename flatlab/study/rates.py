@@ -214,21 +214,41 @@ def after_the_large_batch(setting: Setting, seed: int) -> Jobs:
 # Dynamic sampling
 
 
+GROWN_OVER = (0.25, 0.5, 1.0)  # of the epochs, over which the batch grows; the large size stays for the rest
+
+
 def growing(setting: Setting, seed: int) -> Jobs:
-    """The pair; a batch that grows from the small to the large size over the first half of the epochs and stays there;
-    and the small batch at a rate that falls over all epochs by the root of the ratio."""
-    return setting.pair(seed) | {
-        "growing": setting.job(
-            setting.small, seed, growth=setting.ratio ** (2 / setting.epochs), grow_to=setting.large
-        ),
-        "decaying": setting.job(setting.small, seed, decay=(setting.ratio**0.5 - 1) / max(1, setting.epochs - 1)),
-    }
+    """The pair; a batch that grows from the small to the large size over each share of the epochs; and the small batch
+    at a rate that falls over all epochs by the root of the ratio."""
+    return (
+        setting.pair(seed)
+        | {
+            f"{share:g}": setting.job(
+                setting.small, seed, growth=setting.ratio ** (1 / (share * setting.epochs)), grow_to=setting.large
+            )
+            for share in GROWN_OVER
+        }
+        | {"decaying": setting.job(setting.small, seed, decay=(setting.ratio**0.5 - 1) / max(1, setting.epochs - 1))}
+    )
 
 
-def growing_outcome(case: Case) -> Measured:
-    """`outcome`, and the updates that each took."""
-    return outcome(case) | {
-        columns.at(columns.UPDATES, label): run.history["updates"][-1] for label, run in case.runs.items()
+def growing_outcome(case: Case, shares: tuple[float, ...]) -> Measured:
+    """Along the shares and at the one that the validation split chooses: test accuracy, sharpness, updates. And
+    `outcome` of the others, with the updates that each took."""
+    labels = [f"{share:g}" for share in shares]
+    best, others = chosen(case, labels), [label for label in case.runs if label not in labels]
+    updates = {label: run.history["updates"][-1] for label, run in case.runs.items()}
+    return {
+        columns.DOSE: list(shares),
+        series("growing", "test"): [settled(case.runs[label]) for label in labels],
+        columns.phi_series(1e-3, "growing"): [phi(case, case.runs[label].x) for label in labels],
+        series("growing", columns.UPDATES): [updates[label] for label in labels],
+        columns.test("growing"): settled(case.runs[best]),
+        columns.phi("growing"): phi(case, case.runs[best].x),
+        of("growing", columns.DOSE): shares[labels.index(best)],
+        columns.at(columns.UPDATES, "growing"): updates[best],
+        **{columns.at(columns.UPDATES, label): updates[label] for label in others},
+        **outcome(case, others),
     }
 
 
@@ -252,5 +272,11 @@ EXPERIMENTS = {
     "threshold-root": Experiment("batch sizes at the root rule", FROM_32_UP, batches_at_root_rule, fig4),
     "warm-decay": Experiment("a warm start against a falling rate", CONTROLS, after_the_small_batch, outcome),
     "escape": Experiment("on from the large batch's end", CONTROLS, after_the_large_batch, outcome),
-    "dynamic": Experiment("a batch that grows until it is the large one", CONTROLS, growing, growing_outcome),
+    "dynamic": Experiment(
+        "a batch that grows until it is the large one; the dose is the share of the epochs over which it grows",
+        CONTROLS,
+        growing,
+        growing_outcome,
+        {"shares": GROWN_OVER},
+    ),
 }
