@@ -31,17 +31,18 @@ import time
 from pathlib import Path
 
 import psutil
-from inside import MOST_TEXT, decode, encode
+from inside import MOST_TEXT, PATIENCE, decode, encode
 
 LABS = Path(__file__).resolve().parent
 KINDS = ("bwrap", "podman", "docker")
-GRACE = 10  # seconds that a cell has after its interrupt before it is ended
+GRACE = 5  # seconds of computing that a cell has after its interrupt before it is ended
+START = 120  # seconds of computing that a cage may take to start
 MOST_BYTES = 64 * 2**20  # of one answer
 MOST_PROCESSES, MOST_FILES = 200, 20_000  # of one student at once
 FILES = 5  # all files together may be this many times as large as the largest one may be
 NONSENSE = "what it answered makes no sense"
 PR_SET_CHILD_SUBREAPER = 36  # Linux's number for it
-LIMITS = {  # what a teacher can set, by the name of the variable
+LIMITS = {  # what a teacher can set, by the name of the variable; the times are of computing
     "FLATLAB_CELL_SECONDS": 120,
     "FLATLAB_STUDENT_MINUTES": 20,
     "FLATLAB_CAGE_GIB": 8,
@@ -65,7 +66,7 @@ class Died(Exception):
 
 
 class Overtime(Exception):
-    """The student's whole time is over."""
+    """The student's whole time is over: how long it was."""
 
 
 class Failed(Exception):
@@ -214,11 +215,17 @@ def text_of(value):
 
 
 class Cage:
-    """A process in a cage that runs cells one after another and keeps what they define."""
+    """A process in a cage that runs cells one after another and keeps what they define.
 
-    def __init__(self, home, seconds=120, kind=None, deadline=float("inf")):
-        self.home, self.seconds, self.kind = Path(home), seconds, kind or kind_of_cage()
-        self.deadline = deadline
+    A cell, or a call of a function, may compute for `seconds`, and all together for `minutes`. By the clock they may
+    take `PATIENCE` times as long, so that what sleeps ends too. The processes in a cage of podman or docker cannot be
+    seen from here: there a loop that swallows its interrupts is ended by the clock.
+    """
+
+    def __init__(self, home, seconds=120, minutes=math.inf, kind=None):
+        self.home, self.seconds, self.minutes, self.kind = Path(home), seconds, minutes, kind or kind_of_cage()
+        self.deadline = time.monotonic() + 60 * PATIENCE * minutes
+        self.computed = self.before = 0.0  # seconds of all its processes, and of those that have ended
         self.lived = []  # the cells that the process survived: run again in a new one
         self.process, self.looked = None, 0.0
 
@@ -285,7 +292,7 @@ class Cage:
         os.set_blocking(self.process.stdout.fileno(), False)
         self.pending = b""
         try:
-            self._receive(time.monotonic() + 120)
+            self._receive(START)
         except Died as why:
             said = self.process.stderr.read() if self.process.poll() is not None else b""
             raise SystemExit(
@@ -300,11 +307,13 @@ class Cage:
                 return self._start()
 
     def _look(self, now=False):
-        """End what takes too much, looked for once a second: the limits of the system hold for one process or one file
-        each."""
+        """Count what was computed, and end what takes too much, looked for once a second: the limits of the system hold
+        for one process or one file each."""
         if not now and time.monotonic() < self.looked + 1:
             return
-        if why := excess(self.process.pid, self.home):
+        processes = family(self.process.pid)
+        self.computed = max(self.computed, self.before + computed(processes))
+        if why := excess(processes[1:], self.home):
             self._end()
             empty(self.home)
             raise Died(why)
@@ -324,14 +333,14 @@ class Cage:
                 psutil.wait_procs(left, timeout=1)
             for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
                 pipe.close()
-        self.process = None
+        self.process, self.before = None, self.computed
 
     def _exchange(self, message, passed=None):
         """Send a message, answer what is asked meanwhile, and return the answer."""
-        until = time.monotonic() + self.seconds + GRACE
+        begun = time.monotonic(), self.computed
         self._send(message)
         while True:
-            answer = self._receive(until)
+            answer = self._receive(self.seconds + GRACE, begun)
             if "ask" not in answer:
                 if "run" in message:
                     self._look(now=True)
@@ -344,17 +353,20 @@ class Cage:
         except BrokenPipeError:
             raise Died("it ended") from None
 
-    def _receive(self, until):
+    def _receive(self, seconds, begun=None):
+        """What the cage sends next, in these seconds of computing after what was `begun`, or a while by the clock."""
+        clock, before = begun or (time.monotonic(), self.computed)
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while b"\n" not in self.pending:
-                left = min(until, self.deadline) - time.monotonic()
-                if time.monotonic() > self.deadline:
-                    raise Overtime
                 self._look()
-                if left <= 0:
+                if self.computed > 60 * self.minutes:
+                    raise Overtime(f"{self.minutes:g} minutes of computing")
+                if time.monotonic() > self.deadline:
+                    raise Overtime(f"{PATIENCE * self.minutes:g} minutes by the clock")
+                if self.computed > before + seconds or time.monotonic() > clock + PATIENCE * seconds:
                     raise Died(f"it ran on after {self.seconds:g} seconds and would not be interrupted")
-                if not selector.select(min(left, 1)):
+                if not selector.select(1):
                     continue
                 part = os.read(self.process.stdout.fileno(), 1 << 20)
                 if not part:
@@ -382,16 +394,31 @@ def children():
     return psutil.Process().children(recursive=True)
 
 
-def excess(pid, home):
-    """What a process and its children together take too much of, or nothing."""
-    most_memory, most_megabytes = limit("FLATLAB_CAGE_GIB"), FILES * limit("FLATLAB_CAGE_MB")
-    memory = processes = size = files = 0
+def family(pid):
+    """A process and its children, and theirs; none where it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(pid).children(recursive=True):
-            processes += 1
-            with contextlib.suppress(psutil.NoSuchProcess):
-                memory += child.memory_info().rss
-    if processes > MOST_PROCESSES:
+        return [(first := psutil.Process(pid)), *first.children(recursive=True)]
+    return []
+
+
+def computed(processes):
+    """The seconds for which processes, and those children of theirs that have ended, kept a processor busy."""
+    total = 0.0
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def excess(processes, home):
+    """What processes together take too much of, or nothing."""
+    most_memory, most_megabytes = limit("FLATLAB_CAGE_GIB"), FILES * limit("FLATLAB_CAGE_MB")
+    memory = size = files = 0
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            memory += one.memory_info().rss
+    if len(processes) > MOST_PROCESSES:
         return f"it started more than {MOST_PROCESSES} processes"
     if memory > most_memory * 2**30:
         return f"its processes took more than {most_memory:g} GiB of memory"

@@ -5,7 +5,6 @@ import ast
 import copy
 import os
 import re
-import time
 import traceback
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from nbformat import NotebookNode
 from submission import Refused
 
 MET = (  # how a cell that met a limit of the cage is known, and the words for it
-    (r"^KeyboardInterrupt: stopped after (.+) seconds", r"was stopped after \1 seconds"),
+    (r"^KeyboardInterrupt: (stopped after \S+ seconds (?:of computing|by the clock))", r"was \1"),
     (r"^MemoryError|allocate memory", "had no memory left"),
     (r"File too large|No space left on device|Disk quota exceeded", "wrote a file that is too large"),
     (r"and ([\d,]+) characters more, which were cut off", r"printed \1 characters more than are kept"),
@@ -33,8 +32,9 @@ CANARIES = (  # tests that must fail: without a cage, a student's code may have 
 def run(notebook, master, home, seed):
     """(notebook with outputs, notes).
 
-    One cell has $FLATLAB_CELL_SECONDS, by default 120, and one student $FLATLAB_STUDENT_MINUTES, by default 20. A cell
-    that meets a limit is noted. What stands below the cell in which the student's time ended counts as not answered.
+    One cell may compute for $FLATLAB_CELL_SECONDS, by default 120, and one student for $FLATLAB_STUDENT_MINUTES, by
+    default 20; by the clock all may take ten times as long. A cell that meets a limit is noted. What stands below the
+    cell in which the student's time ended counts as not answered.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def run(notebook, master, home, seed):
     os.environ["FLATLAB_MARK_SEED"] = seed
     seconds, minutes = limit("FLATLAB_CELL_SECONDS"), limit("FLATLAB_STUDENT_MINUTES")
     over = []  # the outputs of each cell after the student's time
-    with Cage(Path(home), seconds, deadline=time.monotonic() + 60 * minutes) as cage:
+    with Cage(Path(home), seconds, minutes) as cage:
         space = examiners(cage, functions)
         for number, cell in enumerate(notebook.cells):
             name = _mark(cell).get("grade_id", f"{number + 1} (the student's own)")
@@ -64,9 +64,9 @@ def run(notebook, master, home, seed):
                     cell.outputs = examine(tests[name], space, cage, variables, f"of the test '{name}'", notes)
                 else:
                     cell.outputs = _outputs(cell.source, cage, f"'{name}'", notes)
-            except Overtime:
-                notes.append(f"stopped after {minutes:g} minutes, in the cell '{name}': what follows was not run.")
-                over = cell.outputs = [_error("Overtime", f"stopped after {minutes:g} minutes")]
+            except Overtime as length:
+                notes.append(f"stopped after {length}, in the cell '{name}': what follows was not run.")
+                over = cell.outputs = [_error("Overtime", f"stopped after {length}")]
         if not all(examine(source, space, cage, set(), "of a canary", []) for source in CANARIES):
             raise Refused("a test that must fail has passed: the student's code has changed the marking.")
     return notebook, notes

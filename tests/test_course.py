@@ -205,7 +205,9 @@ def test_a_file_that_is_not_there_is_said_in_a_sentence(tmp_path):
 LIMITS = {  # what the note says: a cell that meets that limit of the cage
     "had no memory left": "bytearray(2**40)",
     "or no memory left": "full = []\nwhile True:\n    full.append(bytearray(2**26))",
-    "was stopped after 10 seconds": "while True:\n    print('x' * 1000)",
+    "was stopped after 5 seconds of computing": "while True:\n    print('x' * 1000)",
+    "would not be interrupted": "while True:\n    try:\n        while True:\n            2 + 2\n"
+    "    except BaseException:\n        continue",
     "characters more than are kept": "print('x' * 10**6)",
     "wrote a file that is too large": "open('large', 'wb').write(bytes(30 * 2**20))",
     "it wrote more than 100 MB of files": "for k in range(7):\n    open(f'{k}', 'wb').write(bytes(19 * 2**20))",
@@ -215,13 +217,17 @@ LIMITS = {  # what the note says: a cell that meets that limit of the cage
 
 
 def test_a_cell_that_meets_a_limit_costs_nothing_else_and_is_noted(course, monkeypatch):
-    """Of memory, time, output, files and processes, each in a cell of its own; and the class goes on."""
-    for name, most in (("CAGE_GIB", "2"), ("CAGE_MB", "20"), ("CELL_SECONDS", "10")):
+    """Of memory, time, output, files and processes, each in a cell of its own; and the class goes on, with nothing left
+    that the next student's code could find."""
+    for name, most in (("CAGE_GIB", "2"), ("CAGE_MB", "20"), ("CELL_SECONDS", "5")):
         monkeypatch.setenv(f"FLATLAB_{name}", most)
     notebook = course.answered()
     notebook.cells[1:1] = [nbformat.v4.new_code_cell(source) for source in LIMITS.values()]
+    notebook.cells += [nbformat.v4.new_code_cell("open('left.py', 'w').close()")]
     course.hand_in("ada.ipynb", notebook)
-    course.hand_in("bob.ipynb", course.answered())
+    course.hand_in(
+        "bob.ipynb", course.answered("import os\n\n\ndef twice(x):\n    return x + x * ('left.py' not in os.listdir())")
+    )
     marks = course.mark()
     for number, words in enumerate(LIMITS, 2):
         assert re.search(f"'{number} [(]the student's own[)]'[^.]*{words}", marks["ada"]["total"]["note"]), words
@@ -230,30 +236,57 @@ def test_a_cell_that_meets_a_limit_costs_nothing_else_and_is_noted(course, monke
     assert "had no memory left" in (course.course / "tiny" / "feedback" / "ada.md").read_text()
 
 
-def test_what_stands_above_keeps_its_marks_when_the_students_time_is_over(course, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "endless, words",
+    [("import time\ntime.sleep(99)", "70 minutes by the clock"), ("while True:\n    2 + 2", "7 minutes of computing")],
+    ids=["sleeps", "computes"],
+)
+def test_what_stands_above_keeps_its_marks_when_the_students_time_is_over(
+    course, tmp_path, monkeypatch, endless, words
+):
     class Impatient(cage.Cage):
         """Its whole time is over soon after an endless cell has begun."""
 
         def run(self, source):
-            if "sleep" in source:
-                self.deadline = time.monotonic() + 1
+            if source == endless:
+                self.deadline = time.monotonic() + (1 if "sleep" in source else 1000)
+                self.before += 60 * self.minutes - self.computed - 1
             return super().run(source)
 
     monkeypatch.setattr(running, "Cage", Impatient)
     monkeypatch.setenv("FLATLAB_STUDENT_MINUTES", "7")
     notebook = course.answered()
     number = find(notebook, "twice-test")
-    notebook.cells[number + 1 : number + 1] = [
-        nbformat.v4.new_code_cell(source) for source in ("import time\ntime.sleep(99)", "2 + 2")
-    ]
+    notebook.cells[number + 1 : number + 1] = [nbformat.v4.new_code_cell(source) for source in (endless, "2 + 2")]
     ran, notes = running.run(notebook, master(), tmp_path, "71")
     assert ran.cells[number].outputs == []
     assert notes == [
-        f"stopped after 7 minutes, in the cell '{number + 2} (the student's own)': what follows was not run."
+        f"stopped after {words}, in the cell '{number + 2} (the student's own)': what follows was not run."
     ]
     assert {output.evalue for cell in ran.cells[number + 1 : number + 3] for output in cell.outputs} == {
-        "stopped after 7 minutes"
+        f"stopped after {words}"
     }
+
+
+def test_only_what_is_computed_counts_and_by_the_clock_ten_times_as_much(tmp_path):
+    """Else on a busy machine a right answer would be stopped; and a cell that sleeps would never end."""
+    with cage.Cage(tmp_path, seconds=0.5, kind="none") as made:
+        assert made.run("import time\ntime.sleep(1)") == []
+        (output,) = made.run("time.sleep(60)")
+        assert output["evalue"] == "stopped after 5 seconds by the clock"
+
+
+def test_what_a_child_computed_counts_whether_it_has_ended_or_not():
+    busy = "import time\nwhile time.process_time() < 0.5:\n    2 + 2\nprint('done', flush=True)\n"
+    both = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\n"
+    both += f"subprocess.run([sys.executable, '-c', {busy + 'time.sleep(99)'!r}])"
+    with subprocess.Popen([sys.executable, "-c", both], stdout=subprocess.PIPE) as process:
+        assert [process.stdout.readline() for _ in range(2)] == [b"done\n"] * 2
+        processes = cage.family(process.pid)
+        assert len(processes) == 2 and cage.computed(processes) > 0.9
+        for one in processes:
+            one.kill()
+    assert cage.family(process.pid) == [] and cage.computed(processes[:1]) == 0
 
 
 def test_a_release_that_was_not_made_from_the_master_is_said(course):
