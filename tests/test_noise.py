@@ -107,7 +107,7 @@ def test_the_variance_over_all_rows_is_that_of_linear_regression(options):
 def test_the_variance_does_not_depend_on_how_many_rows_are_held(monkeypatch):
     f = regression()
     whole = gradient_variance(f)
-    monkeypatch.setattr(noise, "GRADIENTS_HELD", 12)  # 4 rows of 3 parameters
+    monkeypatch.setitem(noise.GRADIENTS_HELD, "cpu", 12)  # 4 rows of 3 parameters
     assert gradient_variance(f).value == pytest.approx(whole.value, rel=1e-12)
 
 

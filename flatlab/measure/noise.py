@@ -11,6 +11,7 @@ has one, as training sees it, and what those statistics add to the noise is then
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from math import sqrt
 
@@ -24,7 +25,9 @@ from flatlab.measure.estimate import Estimate
 from flatlab.measure.memory import is_used_up
 from flatlab.measure.protocols import MeanFunction
 
-GRADIENTS_HELD = 2**24  # most numbers in the per-example gradients held at once
+# Most numbers in the per-example gradients held at once. A GPU wants much work; to a processor's process the system
+# gives new pages for each tensor of more than 32 MB, which costs more than what is computed.
+GRADIENTS_HELD = defaultdict(lambda: 2**22, cuda=2**24)
 DRAWN = ("gradient", "subset", "rows")  # what an f needs of which batches are drawn
 
 
@@ -266,10 +269,10 @@ def gradient_variance(
     full = f.gradient(x)[1]
     lengths = []
     for inputs, targets, _ in drawn.chunks():
-        held = max(1, GRADIENTS_HELD // f.size)
+        held = max(1, GRADIENTS_HELD[x.device.type] // f.size)
         for part in zip(inputs.split(held), targets.split(held)):
-            lengths.append(_square(_per_example(f, x, *part) - full))
-    mean = Estimate.mean(_finite(torch.cat(lengths)))
+            lengths += [_square(one - full) for one in _per_example(f, x, *part)]
+    mean = Estimate.mean(_finite(torch.stack(lengths)))
     unseen = 1 - drawn.rows / f.rows  # of a finite population
     return Estimate(mean.value, mean.stderr * sqrt(unseen) if unseen else 0.0, mean.samples)
 
@@ -324,9 +327,9 @@ def _share(f: MeanFunction, m: int) -> float:
     return (1 / m - 1 / f.rows) * f.rows / (f.rows - 1)
 
 
-def _square(vectors: torch.Tensor) -> torch.Tensor:
-    """The squared length of each vector, in float64."""
-    return torch.linalg.vector_norm(vectors, dim=-1, dtype=torch.float64).square()
+def _square(vector: torch.Tensor) -> torch.Tensor:
+    """The squared length of a vector, in float64; of many at once torch takes it at a seventh of the speed."""
+    return torch.linalg.vector_norm(vector, dtype=torch.float64).square()
 
 
 def _ratio(above: torch.Tensor, below: torch.Tensor) -> Estimate:
