@@ -128,7 +128,7 @@ def batch_or_rate(fall: Word, level: Word, lower: bool) -> str:
         )
     falls = "At one rate the accuracy falls as the batch grows, and at the root rule it"
     if (fall, level) == ("holds", "holds"):
-        return f"{falls} does not. So Figure 4 shows a rate that was kept, and not a batch that is too large."
+        return f"{falls} does not. So here a curve like Figure 4 shows a rate that was kept, not too large a batch."
     if (fall, level) == ("holds", "fails"):
         return f"{falls} falls as well. The rate is not the whole reason." if lower else f"{falls} rises."
     if fall == "holds":
@@ -241,7 +241,7 @@ def put_right(word: Word, holds: str, fails: str) -> str:
 def needs_the_rate(flatter: Word) -> str:
     """*Open questions*: can a theorem on large batches do without the rate?"""
     return {
-        "holds": "The claim against a yes holds, so no theorem without the rate can be true: its first line has to say "
-        "which rates it compares.",
-        "fails": "The claim against a yes fails here: a higher rate did not make the large batch the flatter one.",
+        "holds": "The claim against a yes holds: here a higher rate made the large batch the flatter one. A theorem "
+        "that covers this network has to say in its first line which rates it compares.",
+        "fails": "The claim against a yes fails: here a higher rate did not make the large batch the flatter one.",
     }.get(flatter) or whether("a theorem needs the rate", flatter)
