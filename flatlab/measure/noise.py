@@ -74,7 +74,7 @@ def noise_scale(
     delta method.
 
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.9) and appendix A.1, here for finite data. Explained in the
-    appendix `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
+    chapter `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
     """
     x = door.point(f, x, "noise_scale", *DRAWN)
     small, big = door.count("small", small, what="a number of rows"), door.count("big", big, what="a number of rows")
@@ -145,8 +145,8 @@ def signal_to_noise(
 
         |G|^2 / E |g_m - G|^2  =  |G|^2 / (tr(S) c(m))
 
-    Source: McCandlish, Kaplan & Amodei 2018, section 2.2. Explained in the appendix
-    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
+    Source: McCandlish, Kaplan & Amodei 2018, section 2.2. Explained in the chapter
+    `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
     """
     x = door.point(f, x, "signal_to_noise", *DRAWN)
     batch_sizes = door.counts("batch_sizes", batch_sizes, 1, f.rows - 1, "numbers of rows")
@@ -200,8 +200,8 @@ def hessian_noise_scale(
 
         B_noise = tr(H S) / (G^T H G),      tr(H S) c(m) = E (g_m - G)^T H (g_m - G)  for every m
 
-    Source: McCandlish, Kaplan & Amodei 2018, equation (2.8). Explained in the appendix
-    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
+    Source: McCandlish, Kaplan & Amodei 2018, equation (2.8). Explained in the chapter
+    `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
     """
     x = door.point(f, x, "hessian_noise_scale", *DRAWN, "hessian")
     batch_size = door.count("batch_size", batch_size, 1, f.rows - 1, "a number of rows")
@@ -258,8 +258,8 @@ def gradient_variance(
 
         tr(S) = 1/N sum_i |g_i - G|^2,      so that B_simple = tr(S) / |G|^2 exactly, with G = f.gradient(x)[1]
 
-    Source: McCandlish, Kaplan & Amodei 2018, equation (2.9). Explained in the appendix
-    `Instrument <https://flatlab.github.io/flatlab/book/instrument.html>`_.
+    Source: McCandlish, Kaplan & Amodei 2018, equation (2.9). Explained in the chapter
+    `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
     """
     x = door.point(f, x, "gradient_variance", *DRAWN, "outputs", "loss", "chunks")
     _refuse_single_rows(f)

@@ -76,7 +76,7 @@ def reproduce(
         A name in EXPERIMENTS, e.g. "table2"; `flatlab reproduce --help` lists them.
     tier
         "smoke" (two cores, minutes), "reduced" (the paper's larger networks, the largest made smaller, on a part of
-        their data, two cores, hours), "colab" (one small GPU, at most 15 minutes), "paper" (its own sizes, five seeds).
+        their data, two cores, hours), "colab" (one small GPU), "paper" (its own sizes, five seeds).
     nets
         Only these of the tier's nets.
     store

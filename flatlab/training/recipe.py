@@ -129,7 +129,7 @@ class Recipe:
         return min(most, round(rows * self.growth ** (epoch - 1)))
 
     def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch; the first is 1."""
+        """The learning rate of an epoch; epochs are counted from 1."""
         return self.lr / (1 + self.decay * (epoch - 1)) * min(1.0, epoch / (self.warm_up + 1))
 
 
