@@ -107,3 +107,33 @@ def test_no_page_chooses_its_sentences_by_a_word_itself(file):
     cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"]] if file.suffix == ".ipynb" else [text]
     for cell in cells:
         assert not (found := CHOSEN.search(cell)), found[0]
+
+
+# What only a run can say. A sentence may ask it, suppose it, quote it or name a claim; it may not state it.
+OUTCOME = re.compile(
+    r"\b(sharper|flatter|steeper|more accurate) (one|than)\b|\b(closes?|narrows?) (half of )?the gap\b"
+    r"|\bgeneralises? (worse|better)\b|\b(is|are|was|were) (confirmed|reproduced|refuted)\b|\bthere is no gap\b"
+)
+OPEN_STILL = re.compile(
+    r"[?\"“*]|\b(if|whether|would|could|should|may|might|can|cannot|suppose|claims?|asks?|says?|said|reports?)\b"
+)
+
+
+def typed(file):
+    """The sentences of a page that are typed, without formulas, code and addresses."""
+    text = file.read_text(encoding="utf8")
+    if file.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    text = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|(?<=\])\([^)]*\)|<[^>]+>|\*\*", " ", text, flags=re.DOTALL)
+    for paragraph in re.split(r"\n\s*\n|\n- ", text):
+        yield from re.split(r"(?<=[.?!:]) +(?=[A-Z(*])", " ".join(paragraph.split()))
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent.parent / "book").glob("*.[im][pd]*")), ids=lambda f: f.name
+)
+def test_no_page_types_what_only_a_run_can_say(file):
+    """Headings and take-aways included. A cell prints it, from the verdict."""
+    stated = [one for one in typed(file) if OUTCOME.search(one) and not OPEN_STILL.search(one.lower())]
+    assert not stated
