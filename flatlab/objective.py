@@ -177,13 +177,13 @@ class Objective:
             f"chunk={self.chunk})"
         )
 
-    def value(self, x: torch.Tensor) -> float:
+    def value(self, x: torch.Tensor | None = None) -> float:
         """The value at a point.
 
         Parameters
         ----------
-        x : Tensor
-            A point, of shape (n,).
+        x : Tensor, optional
+            A point, of shape (n,); f.x without one.
 
         Returns
         -------
@@ -192,13 +192,13 @@ class Objective:
         """
         return self.loss_and_accuracy(x, accuracy=False)[0]
 
-    def accuracy(self, x: torch.Tensor) -> float | None:
+    def accuracy(self, x: torch.Tensor | None = None) -> float | None:
         """The accuracy at a point.
 
         Parameters
         ----------
-        x : Tensor
-            A point, of shape (n,).
+        x : Tensor, optional
+            A point, of shape (n,); f.x without one.
 
         Returns
         -------
@@ -209,13 +209,13 @@ class Objective:
         return self.loss_and_accuracy(x)[1]
 
     @within_memory
-    def loss_and_accuracy(self, x: torch.Tensor, accuracy: bool = True) -> tuple[float, float | None]:
+    def loss_and_accuracy(self, x: torch.Tensor | None = None, accuracy: bool = True) -> tuple[float, float | None]:
         """The value and the accuracy at a point, in one pass.
 
         Parameters
         ----------
-        x : Tensor
-            A point, of shape (n,).
+        x : Tensor, optional
+            A point, of shape (n,); f.x without one.
         accuracy : bool
             Whether the accuracy is asked for.
 
@@ -227,6 +227,7 @@ class Objective:
             In percent; None when it is not asked for, or when the outputs are not scores of classes that the targets
             number. Negative targets and those that the loss ignores are not counted.
         """
+        x = self.x if x is None else x
         with self.settings(), torch.no_grad():
             self._prepare(x)
             self.load(x)
@@ -241,13 +242,13 @@ class Objective:
             return losses.value(), answers.percent() if answers else None
 
     @within_memory
-    def gradient(self, x: torch.Tensor) -> tuple[float, torch.Tensor]:
+    def gradient(self, x: torch.Tensor | None = None) -> tuple[float, torch.Tensor]:
         """The value and the gradient at a point, in one pass over the data.
 
         Parameters
         ----------
-        x : Tensor
-            A point, of shape (n,).
+        x : Tensor, optional
+            A point, of shape (n,); f.x without one.
 
         Returns
         -------
@@ -261,6 +262,7 @@ class Objective:
         ValueError
             When the loss has no gradient, or none chunk by chunk.
         """
+        x = self.x if x is None else x
         with self.settings(), torch.no_grad():
             self.prepare_gradient(x)
             self.load(x)

@@ -48,6 +48,14 @@ def test_softmax_regression_has_its_closed_form():
     assert f.accuracy(f.x) == 100 * ((x @ w.T).argmax(1) == y).double().mean().item()
 
 
+def test_without_a_point_it_is_evaluated_at_its_own():
+    """As every measurement is."""
+    f = flatlab.Objective(softmax_net(), classification())
+    assert (f.value(), f.accuracy()) == f.loss_and_accuracy() == f.loss_and_accuracy(f.x)
+    for found, expected in zip(f.gradient(), f.gradient(f.x)):
+        assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
+
+
 @settings(deadline=None, max_examples=25)
 @given(rows=st.integers(1, 40), chunk=st.integers(1, 45))
 def test_chunks_of_any_size_give_the_one_chunk_answer(rows, chunk):
