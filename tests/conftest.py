@@ -73,20 +73,32 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @functools.cache
-def executed(chapter, source=ROOT):
-    """A chapter with its outputs, if `make book` has executed it with the package, the pins and the data as they are;
-    else None."""
+def cache_of_the_book(source):
+    """What `make book` has executed with the package, the pins and the data as they are, or None. It is looked for once
+    in a process, because that reads the whole package and all results."""
     if not (source / "_build" / "cache").is_dir():
         return None
     sys.path.insert(0, str(ROOT / "book"))
     try:
         import build
-        import pages
         from jupyter_cache import get_cache
     finally:
         sys.path.remove(str(ROOT / "book"))
     cache = source / "_build" / "cache" / build.fingerprint(source)
-    return pages.executed(get_cache(str(cache)), chapter) if cache.is_dir() else None
+    return get_cache(str(cache)) if cache.is_dir() else None
+
+
+@functools.cache
+def executed(chapter, source=ROOT):
+    """A chapter with its outputs, if `make book` has executed it in this state; else None."""
+    if (cache := cache_of_the_book(source)) is None:
+        return None
+    sys.path.insert(0, str(ROOT / "book"))
+    try:
+        import pages
+    finally:
+        sys.path.remove(str(ROOT / "book"))
+    return pages.executed(cache, chapter)
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -76,7 +76,7 @@ def watched(caller, use):
     answers = fork.Queue()
     process = fork.Process(target=watch, args=(caller, use, answers))
     process.start()
-    found = answers.get(timeout=60)
+    found = answers.get()
     process.join()
     return found
 

@@ -87,42 +87,41 @@ SWEEP = textwrap.dedent('''
 
 
 def test_a_hundred_kills_change_no_bit(tmp_path, record_property):
-    done = subprocess.run(
-        [sys.executable, "-c", SWEEP, str(tmp_path), "100"], capture_output=True, text=True, timeout=400
-    )
+    done = subprocess.run([sys.executable, "-c", SWEEP, str(tmp_path), "100"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     record_property("kills", done.stdout.strip())
     kills, sweeps = map(int, re.match(r"(\d+) kills over (\d+) sweeps", done.stdout).groups())
     assert kills == 100 and sweeps > 1
 
 
-SIDE_BY_SIDE = textwrap.dedent("""
+# Each epoch is written, so that a worker that trains is seen at once and not after the ten seconds of a store.
+AT_ONCE = "from flatlab.training.store import Store\nStore.__init__.__defaults__ = (None, 0.0)\n"
+SIDE_BY_SIDE = AT_ONCE + textwrap.dedent("""
     from flatlab.study.engines import carry_out_all
     from flatlab.study.jobs import Job
-    from flatlab.training.store import Store
     from flatlab.training.train import Recipe
 
     jobs = [Job("mlp", "digits", seed, Recipe(batch_size=10, epochs=100000)) for seed in range(2)]
     carry_out_all(jobs, Store(), workers=2, progress=False)
 """)
+OF_THE_BOOK = f"{AT_ONCE}import runpy\nrunpy.run_path({str(ROOT / 'book' / 'runs.py')!r}, run_name='__main__')\n"
 
 
-@pytest.mark.parametrize(
-    "command", [["-c", SIDE_BY_SIDE], [str(ROOT / "book" / "runs.py")]], ids=["a plan", "the book's runs"]
-)
-def test_a_killed_sweep_leaves_no_process_behind(command, tmp_path):
-    sweep = subprocess.Popen([sys.executable, *command], env={**os.environ, "FLATLAB_STORE": str(tmp_path)})
-    deadline = time.monotonic() + 120
+@pytest.mark.parametrize("program", [SIDE_BY_SIDE, OF_THE_BOOK], ids=["a plan", "the book's runs"])
+def test_a_killed_sweep_leaves_no_process_behind(program, tmp_path):
+    sweep = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "FLATLAB_STORE": str(tmp_path)})
     while len(list(tmp_path.glob("*.partial"))) < min(2, os.cpu_count()):  # the workers are training
-        assert time.monotonic() < deadline and sweep.poll() is None
+        assert sweep.poll() is None
         time.sleep(0.1)
     workers = psutil.Process(sweep.pid).children(recursive=True)
     sweep.kill()
     sweep.wait()
-    _, left = psutil.wait_procs(workers, timeout=60)
-    for process in left:
-        process.kill()
-    assert not left
+    try:
+        psutil.wait_procs(workers)  # for ever, where one stays
+    finally:
+        for process in workers:
+            if process.is_running():
+                process.kill()
 
 
 UNGUARDED = """
@@ -139,9 +138,7 @@ def test_a_script_of_a_few_lines_needs_no_guard_for_its_workers(tmp_path):
     again."""
     (tmp_path / "script.py").write_text(UNGUARDED)
     environment = {**os.environ, "FLATLAB_STORE": str(tmp_path / "runs")}
-    done = subprocess.run(
-        [sys.executable, tmp_path / "script.py"], env=environment, capture_output=True, text=True, timeout=200
-    )
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1000:]
     assert done.stdout == "the script runs\n" and done.stderr == ""
     assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 2
@@ -157,7 +154,7 @@ def test_two_sweeps_at_once_on_one_store_agree(tmp_path):
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=200) for process in both]
+    said = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert said[0][0] == said[1][0]
     assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]

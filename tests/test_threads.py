@@ -71,7 +71,7 @@ def test_what_threads_that_overlap_put_back_is_what_was_there_before_them():
 
     threads = [threading.Thread(target=seeds) for _ in range(2)]
     threads[0].start()
-    begun.wait(10)
+    begun.wait()
     threads[1].start()  # it must not take for the caller's what the first has set
     [thread.join() for thread in threads]
     assert not have_drawn(states)
@@ -89,9 +89,9 @@ def test_a_process_that_is_forked_while_a_thread_computes_can_compute_as_well():
     f.loss = slow
     thread = threading.Thread(target=f.value, args=(f.x,))
     thread.start()
-    begun.wait(10)
+    begun.wait()
     if not (child := os.fork()):
-        signal.alarm(20)  # a child that waits for a thread that it does not have
+        signal.alarm(600)  # a child that waits for a thread that it does not have
         F.value(F.x)
         os._exit(0)
     thread.join()
