@@ -29,6 +29,15 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The command of Jupyter Book, with as many processes of Sphinx as there are cores: it has no option for them.
+JUPYTER_BOOK = """
+import functools, os
+from jupyter_book import sphinx
+sphinx.build_sphinx = functools.partial(sphinx.build_sphinx, jobs=os.cpu_count())
+from jupyter_book.cli.main import main
+main()
+"""
+
 # Variables by which somebody's own set-up would reach the kernels. environment() replaces the directories.
 PERSONAL = (
     "PYTHONPATH",
@@ -117,7 +126,7 @@ def build(source: Path) -> int:
         if status := subprocess.run(command, env=environment(source), stdin=subprocess.DEVNULL).returncode:
             return status
 
-    run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    run = [sys.executable, "-c", JUPYTER_BOOK]
     options = ["-W", "--keep-going", "--config", str(config), "--path-output", str(source)]
     done = subprocess.run([*run, "build", str(source), *options], env=environment(source), stdin=subprocess.DEVNULL)
     return done.returncode

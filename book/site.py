@@ -48,6 +48,13 @@ def in_this_order(app, config):
     config.html_search_scorer = str(Path(__file__).with_name("search.js"))
 
 
+def read_side_by_side(app, config):
+    """Tell Sphinx that several processes may read pages. Three extensions do not say it of themselves: one numbers
+    sections when all pages are read, one copies files, and one is for LaTeX."""
+    for name in ("sphinx_multitoc_numbering", "sphinx-mathjax-offline", "sphinx_jupyterbook_latex"):
+        app.extensions[name].parallel_read_safe = True
+
+
 def without_thebe(app, page, template, context, doctree):
     """Leave out scripts and styles of thebe, which is switched off."""
 
@@ -194,6 +201,7 @@ def finish(app, error):
 
 def setup(app):
     app.connect("config-inited", in_this_order)
+    app.connect("config-inited", read_side_by_side)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", with_colab)
     app.connect("doctree-resolved", with_words_linked)
