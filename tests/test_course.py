@@ -216,24 +216,67 @@ LIMITS = {  # what the note says: a cell that meets that limit of the cage
 }
 
 
-def test_a_cell_that_meets_a_limit_costs_nothing_else_and_is_noted(course, monkeypatch):
-    """Of memory, time, output, files and processes, each in a cell of its own; and the class goes on, with nothing left
-    that the next student's code could find."""
-    for name, most in (("CAGE_GIB", "2"), ("CAGE_MB", "20"), ("CELL_SECONDS", "5")):
-        monkeypatch.setenv(f"FLATLAB_{name}", most)
-    notebook = course.answered()
-    notebook.cells[1:1] = [nbformat.v4.new_code_cell(source) for source in LIMITS.values()]
-    notebook.cells += [nbformat.v4.new_code_cell("open('left.py', 'w').close()")]
-    course.hand_in("ada.ipynb", notebook)
-    course.hand_in(
-        "bob.ipynb", course.answered("import os\n\n\ndef twice(x):\n    return x + x * ('left.py' not in os.listdir())")
-    )
-    marks = course.mark()
+def mangled(notebook):
+    """As an editor leaves it: without metadata and ids, a cell twice, in another order, with half an emoji."""
+    notebook.cells.insert(3, copy.deepcopy(notebook.cells[2]))
+    notebook.cells[0:0] = [notebook.cells.pop(), notebook.cells.pop()][::-1]
+    notebook.cells += [nbformat.v4.new_code_cell("# \ud83d")]
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata, cell.id = {}, f"c{number}"
+    return notebook
+
+
+def tampered(notebook):
+    """Full marks by editing: the test emptied and its marks raised, the check deleted, the set-up changed, and what
+    tests stand on replaced."""
+    test = notebook.cells[find(notebook, "twice-test")]
+    test.source, test.metadata.nbgrader.points, test.metadata.nbgrader.locked = "pass", 100, False
+    del notebook.cells[find(notebook, "twice-check")]
+    notebook.cells[0].source += "\nimport builtins, os\nos.environ['FLATLAB_TIER'] = 'paper'"
+    patch = "import builtins\nbuiltins.abs = lambda x: 0.0\nbuiltins.all = lambda x: True"
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(patch))
+    return notebook
+
+
+@pytest.fixture(scope="module")
+def hazards(labs, tmp_path_factory):
+    """A course whose class is marked with its marks: one who meets every limit, and leaves a file; one whose answer is
+    wrong if it finds that file, and whose editor mangled the notebook; one who cheats."""
+    course = Course(tmp_path_factory.mktemp("hazards"), labs)
+    ada = course.answered()
+    ada.cells[1:1] = [nbformat.v4.new_code_cell(source) for source in LIMITS.values()]
+    ada.cells += [nbformat.v4.new_code_cell("open('left.py', 'w').close()")]
+    looks = "import os\n\n\ndef twice(x):\n    return x + x * ('left.py' not in os.listdir())"
+    constant = "def twice(x):\n    return 4"
+    students = {"ada": ada, "bob": mangled(course.answered(looks)), "eve": tampered(course.answered(constant))}
+    for name, notebook in students.items():
+        course.hand_in(f"{name}.ipynb", notebook)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, most in (("CAGE_GIB", "2"), ("CAGE_MB", "20"), ("CELL_SECONDS", "5")):
+            patch.setenv(f"FLATLAB_{name}", most)
+        return course, course.mark()
+
+
+def test_a_cell_that_meets_a_limit_costs_nothing_else_and_is_noted(hazards):
+    """Of memory, time, output, files and processes, each in a cell of its own."""
+    course, marks = hazards
     for number, words in enumerate(LIMITS, 2):
         assert re.search(f"'{number} [(]the student's own[)]'[^.]*{words}", marks["ada"]["total"]["note"]), words
-    assert [marks[student]["twice-test"]["points"] for student in ("ada", "bob")] == [3, 3]
-    assert marks["bob"]["total"]["note"] == ""
+    assert marks["ada"]["twice-test"]["points"] == 3
     assert "had no memory left" in (course.course / "tiny" / "feedback" / "ada.md").read_text()
+
+
+def test_a_mended_submission_has_its_marks_and_finds_nothing_of_the_one_before(hazards):
+    _, marks = hazards
+    assert marks["bob"]["twice-test"]["points"] == 3
+    for note in ("found again", "another order", "2 times"):
+        assert note in marks["bob"]["total"]["note"]
+
+
+def test_edited_tests_and_a_constant_get_nothing(hazards):
+    _, marks = hazards
+    assert marks["eve"]["total"]["points"] == 0 and marks["eve"]["total"]["max"] == 5
+    assert "was changed: put back" in marks["eve"]["total"]["note"]
 
 
 @pytest.mark.parametrize(

@@ -377,6 +377,25 @@ def test_what_is_no_answer_or_spoils_its_arguments_gets_no_marks(lab, exercise, 
 
 
 @every_exercise
+def test_what_is_right_for_the_check_written_out_as_constants_gets_no_marks(lab, exercise, monkeypatch):
+    """Except for a function without arguments, which is a constant: a pair's own claim."""
+    reference, seen = lab.function(lab.reference[exercise]), []
+    if not inspect.signature(reference).parameters:
+        return
+
+    def watched(*args, **kwargs):
+        seen.append(reference(*args, **kwargs))
+        return copy.deepcopy(seen[-1])
+
+    assert getattr(checks, exercise)(watched)
+    constants, space = itertools.cycle(seen), lab.space(lab.reference[exercise])
+    space[defined(lab.reference[exercise])] = lambda *args, **kwargs: copy.deepcopy(next(constants))
+    monkeypatch.setenv("FLATLAB_MARK_SEED", "20170")
+    with pytest.raises((AssertionError, Wrong)):
+        exec(lab.tests[f"{exercise}-test"], space)
+
+
+@every_exercise
 def test_the_reference_passes_the_hidden_tests_whatever_their_seed(lab, exercise, monkeypatch):
     for seed in ("20170", "1", "2", "19"):  # with 19, Lab 3 once drew a batch of three rows twice
         assert hidden_tests_pass(lab, exercise, lab.reference[exercise], monkeypatch, seed), seed
@@ -618,16 +637,6 @@ def doubled(change=""):
         number = find(notebook, name)
         notebook.cells.insert(number + 1, copy.deepcopy(notebook.cells[number]))
         notebook.cells[number + 1].source += change
-    return notebook
-
-
-def tampered(notebook):
-    """Full marks by editing: the tests emptied, one deleted, the marks raised, the settings changed."""
-    for cell in notebook.cells:
-        if cell.id.endswith("-test"):
-            cell.source, cell.metadata.nbgrader.points, cell.metadata.nbgrader.locked = "pass", 100, False
-    del notebook.cells[find(notebook, "line-test")]
-    notebook.cells[find(notebook, "settings")].source += "\nos.environ['FLATLAB_TIER'] = 'paper'"
     return notebook
 
 

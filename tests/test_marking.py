@@ -22,13 +22,12 @@ import pytest
 import tables
 import torch
 from submission import Refused, preflight
-from test_labs import EVERY, LAB1, LABS, doubled, find, reordered, stripped, tampered, write
+from test_labs import EVERY, LAB1, LABS, doubled, find, write
 
 import flatlab
 from flatlab.checks.lab3 import Quartic
 
-RELEASE, ALL = LAB1.release, {name: LAB1.points[name] for name in LAB1.tests}
-NONE = dict.fromkeys(ALL, 0)
+RELEASE = LAB1.release
 CAGED = cages.kind_of_cage() != "none"
 needs_cage = pytest.mark.skipif(
     not CAGED and os.environ.get("CI") != "true", reason="no bubblewrap, podman or docker here"
@@ -49,24 +48,6 @@ def wrongs(lab):
     return lab.edition({exercise: lab.wrong(exercise, old, new) for exercise, old, new, _ in lab.mistakes})
 
 
-def hard_coded():
-    """What the public check wants to see, as constants; and a helper left where the next student's kernel would read
-    it."""
-    x = torch.randn(12, generator=torch.Generator().manual_seed(2))
-    radius = [round(float(value), 6) for value in 0.01 * (x.abs() + 1)]
-    leak = (
-        "import os, pathlib\nfolder = pathlib.Path(os.environ['IPYTHONDIR']) / 'profile_default' / 'startup'\n"
-        "folder.mkdir(parents=True, exist_ok=True)\n"
-        "(folder / 'leak.py').write_text('import torch\\nbox_radius = lambda x, eps: eps * (x.abs() + 1)')\n"
-    )
-    return LAB1.edition(
-        {
-            "box": f"{leak}\n\ndef box_radius(x, eps):\n    return torch.tensor({radius})",
-            "barrier": "def barrier(alphas, loss):\n    return 1.025",
-        }
-    )
-
-
 def hindered(notebook, lab):
     """The notebook with everything in its way that a student leaves behind without harm in mind."""
     scratch = "\n".join(f"{name} = 0" for name in lab.names_of_tests())
@@ -79,21 +60,6 @@ def ended(notebook):
     return with_cells(notebook, "import os\nos._exit(0)", "import signal, os\nos.kill(os.getpid(), 9)")
 
 
-def endless():
-    """A loop that swallows every interrupt in one answer, and another answer that is missing. It sleeps, since a loop
-    that computes would take a minute from the tests beside it."""
-    loop = (
-        "import time\nwhile True:\n    try:\n        while True:\n            time.sleep(0.01)\n"
-        "    except BaseException:\n        continue\n\n\n"
-    )
-    return LAB1.edition({**LAB1.reference, "box": "# not done", "subspace": loop + LAB1.reference["subspace"]})
-
-
-def right_otherwise(lab):
-    """Every exercise that has one answered by another right answer, the last."""
-    return lab.edition({**lab.reference, **dict(lab.right)})
-
-
 def patched(notebook):
     """The notebook after the language and torch were changed under its tests."""
     return with_cells(
@@ -103,15 +69,6 @@ def patched(notebook):
         "        if node.name.startswith('examine_'):\n            node.body = [ast.Pass()]\n        return node\n\n\n"
         "get_ipython().ast_transformers.append(Empty())",
         "torch.allclose = torch.equal = lambda *a, **k: True",
-    )
-
-
-def undermined(notebook):
-    """The notebook after what flatlab stands on was changed, so that not even a given cell works any more."""
-    return with_cells(
-        notebook,
-        "import builtins\nbuiltins.abs = lambda x: 0.0\nbuiltins.all = lambda x: True",
-        "class Run:\n    history = {'test_accuracy': [50.0]}\n\n\nflatlab.train = lambda *a, **k: Run()",
     )
 
 
@@ -201,23 +158,6 @@ def of_every_lab(lab, port):
     }
 
 
-def of_lab1():
-    """{student: notebook}: what is tried with one lab."""
-    students = {
-        "05-mangled": with_cells(reordered(), "# \ud83d", last=True),
-        "06-tampered": tampered(undermined(hard_coded())),
-        "07-endless-no-box": endless(),
-        "08-zip": "PK\x03\x04",
-        "09-two-answers": doubled(" + 0"),
-        "12-right-ended": ended(right_otherwise(LAB1)),
-        "15-liar": liar(),
-    }
-    mangled = students["05-mangled"]
-    mangled.cells.insert(9, copy.deepcopy(mangled.cells[8]))
-    students["05-mangled"] = stripped(mangled)
-    return students
-
-
 @pytest.fixture(scope="session")
 def class_of(tmp_path_factory, listener):
     """The directory of a lab's class, marked when it is first asked for: submissions and course."""
@@ -225,13 +165,13 @@ def class_of(tmp_path_factory, listener):
     @functools.cache
     def marked(lab):
         room = tmp_path_factory.mktemp(lab.name)
-        for name, notebook in {**of_every_lab(lab, listener[0]), **(of_lab1() if lab is LAB1 else {})}.items():
+        of_lab1 = {"08-zip": "PK\x03\x04", "09-two-answers": doubled(" + 0"), "15-liar": liar()}
+        for name, notebook in {**of_every_lab(lab, listener[0]), **(of_lab1 if lab is LAB1 else {})}.items():
             file = f"{name}/Copy of {lab} (1).ipynb" if name < "03" else f"{name}.ipynb"
             write(room / "submissions" / file, notebook)
         (room / "submissions" / os.fsdecode(b"18-\xff.ipynb")).write_text("")
         (room / "submissions" / "19-other.py").write_text("print()")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("FLATLAB_CELL_SECONDS", "60")
             patch.setenv("FLATLAB_MARK_SEED", "71")
             marking.mark(room / "submissions", room / "course", lab.name, jobs=2)
         return room
@@ -291,29 +231,6 @@ def test_a_lab_runs_from_the_first_cell_to_the_last_answered_or_blank(lab, class
             assert "not written yet" in found[-1]["text"], (name, said)
 
 
-def test_a_process_that_a_student_ends_costs_nothing_and_is_noted(marks):
-    assert points(marks["12-right-ended"]) == ALL
-    assert marks["12-right-ended"]["total"]["note"].count("the kernel ended in cell") == 2
-
-
-def test_a_mended_submission_gets_full_marks_and_a_note(marks):
-    """Half an emoji in it costs nothing."""
-    assert points(marks["05-mangled"]) == ALL
-    for note in ("found again", "another order"):
-        assert note in marks["05-mangled"]["total"]["note"]
-
-
-def test_edited_tests_and_hard_coded_answers_get_nothing(marks):
-    assert points(marks["06-tampered"]) == NONE
-    assert "was changed: put back" in marks["06-tampered"]["total"]["note"]
-
-
-def test_an_endless_loop_and_a_missing_answer_cost_their_own_exercises_only(marks):
-    """Nor does what the student before left behind answer in place of the one that is missing."""
-    assert points(marks["07-endless-no-box"]) == {**ALL, "box-test": 0, "subspace-test": 0}
-    assert "would not be interrupted" in marks["07-endless-no-box"]["total"]["note"]
-
-
 def test_refusals_name_the_student_and_say_why(marks):
     for student, words in (
         ("08-zip", "not JSON"),
@@ -326,7 +243,7 @@ def test_refusals_name_the_student_and_say_why(marks):
 
 
 def test_a_liar_gets_nothing_with_a_cage_or_without(marks):
-    assert points(marks["15-liar"]) == NONE
+    assert not any(points(marks["15-liar"]).values())
 
 
 @needs_cage
@@ -477,9 +394,10 @@ def test_a_free_answer_beside_its_cell_is_found(tmp_path, where):
 # The cage
 
 
-@pytest.fixture
-def cage(tmp_path):
-    with cages.Cage(tmp_path, seconds=20) as made:
+@pytest.fixture(scope="module")
+def cage(tmp_path_factory):
+    """One for all tests, as a new one takes seconds to start."""
+    with cages.Cage(tmp_path_factory.mktemp("cage"), seconds=20) as made:
         yield made
 
 
@@ -574,7 +492,7 @@ def test_a_cage_computes_as_the_marker_does(tmp_path, monkeypatch):
         assert made.value("used") == "DEFAULT"
 
 
-def test_the_walls_of_the_cage(cage, tmp_path):
+def test_the_walls_of_the_cage(cage):
     text = json.dumps(cage.run(f"import os\nos.listdir('{LABS}')"))
     assert "FileNotFoundError" in text
     assert "Read-only file system" in json.dumps(cage.run("import flatlab\nopen(flatlab.__file__, 'a')"))
