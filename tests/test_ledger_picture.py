@@ -6,6 +6,7 @@ import io
 import math
 import re
 from base64 import b64decode
+from functools import partial
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +16,7 @@ from test_slides import browser, opened  # noqa: F401 (fixtures)
 
 from flatlab.plots.ledger import SIGN, Grid, in_words, place, ruled, told, verdicts
 from flatlab.plots.tables import numerals, readable, with_whole_labels
-from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger
+from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger, significant
 from flatlab.study.rules import Claim
 
 FOUND = ledger()
@@ -178,7 +179,7 @@ def test_a_chapter_tells_a_claim_with_its_verdict_and_every_judgement(entry):
     assert f"**{entry.word}**" in words and words.lower().startswith(f"*{readable(entry.claim.name).lower()}*")
     for one in entry.judgements:
         if one.seeds:
-            effect = readable(f"{one.effect:.3g}")
+            effect = readable(significant(one.effect))
             assert f"{effect} (" in words or one.seeds < 2 and f"{effect} on {one.net}" in words
         assert f"{one.tier} tier, {one.seeds} seed" in words
 
@@ -222,6 +223,15 @@ def test_a_printed_number_has_a_minus_sign_and_a_power_of_ten_but_no_formula_cod
 def test_a_short_label_of_a_table_stays_on_one_line():
     said = "| batch 128 | a cell | b |\n| a label that is long | a cell |\n\nBatch 128 | is no table."
     assert with_whole_labels(said) == said.replace("| batch 128 |", "| batch\u00a0128 |")
+    said = "| of a long name here | 21.1 (17.4 to 25.5) |\n\nIt is 21.1 (17.4 to 25.5)."
+    assert with_whole_labels(said) == said.replace("(17.4 to 25.5) |", "(17.4\u00a0to\u00a025.5) |")
+
+
+def test_both_ends_of_an_interval_are_as_exact():
+    amount = partial(Judgement, "A", "smoke", "mlp", "mnist1d", 10, word="holds", p=0.01)
+    assert amount(3.72, 3.44, 4.0).amount == "3.72 (3.44 to 4.00)"
+    assert amount(0.0, -100.0, 1e-5).amount == "0 (-100 to 1.00e-05)"
+    assert significant(2.04, 2) == "2.0"
 
 
 def test_claims_of_one_rule_are_printed_together():
@@ -235,8 +245,8 @@ def test_claims_of_one_rule_are_printed_together():
 def test_a_chapter_tells_which_networks_disagree():
     up, down = judgement(1, 0.5, 1.5, "holds", seeds=5), judgement(-1, -1.5, -0.5, "fails", "F1", seeds=5)
     assert told(Entry(claim(above=0), (up, down))) == (
-        "*A claim*: **mixed**. M, above 0: 1 (0.5 to 1.5) on mlp, MNIST-1D, smoke tier, 5 seeds, holds; "
-        "−1 (−1.5 to −0.5) on F1, MNIST-1D, smoke tier, 5 seeds, fails."
+        "*A claim*: **mixed**. M, above 0: 1.00 (0.500 to 1.50) on mlp, MNIST-1D, smoke tier, 5 seeds, holds; "
+        "−1.00 (−1.50 to −0.500) on F1, MNIST-1D, smoke tier, 5 seeds, fails."
     )
     assert told(Entry(claim(above=0), ())) == "*A claim*: **not run**."
 
@@ -250,7 +260,7 @@ def test_a_target_that_no_seed_has_reached_is_said_in_words():
 
 def test_the_first_page_tells_the_networks_that_decide_and_all_where_none_does():
     up, unsure = judgement(1, 0.5, 1.5, "holds", seeds=5), judgement(1, -1, 3, "undecided", "F1", seeds=2)
-    first = "*A claim*: **holds**. M, above 0: 1 (0.5 to 1.5) on mlp, MNIST-1D, smoke tier, 5 seeds."
+    first = "*A claim*: **holds**. M, above 0: 1.00 (0.500 to 1.50) on mlp, MNIST-1D, smoke tier, 5 seeds."
     assert told(Entry(claim(above=0), (up, unsure)), deciding=True) == first
     entry = Entry(claim(above=0), (unsure,))
     assert told(entry, deciding=True) == told(entry)

@@ -64,8 +64,8 @@ class Judgement:
         """The effect and its interval, which one seed has not, as a text."""
         if not self.seeds:
             return "no seed has this number"
-        width = f" ({self.low:.3g} to {self.high:.3g})" if math.isfinite(self.low) else ""
-        return f"{self.effect:.3g}{width}"
+        width = f" ({significant(self.low)} to {significant(self.high)})" if math.isfinite(self.low) else ""
+        return f"{significant(self.effect)}{width}"
 
 
 class Entry(NamedTuple):
@@ -191,6 +191,11 @@ def bounds(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
     mean, half = interval(values) if len(values) else (math.nan, math.nan)
     half = math.inf if math.isnan(half) else half
     return mean, mean - half, mean + half
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, zeros at the end too: both ends of 3.44 to 4.00 are as exact."""
+    return f"{value:#.{digits}g}".removesuffix(".") if value else "0"
 
 
 def p_value(claim: Claim, effects: Sequence[float] | np.ndarray) -> float:
