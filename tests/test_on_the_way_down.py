@@ -30,7 +30,7 @@ def test_each_epoch_is_a_position_that_reads_what_was_recorded():
     assert len(drawn.layers) == len(drawn.says) == len(EPOCHS)
     assert drawn.says[1] == (
         "After epoch 5: the small batch has a loss of 0.1 and a sharpness of 10 %; the large batch has a loss of 1 and "
-        "a sharpness of 40 %"
+        "a sharpness of 40 %."
     )
     assert [row["phi(1e-3), large batch"] for row in drawn.picture.table] == pytest.approx([20, 40, 60, 80])
     assert all(len(layer) == 2 for layer in drawn.layers), "a dot for each batch"

@@ -1,5 +1,6 @@
 """The landing page's picture: where a point is drawn, by hand."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,6 +33,19 @@ def descent():
     alphas = tuple(k / 4 for k in range(-2, 7))
     loss = tuple(tuple(0.005 + (a - 1) ** 2 + b**2 for b in alphas) for a in alphas)
     return Surface(alphas, alphas, loss, loss, "batch"), runs, {32: [2, 1, 0.5, 0.01], 2000: [2, 1.5, 1, 0.4]}
+
+
+def test_names_of_lines_do_not_lie_on_one_another_or_on_a_word():
+    """Of a hollow so narrow that all of its lines pass one place, and a word on the way."""
+    axes = style.canvas()
+    x, y = np.meshgrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
+    lines = axes.contour(x, y, 100 * x**2 + y**2, (0.03, 0.1, 0.3, 1, 3, 10, 30))
+    word = axes.text(0.4, 0, "a word")
+    style.name_lines(axes, lines)
+    axes.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert word in axes.texts and len(boxes) >= 3
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def drawn():

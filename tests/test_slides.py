@@ -235,6 +235,7 @@ def test_what_is_read_out_is_what_the_rows_have():
         assert row["loss, training"] == pytest.approx(np.mean([one.loss[number] for one in PATHS]))
     for eps, row, says in zip((1e-5, 1e-4, 1e-3, 1e-2), made("box_size").picture.table, made("box_size").says):
         assert row["eps"] == eps and readable(f"batch 2000: φ at least {row['batch 2000']:.3g} %") in says
+        assert says.endswith(" %.")
     for row, says in zip(made("moved_minimum").picture.table, made("moved_minimum").says):
         d = row["moved by"]
         assert row["cost, sharp"] == pytest.approx(hollows(1.5 - d) - hollows(1.5))

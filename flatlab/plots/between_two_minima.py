@@ -16,7 +16,6 @@ from flatlab.plots.style import (
     LARGE,
     PAPER,
     SMALL,
-    SMALLER,
     THIRD,
     WIDE,
     alike,
@@ -24,6 +23,7 @@ from flatlab.plots.style import (
     canvas,
     colours,
     intervals,
+    name_lines,
     spread,
     stamp,
     styled,
@@ -149,9 +149,9 @@ def planes(found: Mapping[int, Surface], data: str) -> Picture:
     for batch, surface in found.items():
         axes = canvas(HALF, 3.2)
         lines = axes.contour(alpha, beta, surface.loss, LEVELS, colors=colour[batch], linewidths=1)
-        axes.clabel(lines, fontsize=SMALLER, fmt=lambda level: f"{level:g}")
         axes.plot(0, 0, "o", color=colour[batch])
         axes.set(xlabel="$\\alpha$", ylabel="$\\beta$", title=f"around batch {batch}")
+        name_lines(axes, lines)
         columns[f"loss, batch {batch}"] = np.ravel(surface.loss).tolist()
         panels.append(axes.figure)
     told = "; ".join(f"batch {batch} by {surface.rise():.2g}" for batch, surface in found.items())

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
-from flatlab.plots.style import BETWEEN, HALF, TEXT, WIDE, canvas, colours, label, plain_ticks, stamp, styled
+from flatlab.plots.style import BETWEEN, HALF, SMALLER, TEXT, WIDE, canvas, colours, label, plain_ticks, stamp, styled
 
 Cloud = Mapping[int, ArrayLike]  # {batch size: gradients x (along G, across)}, in units of |G|
 
@@ -81,8 +81,19 @@ def clouds(found: Mapping[str, Cloud], data: str) -> Picture:
             wide = np.sqrt(((points - [1, 0]) ** 2).sum(1).mean())
             told.append(f"{place}, batch {batch}: {wide:.3g} from the tip")
         _true_gradient(axes)
-        axes.set(xlabel="along the true gradient", ylabel="across it", title=place)
-        axes.legend(labelcolor="linecolor", handletextpad=0, fontsize=10, loc="upper left")
+        axes.set(xlabel="along the true gradient", ylabel="across it")
+        axes.figure.legend(  # above the dots, which may be anywhere
+            title=place,
+            loc="outside upper left",
+            alignment="left",
+            ncols=2,
+            labelcolor="linecolor",
+            handletextpad=0,
+            fontsize=SMALLER,
+            title_fontsize=11,
+            borderpad=0,
+            borderaxespad=0.2,
+        )
         panels.append(axes.figure)
     alt = (
         "Clouds of dots around the tip of an arrow of length 1, the true gradient. The root mean square distance in "

@@ -79,6 +79,7 @@ def by_epoch(result: Result, net: str, start: int = 0) -> Slides:
             f"the {name} has a loss of {row[f'loss, {name}']:.2g} and a sharpness of {row[f'phi(1e-3), {name}']:.3g} %"
             for _, name, *_ in BATCHES
         )
+        + "."
         for row in rows
     ]
     alt = f"Sharpness against the training loss, which falls to the right, both logarithmic: {'; '.join(told)}."

@@ -8,7 +8,7 @@ import torch
 from flatlab.measure.paths import Surface
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
-from flatlab.plots.style import SMALLER, TEXT, WIDE, canvas, colours, label, stamp, styled
+from flatlab.plots.style import TEXT, WIDE, canvas, colours, label, name_lines, stamp, styled
 from flatlab.training.train import Run
 
 LEVELS = (0.01, 0.03, 0.1, 0.3, 1, 3)  # nats
@@ -52,7 +52,6 @@ def paths_on_a_plane(
     lines = axes.contour(
         alpha * corner[0] + beta * corner[1], beta * corner[2], surface.loss, LEVELS, colors=TEXT, linewidths=0.7
     )
-    names = axes.clabel(lines, fontsize=SMALLER, fmt=lambda level: f"{level:g}")
     epochs = sorted(first.points)
     layers: list[list] = [[] for _ in epochs]
     found: dict[str, list] = {"epoch": epochs}
@@ -75,10 +74,7 @@ def paths_on_a_plane(
     label(axes, 0, 0, "start", TEXT, xytext=(0, -12), ha="center")
     axes.set(xlabel="distance, towards the end of the small batch", ylabel="distance, across")
     axes.margins(0)
-    for name in names:  # one at the edge would be cut off
-        place = axes.transAxes.inverted().transform(axes.transData.transform(name.get_position()))
-        if not np.all((0.04 < place) & (place < 0.96)):
-            name.remove()
+    name_lines(axes, lines)
     rows = rows_of(found)
     says = [
         f"After epoch {row['epoch']}: "

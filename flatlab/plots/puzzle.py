@@ -159,7 +159,7 @@ def against_updates(runs: Sequence[Run], positions: int = 24) -> Slides:
         says.append(f"After {place:,} update{'s' * (place != 1)}: {', '.join(parts)}.")
         rows.append({"updates": place, **{f"batch {batch}": at.get(batch, "") for batch in groups}})
     axes.set(xscale="log", xlabel="updates", ylabel="test accuracy, %")
-    axes.margins(y=0.15)
+    axes.margins(x=0.1, y=0.15)  # room for the names below the first points
     axes.set_title("first to last epoch, for each batch size")
     alt = f"Test accuracy in percent against the number of updates, logarithmic: {'; '.join(told)}."
     picture = Picture([axes.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "updates")

@@ -126,6 +126,7 @@ def box_size(
             f"{row[f'batch {batch}, first order']:.3g} %"
             for batch in phis
         )
+        + "."
         for row in rows
     ]
     told = [course(name, epsilons, values) for name, values in columns.items() if name != "eps"]

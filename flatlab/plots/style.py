@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
@@ -180,6 +181,24 @@ def label(axes: Axes, x: float, y: float, text: str, colour: str, **options: Any
     """Name a curve where it is, instead of in a legend. `options` are those of `Axes.annotate`."""
     place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
     axes.annotate(text, (x, y), **{"color": colour, **place, **options})
+
+
+def name_lines(axes: Axes, lines: ContourSet) -> None:
+    """Write the level on each line of equal height where there is room: away from the edge, from words that stand there
+    and from the name of another line. It comes last, when the axes have their limits."""
+    words: Any = {"fontsize": SMALLER, "fmt": lambda level: f"{level:g}"}
+    tried = axes.clabel(lines, inline=False, **words)
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    taken = [text.get_window_extent() for text in axes.texts if text not in tried]
+    places = []
+    for name in tried:
+        x, y = axes.transAxes.inverted().transform(axes.transData.transform(name.get_position()))
+        box = name.get_window_extent()
+        if 0.04 < min(x, y) and max(x, y) < 0.96 and not any(box.overlaps(other) for other in taken):
+            places.append(name.get_position())
+            taken.append(box)
+        name.remove()
+    axes.clabel(lines, manual=places, **words)
 
 
 def band(axes: Axes, x: ArrayLike, table: ArrayLike, colour: str, log: bool = False, **line: Any) -> np.ndarray:
