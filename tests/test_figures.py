@@ -114,7 +114,7 @@ def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
 
     assert shown("distances", "ratio") == [["600", "3 to 10, six networks"]]
     assert shown("fig4", "threshold", "C1") == [["600", "500"]] and shown("fig4", "threshold") == [["600"]]
-    assert shown("robust", "test SB", read="test accuracy, %: the small batch") == [["600"]]
+    assert shown("robust", "test SB", read="test accuracy, %: small batch") == [["600"]]
 
 
 def test_a_small_network_stands_in_the_row_of_the_papers():
@@ -319,7 +319,7 @@ def test_a_control_is_read_in_words():
     columns = {"test LB long": [50.0], "SB 1e-3": [3.0], "threshold": [51.0]}
     result = Result("sam", "smoke", {"mlp": "mnist1d"}, {"mlp": (0,)}, {}, {"mlp": columns}, {})
     names = [row.split(" | ")[0].strip("| ") for row in table("sam", [result]).splitlines()[2:]]
-    assert names == ["test accuracy, %: the large batch long", "φ(10⁻³), %: the small batch", "threshold"]
+    assert names == ["test accuracy, %: large batch, as many gradients", "φ(10⁻³), %: small batch", "threshold"]
 
 
 def test_an_exhibit_says_what_it_decides():

@@ -23,6 +23,7 @@ from flatlab.plots.style import (
     stamp,
     styled,
 )
+from flatlab.plots.tables import SEARCHES
 from flatlab.study import paper
 from flatlab.study.columns import phi as phi_column
 from flatlab.study.columns import written
@@ -51,14 +52,12 @@ def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Ta
     colour, columns, told, panels = colours(one), {"share of the way": list(way)}, [], []
     for title, rises in (("one coordinate, the worst", one), ("all coordinates at once", every)):
         axes = canvas(HALF)
-        highest = max(rises, key=lambda batch: np.mean(rises[batch], axis=0)[-1])
         for batch, table in rises.items():
-            mean = band(axes, way, table, colour[batch], log=True)
-            away = "bottom" if batch == highest else "top"  # the curves may end side by side
-            label(axes, way[-1], mean[-1], f"batch\n{batch}", colour[batch], va=away)
+            mean = band(axes, way, table, colour[batch], log=True, label=f"batch {batch}")
             columns[f"{title}, batch {batch}"] = mean.tolist()
             told.append(course(f"{title}, batch {batch},", way, mean))
         axes.set(yscale="log", title=title, xlabel="share of the way to the wall", ylabel="rise, %")
+        axes.legend(loc="best", labelcolor="linecolor", handlelength=1.6)
         panels.append(axes)
     alike(panels)
     alt = f"The rise of the loss in percent, logarithmic, on the way to the wall of the box: {'; '.join(told)}."
@@ -193,11 +192,11 @@ def searches(histories: Mapping[str, Mapping[int, Table]], data: str) -> Picture
         for place, (batch, table) in enumerate(tables.items()):
             mean = band(axes, columns["evaluations"], 100 * table / best[batch][:, None], colour[batch])
             columns[f"{method}, batch {batch}"] = mean.tolist()
-            told.append(course(f"{method}, batch {batch},", columns["evaluations"], mean))
+            told.append(course(f"{SEARCHES.get(method, method)}, batch {batch},", columns["evaluations"], mean))
             words = {"ha": "right", "transform": axes.transAxes, "color": colour[batch]}
             axes.text(0.97, 0.08 + 0.12 * place, f"batch {batch}", **words)
         axes.axvline(11, color=PAPER, linewidth=0.8, linestyle="--")
-        axes.set(title=method, xlabel="evaluations", ylabel="% of the best found")
+        axes.set(title=SEARCHES.get(method, method), xlabel="evaluations", ylabel="% of the best found")
         panels.append(axes)
     alike(panels)
     alt = f"The largest value found, in percent of the best, against the number of evaluations: {'; '.join(told)}."

@@ -92,9 +92,16 @@ def numerals(words: str) -> str:
 
 
 def with_whole_labels(words: str) -> str:
-    """Markdown in whose tables a short label, "batch 128", stays on one line."""
-    return re.sub(
+    """Markdown in whose tables a short label, "batch 128", and the ends of an interval, "(17.4 to 25.5)", stay on one
+    line."""
+    words = re.sub(
         r"^\| ([\w .,]{1,14}) \|", lambda row: f"| {row[1].replace(' ', NO_BREAK)} |", words, flags=re.MULTILINE
+    )
+    return re.sub(
+        r"^\|.*\|$",
+        lambda row: re.sub(r"\(([−\d.,]+) to ([−\d.,]+)\)", rf"(\1{NO_BREAK}to{NO_BREAK}\2)", row[0]),
+        words,
+        flags=re.MULTILINE,
     )
 
 
@@ -155,14 +162,55 @@ def table(experiment: str, results: Sequence[Result], whole: bool = False) -> st
     return "\n".join(lines) if columns else ""
 
 
+# Of a column's name whose number it is, and how a reader calls them; the longer names first.
+RUNS = {
+    "LB": "large batch",
+    "SB": "small batch",
+    "root slower": "going on, rate over the root of the ratio",
+    "slower": "going on, rate over the ratio",
+    "faster": "going on, root rule",
+    "on": "going on",
+    "long": "as many gradients",
+    "twice": "twice the epochs",
+    "short": "the large batch's updates",
+    "linear": "linear rule",
+    "root": "root rule",
+    "warm": "warm-up",
+    "tuned": "tuned rate",
+    "averaged": "mean of points",
+    "ghost": "ghost batches",
+    "cure": "large batch with it",
+    "rival": "its tuned rival",
+}
+SEARCHES = {"lbfgs": "L-BFGS", "apgd": "APGD", "scipy": "scipy's L-BFGS-B"}  # what a search is called
+OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop", "rprop": "Rprop", "sgd": "gradient descent"}
+_RUN = re.compile(rf"\b({'|'.join(RUNS)})\b")
+_OF_A_RUN = re.compile(r"(SB|LB|start|none|L1|L2|momentum|full|mini|few|all|(?:adam|rmsprop|rprop|sgd) \w+) (.+)")
+
+
 def _in_words(column):
-    """A column's name with words for its keys: "test LB long" is "test accuracy, %: LB long"."""
+    """A column's name with words for its keys: "test LB long" is "test accuracy, %: large batch, as many gradients"."""
     part, _, whose = column.partition(" ")
     if part in ("test", "train") and whose:
-        column = f"{'test' if part == 'test' else 'training'} accuracy, %: {whose}"
-    elif sharp := re.fullmatch(r"(.+) (1e-3|5e-4)", column):
-        column = f"phi({sharp[2]}), %: {sharp[1]}"
+        what = f"{'test' if part == 'test' else 'training'} accuracy, %"
+        return f"{what}: {_called_run(whose)}"
+    if sharp := re.fullmatch(r"(.+) (1e-3|5e-4)", column):
+        return f"{readable(f'phi({sharp[2]}), %')}: {_called_run(sharp[1])}"
+    if after := re.fullmatch(r"((?:(?!LB).)+) (SB|LB)", column):
+        column = f"{after[1]}: {RUNS[after[2]]}"
+    elif before := _OF_A_RUN.fullmatch(column):
+        column = f"{_called_run(before[1])}: {before[2]}"
+    for name, words in (SEARCHES | {"tau": "τ"}).items():
+        column = re.sub(rf"\b{name}\b", words, column)
     return readable(column)
+
+
+def _called_run(run):
+    """A run as a reader calls it, its parts between commas."""
+    for name, words in OPTIMIZERS.items():
+        run = re.sub(rf"\b{name}\b", words, run)
+    parts = [RUNS.get(part, part) for part in re.split(_RUN, run) if part.strip()]
+    return ", ".join(part.strip() for part in parts)
 
 
 def _rows(experiment, net, result):
