@@ -112,6 +112,22 @@ def test_cures_stand_beside_one_another_with_the_small_batch_last_and_half_of_th
         assert [line.get_color() for line in means] == [style.CONTROL, style.CONTROL, style.SMALL]
 
 
+def test_each_cure_stands_at_the_largest_tier_at_which_it_is_recorded(monkeypatch):
+    treatments = [cures.Treatment("SAM", "sam"), cures.Treatment("ASAM", "asam"), cures.Treatment("LARS", "lars")]
+    kept = {"sam": [strength_result(tier="reduced"), strength_result()], "asam": [strength_result(experiment="asam")]}
+    monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
+    found = cures.each_at_its_largest(treatments)
+    assert [[cure.words for cure in one.outcomes] for one in found] == [["SAM"], ["ASAM"]]
+    drawn = cures.beside_one_another(*found)
+    assert [row["tier"] for row in drawn.table] == ["reduced", "reduced", "smoke", "smoke"]
+    assert [row["cure"] for row in drawn.table] == ["SAM", "small batch", "ASAM", "small batch"]
+    titles = [panel.axes[0].get_title(loc="left") for panel in drawn.panels]
+    assert [title.split("\n")[0] for title in titles] == ["reduced tier, mlp"] * 2 + ["smoke tier, mlp"] * 2
+    for panel, bound in zip(drawn.panels, (0, 1, 0, 1)):
+        low, high = panel.axes[0].get_xlim()
+        assert low < bound < high, "the large batch as it is"
+
+
 def test_over_many_decades_the_numbers_of_an_axis_do_not_touch():
     times = np.array([3e-4, 0.01, 0.9])
     cure = cures.Outcome("linear rule", np.array([1.0, 2.0, 3.0]), times)

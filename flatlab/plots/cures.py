@@ -29,7 +29,7 @@ from flatlab.plots.style import (
     stamp_of,
     styled,
 )
-from flatlab.plots.tables import printed
+from flatlab.plots.tables import called, printed
 from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
@@ -204,8 +204,38 @@ def compared(treatments: Sequence[Treatment]) -> Comparison:
         Where none of them is recorded.
     """
     net, results = where_most_are_recorded(treatment.experiment for treatment in treatments)
+    return _comparison(net, results, treatments)
+
+
+def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
+    """The outcomes of cures, each at the largest tier at which it is recorded, where its verdict is from.
+
+    Parameters
+    ----------
+    treatments : iterable of Treatment
+        Those that are recorded nowhere are left out.
+
+    Returns
+    -------
+    list of Comparison
+        One for each tier and network, the larger tier first: only what stands in one can be compared.
+    """
+    groups: dict[tuple[int, str], tuple[dict[str, Result], list[Treatment]]] = {}
+    for treatment in treatments:
+        for result in largest(treatment.experiment)[:1]:
+            place = TIERS.index(result.tier), next(iter(result.values))
+            results, known = groups.setdefault(place, ({}, []))
+            results[treatment.experiment] = result
+            known.append(treatment)
+    order = sorted(groups, key=lambda place: -place[0])
+    return [_comparison(place[1], *groups[place]) for place in order]
+
+
+def _comparison(net: str, results: dict[str, Result], treatments: Iterable[Treatment]) -> Comparison:
     known = [treatment for treatment in treatments if treatment.experiment in results]
-    small = next(Treatment("small batch", t.experiment, "SB") for t in known if t.plain == "LB")
+    # augmented data are augmented for the small batch too: its lead is that of the plain pair
+    first = min(known, key=lambda treatment: treatment.plain != "LB")
+    small = first._replace(words="small batch", run=f"SB{first.plain.removeprefix('LB')}", long="")
     values = {experiment: result.values[net] for experiment, result in results.items()}
     return Comparison(net, results, _outcome(small, values), [_outcome(treatment, values) for treatment in known])
 
@@ -256,13 +286,13 @@ def _closes_half(result: Result, treatment: Treatment) -> Word:
 
 
 @styled
-def beside_one_another(comparison: Comparison) -> Picture:
+def beside_one_another(*comparisons: Comparison) -> Picture:
     """The points of test accuracy that each cure adds, and the factor by which it changes the sharpness.
 
     Parameters
     ----------
-    comparison : Comparison
-        From `compared`.
+    *comparisons : Comparison
+        From `compared`, or those of `each_at_its_largest`; each has two panels.
 
     Returns
     -------
@@ -270,10 +300,29 @@ def beside_one_another(comparison: Comparison) -> Picture:
         One row per cure. A hollow dot is the large batch as it is for as many gradients; the dotted line is half of the
         way to the small batch.
     """
+    panels: list[Figure] = []
+    table: list[dict] = []
+    for comparison in comparisons:
+        first = next(iter(comparison.results.values()))
+        heads = (f"{first.tier} tier, {called(comparison.net)}",) if len(comparisons) > 1 else ()
+        drawn, rows = _beside(comparison, heads)
+        panels += drawn
+        table += [{"tier": first.tier, **row} for row in rows]
+    told = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2g} times" for row in table]
+    alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'; '.join(told)}."
+    firsts = [next(iter(comparison.results.values())) for comparison in comparisons]
+    words = "; ".join(stamp_of(first, comparison.net) for first, comparison in zip(firsts, comparisons))
+    experiments = [experiment for comparison in comparisons for experiment in comparison.results]
+    name = f"cures-{'-'.join(experiments)}"[:40] + "".join(f"-{first.tier}" for first in firsts)
+    return Picture(panels, table, words, alt, name)
+
+
+def _beside(comparison: Comparison, heads: tuple[str, ...]) -> tuple[list[Figure], list[dict]]:
+    """The panels of one comparison, with first lines for their titles, and their numbers."""
     rows, panels = [*comparison.outcomes, comparison.small], []
     table: dict[str, list] = {"cure": [row.words for row in rows]}
     for name, words, log in (("gain", POINTS, False), ("times", TIMES, True)):
-        axes = canvas(WIDE, 1.1 + 0.25 * len(rows))
+        axes = canvas(WIDE, 1.1 + 0.25 * len(rows) + 0.2 * len(heads))
         seen = [getattr(row, name) for row in rows]
         axes.axvline(1 if log else 0, color=LARGE, linewidth=1, linestyle="--")
         low, mean, high = (np.ravel(ends) for ends in zip(*(spread(np.c_[values], log) for values in seen)))
@@ -287,18 +336,15 @@ def beside_one_another(comparison: Comparison) -> Picture:
         if not log:
             axes.axvline(comparison.small.gain.mean() / 2, color=SMALL, linewidth=1, linestyle=":")
         axes.set(xscale="log" if log else "linear")
-        around(axes, "x", np.concatenate(seen), log)
+        around(axes, "x", np.concatenate([*seen, [1 if log else 0]]), log)
         axes.set_yticks(range(len(rows)), labels=table["cure"], size=SMALLER)
         axes.set(xlabel=words, ylim=(len(rows) - 0.5, -0.5))
-        axes.set_title("dashed: the large batch" if log else "dotted: half of the gap")
+        lines = "dashed: the large batch" if log else "dotted: half of the gap"
+        axes.set_title("\n".join([*heads, lines]))
         panels.append(axes.figure)
         table |= {f"{name}, low": low.tolist(), name: mean.tolist(), f"{name}, high": high.tolist()}
     table["gain of as many gradients"] = [np.nan if row.longer is None else float(row.longer.mean()) for row in rows]
-    told = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2g} times" for row in rows_of(table)]
-    alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'; '.join(told)}."
-    first = next(iter(comparison.results.values()))
-    name = f"cures-{'-'.join(comparison.results)}"[:40]
-    return Picture(panels, rows_of(table), stamp_of(first, comparison.net), alt, f"{name}-{first.tier}")
+    return panels, rows_of(table)
 
 
 @styled
@@ -333,7 +379,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         trained = [100, *np.mean(values[series(columns.CURE, "train")], 0)]
         (left, x, far), (low, y, high) = spread(phis, log=True), spread(test)
         axes.plot(x, y, style, color=CONTROL, marker=mark, markersize=4, linewidth=1, alpha=0.7, label=words)
-        called = DOSES.get(result.experiment, "strength")
+        dose = DOSES.get(result.experiment, "strength")
         for place, layer in enumerate(layers):
             at = min(place, len(doses))
             colour = CONTROL if at else LARGE
@@ -342,7 +388,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
             layer += axes.plot(x[at], y[at], mark, color=colour, markersize=10, markerfacecolor=face)
             layer += axes.plot([left[at], far[at]], [y[at]] * 2, color=colour, linewidth=1)
             layer += axes.plot([x[at]] * 2, [low[at], high[at]], color=colour, linewidth=1)
-            strength = f" at {called} = {doses[at - 1]:g}" if at else ""
+            strength = f" at {dose} = {doses[at - 1]:g}" if at else ""
             fitted = "" if trained[at] >= TRAINED else f", and only {trained[at]:.0f} % of the training rows are right"
             read[place].append(f"{words}{strength}: {y[at]:.1f} % right, sharpness {x[at]:.3g} %{fitted}")
         rows += rows_of(
