@@ -5,8 +5,8 @@ Jupyter Book loads sphinx-thebe whether it is wanted or not, which declares its 
 of every page. The theme draws its icons with a font, and loads FontAwesome's script of 1.4 MB as well, which draws the
 same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title. Its button for
 Colab is a rocket without words. A link to a paper tells the whole reference only where the chapter is no notebook. A
-line may end between a formula and the full stop behind it. A word of the glossary is a link only where somebody typed
-one, and an ordinary link leads to the top of the glossary.
+line may end between a formula and the full stop behind it, or between a number and its percent sign. A word of the
+glossary is a link only where somebody typed one, and an ordinary link leads to the top of the glossary.
 """
 
 import html
@@ -19,6 +19,8 @@ from docutils import nodes
 COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.ipynb"
 FORMULA = r'<span class="math notranslate nohighlight">[^<]*</span>'
 FORMULA_AND_STOP = re.compile(rf"(\({FORMULA}[.,;:!?)]*|{FORMULA}[.,;:!?)]+)")
+PERCENT = re.compile(r"(?<=\d) %(?!\w)")
+FORMULA_IS = re.compile(rf"({FORMULA}) = (?=[−\d])")
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 GLOSSARY = "book/glossary"
@@ -164,7 +166,9 @@ def with_references(page, works):
 
 
 def held_together(page):
-    """A page in which no line begins with the full stop of a formula, or ends with its bracket."""
+    """A page in which no line begins with the full stop of a formula, with a percent sign or with what a formula is, or
+    ends with a formula's bracket."""
+    page = FORMULA_IS.sub("\\1\u00a0=\u00a0", PERCENT.sub("\u00a0%", page))
     return FORMULA_AND_STOP.sub(r'<span class="unbroken">\1</span>', page)
 
 

@@ -430,6 +430,13 @@ def test_no_line_begins_with_the_full_stop_of_a_formula(site):
     assert site.held_together(page) == f"<p>{stop} So {formula} is {bracket} here)</p>"
 
 
+def test_a_number_and_its_percent_sign_stay_on_one_line_and_so_does_what_a_formula_is(site):
+    formula = '<span class="math notranslate nohighlight">\\(a\\)</span>'
+    assert (
+        site.held_together(f"<p>{formula} = 22.9 % of 3 %d</p>") == f"<p>{formula}\u00a0=\u00a022.9\u00a0% of 3 %d</p>"
+    )
+
+
 def test_a_link_to_a_paper_shows_its_reference(site):
     entry = '<div class="citation" id="a"><p>A "B". <em>C</em>. 2017. URL: <a href="https://a.b/1">https://a.b/1</a>.</p></div>'
     works = site.references(f"<p>no entry</p>{entry}")
