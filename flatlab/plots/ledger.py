@@ -39,7 +39,7 @@ CSS = f"""<style>
   background: var(--pst-color-background, Canvas); }}
 .ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1;
   min-width: min(14rem, 38vw); max-width: 16rem; }}
-.ledger .verdicts td {{ position: relative; padding: 0.05rem 0.25rem; white-space: nowrap; border-radius: 3px;
+.ledger .verdicts td {{ position: relative; padding: 0.05rem 0.1rem; white-space: nowrap; border-radius: 3px;
   text-align: left; }}
 .ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
 .ledger .verdicts td.fails {{ background: color-mix(in srgb, {LARGE} 28%, transparent); }}
@@ -184,7 +184,7 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
     return (
         f'<td class="{judgement.word}" title="{words}">'
         f'<span class="sign" aria-hidden="true">{SIGN[judgement.word]}</span>'
-        f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="46" height="14" aria-hidden="true">'
+        f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="42" height="13" aria-hidden="true">'
         f'<path d="M30 1V17" stroke-width="1" stroke-dasharray="2 2"/>{bar}'
         f'<circle cx="{x:.1f}" cy="9" r="3"/></svg></td>'
     )
