@@ -38,8 +38,20 @@ def prose(text):
     return (done + plain(text[end:])).removesuffix(r"\ ")
 
 
+def joined(lines):
+    """The lines, one that ends within a link or a span of code together with the next."""
+    done = []
+    for line in lines:
+        if done and line.strip() and "`" in SPAN.sub("", done[-1]):
+            done[-1] += f" {line.strip()}"
+        else:
+            done.append(line)
+    return done
+
+
 def restructured(lines):
     """The lines of a docstring as reStructuredText, with NumPy's sections left for napoleon to read."""
+    lines = joined(lines)
     done, section, formula = [], "", False
     for number, line in enumerate(lines):
         following = lines[number + 1].strip() if number + 1 < len(lines) else ""
@@ -58,7 +70,7 @@ def restructured(lines):
         formula = indented or (formula and not line)
         dashes = bool(line.strip()) and set(line.strip()) == {"-"}
         if free and line.endswith("::"):
-            line = line[:-1]  # the block that it announces is one without it
+            line = line[:-1].removeprefix(":")  # the block that it announces is one without it
         done.append(line if indented or dashes or section in VERBATIM else prose(line))
     return done
 

@@ -299,6 +299,26 @@ def test_every_public_name_is_on_one_page_of_the_reference(root):
     assert sorted(documented) == sorted(set(flatlab.__all__) - {"__version__"})
 
 
+def test_a_span_that_goes_on_in_the_next_line_is_read_whole_and_a_lone_colon_is_not_shown(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "book"))
+    import docstrings
+
+    lines = [
+        "Notes",
+        "-----",
+        "::",
+        "",
+        "    a + b",
+        "",
+        "See `Measuring",
+        "<https://a.b/c.html>`_, in the box ``rho",
+        "|x|``.",
+    ]
+    text = "\n".join(docstrings.restructured(lines))
+    assert r"`Measuring <https://a.b/c.html>`__" in text and "``rho |x|``" in text
+    assert ":" not in [line.strip() for line in text.splitlines()]
+
+
 def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root / "book"))
     import docstrings
