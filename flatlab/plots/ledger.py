@@ -44,6 +44,7 @@ CSS = f"""<style>
 .ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
 .ledger .verdicts td.fails {{ background: color-mix(in srgb, {LARGE} 28%, transparent); }}
 .ledger .verdicts td.undecided {{ background: color-mix(in srgb, currentColor 10%, transparent); }}
+.ledger tr:has(details[open]) td {{ vertical-align: top; }}
 .ledger .sign {{ display: inline-block; width: 1em; font-weight: 700; }}
 .ledger .verdicts svg {{ vertical-align: middle; max-width: none; stroke: currentColor; stroke-width: 1.6;
   fill: currentColor; }}
