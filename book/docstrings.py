@@ -1,8 +1,8 @@
 """Docstrings in the book: Sphinx reads them as reStructuredText, and they are written to be read as they stand.
 
-Here a backtick is a name or code, a link is Markdown's, what is indented is a formula that keeps its lines, and any
-other sign is the sign itself: |x| is no substitution. The fields of a frozen result are explained where they stand, by
-the comment behind each.
+Here a backtick is a name or code, words between asterisks are stressed, a link is Markdown's, what is indented is a
+formula that keeps its lines, and any other sign is the sign itself: |x| is no substitution. The fields of a frozen
+result are explained where they stand, by the comment behind each.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import re
 # shows.
 SPAN = re.compile(
     r"\[(?P<words>[^\]]+)\]\((?P<address>https?://[^)\s]+)\)|`(?P<name>[^`<]+?)\s*<(?P<target>https?://[^>`]+)>`__?"
-    r"|(?P<role>:[\w:]+:`[^`]+`)|`+(?P<code>[^`]+)`+"
+    r"|(?P<role>:[\w:]+:`[^`]+`)|`+(?P<code>[^`]+)`+|(?P<stressed>(?<![\w*])\*[A-Za-z][^*`]*[\w.?!]\*(?![\w*]))"
 )
 NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?$")
 FIELD = re.compile(r"    (\w+): ([^#=]+?)(?: = [^#]+?)?  # (.+)")
@@ -31,7 +31,7 @@ def prose(text):
         found = span.groupdict()
         if code := found["code"]:
             marked = f":py:obj:`{code}`" if NAME.match(code) else f"``{code}``"
-        elif not (marked := found["role"]):
+        elif not (marked := found["role"] or found["stressed"]):
             marked = f"`{found['words'] or found['name']} <{found['address'] or found['target']}>`__"
         done += plain(text[end : span.start()]) + marked + r"\ "
         end = span.end()

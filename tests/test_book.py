@@ -317,6 +317,7 @@ def test_a_span_that_goes_on_in_the_next_line_is_read_whole_and_a_lone_colon_is_
     text = "\n".join(docstrings.restructured(lines))
     assert r"`Measuring <https://a.b/c.html>`__" in text and "``rho |x|``" in text
     assert ":" not in [line.strip() for line in text.splitlines()]
+    assert docstrings.prose("*It holds* for *args and a*b*c") == r"*It holds*\  for \*args and a\*b\*c"
 
 
 def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
