@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from flatlab.plots.drawings import DOSES
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
@@ -40,16 +41,6 @@ from flatlab.study.rules import Columns, closes_half
 POINTS = "points of test accuracy added"
 TIMES = "$\\phi(10^{-3})$, times the large batch's"
 MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."))  # of the cures in one panel
-# What the strength of a cure is called.
-DOSES = {
-    "conservative": "λ",
-    "adversarial": "radius",
-    "stability": "noise",
-    "sam": "ρ",
-    "asam": "ρ",
-    "lars": "coefficient",
-    "lamb": "rate",
-}
 
 
 class Treatment(NamedTuple):

@@ -95,7 +95,19 @@ TEST = columns.accuracy("test")
 BY_SIZE = (Panel("test accuracy, %", (Curve(TEST),), most=100), sharpness(BETWEEN))
 
 
-def at_doses(long: bool, log: bool = True) -> Drawing:
+# What the dose of a cure is called.
+DOSES = {
+    "conservative": "λ",
+    "adversarial": "radius",
+    "stability": "noise",
+    "sam": "ρ",
+    "asam": "ρ",
+    "lars": "coefficient",
+    "lamb": "rate",
+}
+
+
+def at_doses(name: str, long: bool, log: bool = True) -> Drawing:
     """A cure along its doses, the small and the large batch as levels; `long`: also the large batch for as many
     gradients."""
 
@@ -105,7 +117,8 @@ def at_doses(long: bool, log: bool = True) -> Drawing:
 
     accuracy = Panel("test accuracy, %", curves(series(columns.CURE, "test"), columns.test), most=100)
     phi = Panel("$\\phi$, %", curves(phi_series(1e-3, columns.CURE), columns.phi), log=True)
-    return Drawing(columns.DOSE, "dose", (accuracy, phi), log=log)
+    label = f"dose ({DOSES[name]})" if name in DOSES else "dose"
+    return Drawing(columns.DOSE, label, (accuracy, phi), log=log)
 
 
 def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
@@ -132,7 +145,7 @@ def penalised(label: str, kind: str, **panel: Any) -> Panel:
 OVER_THE_EDGE = "$\\lambda_{max}$ over the edge"
 
 DRAWINGS = {
-    **{name: at_doses(cure.gradients > 1, log=min(cure.doses) > 0) for name, cure in CURES.items()},
+    **{name: at_doses(name, cure.gradients > 1, log=min(cure.doses) > 0) for name, cure in CURES.items()},
     "learning-rate": Drawing(
         columns.FACTOR,
         "rate, in units of the paper's",
