@@ -81,7 +81,7 @@ def test_one_seed_has_no_bar_and_says_so():
     one = judgement(5, -math.inf, math.inf, "undecided", seeds=1)
     assert list(cells([(claim(above=0), [one])])) == [("undecided", 30, None)]
     assert in_words(claim(above=0, unit="points"), one) == (
-        "undecided on mlp, MNIST-1D: 5, to be above 0 points; smoke tier, 1 seed"
+        "undecided on mlp, MNIST-1D: 5.00, to be above 0 points; smoke tier, 1 seed"
     )
 
 
