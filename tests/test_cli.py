@@ -161,7 +161,7 @@ def test_every_field_of_a_recipe_can_be_set(capsys):
         decay=0.25,
         warm_up=2,
         l1=0.01,
-        augmentation=True,
+        augmentation=0.5,
         precision="bf16",
     )
     options = []

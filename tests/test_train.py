@@ -378,7 +378,8 @@ def fp32_precision(value):
         (lambda d: flatlab.Recipe(lr=float("nan")), ValueError, "lr is nan: give a finite number"),
         (lambda d: flatlab.Recipe(momentum=-0.9, optimizer="sgd"), ValueError, "momentum is -0.9"),
         (lambda d: flatlab.Recipe(weight_decay=-1), ValueError, "weight_decay -1: both are 0 or more"),
-        (lambda d: flatlab.Recipe(augmentation="no"), ValueError, "augmentation is 'no': give True or False"),
+        (lambda d: flatlab.Recipe(augmentation=True), ValueError, "augmentation is True: give a finite number"),
+        (lambda d: flatlab.Recipe(augmentation=-1), ValueError, "augmentation -1: growth is 1 or more, the others 0"),
         (
             lambda d: flatlab.Recipe(optimizer=torch.optim.Adam),
             ValueError,

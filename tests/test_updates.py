@@ -302,6 +302,18 @@ def test_signals_are_moved_round_by_a_fifth_at_most_and_stretched_by_a_tenth():
     assert 0.9 <= heights.min() < 0.91 and 1.09 < heights.max() <= 1.1
 
 
+def test_the_strength_of_augmentation_multiplies_how_far_rows_are_moved():
+    signals, images = torch.zeros(500, 40), torch.zeros(500, 1, 33, 33)
+    signals[:, 3] = images[:, :, 16, 16] = 1
+    torch.manual_seed(0)
+    heights, places = augmented(signals, 0.5).max(1)
+    assert ((places - 3 + 20) % 40 - 20).abs().max() == 4
+    assert 0.95 <= heights.min() < 0.955 and 1.045 < heights.max() <= 1.05
+    columns = augmented(images, 0.5).sum((1, 2))
+    away = ((columns * torch.arange(33)).sum(1) / columns.sum(1) - 16).abs()
+    assert 2.5 < away.max() <= 0.1 * 33 + 0.5
+
+
 def test_only_images_and_signals_are_augmented():
     with pytest.raises(ValueError, match="augmentation is for images .* and signals"):
         augmented(torch.zeros(2, 3, 4))

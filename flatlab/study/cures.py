@@ -39,6 +39,11 @@ def update(name: str) -> Callable[[float], dict[str, Any]]:
 CURES = {
     "sam": Cure("sharpness-aware steps; the dose is rho", (0.05, 0.2, 0.5, 1.0, 2.0), update("sam"), 2),
     "asam": Cure("adaptive sharpness-aware steps; the dose is rho", (1.0, 2.0, 4.0, 8.0), update("asam"), 2),
+    "augmentation": Cure(
+        "rows moved and stretched at random; the dose is how far, as a multiple of the paper's",
+        (0.25, 0.5, 1.0, 2.0),
+        lambda dose: {"augmentation": dose},
+    ),
     "conservative": Cure("conservative steps; the dose is lambda", (1e-3, 1.0, 10.0, 100.0), update("conservative"), 3),
     "adversarial": Cure(
         "half of each batch moved against the net; the dose is the radius",

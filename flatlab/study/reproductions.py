@@ -202,7 +202,7 @@ def distances(case: Case) -> Measured:
 def augmented_pair(setting: Setting, seed: int) -> Jobs:
     """Small and large batch on data that are moved at random, and both on the data as they are."""
     plain = {f"{label} plain": job for label, job in setting.pair(seed).items()}
-    return setting.pair(seed, augmentation=True) | plain
+    return setting.pair(seed, augmentation=1) | plain
 
 
 def table6(case: Case) -> Measured:

@@ -48,8 +48,9 @@ class Recipe:
         Over so many epochs the learning rate rises in equal steps to lr.
     l1 : float
         The weight w of a penalty w ||x||_1.
-    augmentation : bool
-        Reflect, turn and move each image at random (appendix E.1 of the paper); move and stretch each signal.
+    augmentation : float
+        Reflect, turn and move each image at random (appendix E.1 of the paper), or move and stretch each signal: 1 is
+        as far as the paper does, 0.5 half as far, and 0 leaves the rows as they are.
     sync_batch_norm : bool
         With several workers, let BatchNorm use all workers' rows instead of each worker's own (CUDA only).
     precision : {"float32", "tf32", "bf16"}
@@ -78,7 +79,7 @@ class Recipe:
     decay: float = 0.0
     warm_up: int = 0
     l1: float = 0.0
-    augmentation: bool = False
+    augmentation: float = 0.0
     sync_batch_norm: bool = False
     precision: Precision = "float32"
 
@@ -102,11 +103,10 @@ class Recipe:
                 f"strength is {self.strength} and update is {self.update!r}: it must be above 0, and plain and lamb "
                 "have none."
             )
-        if self.growth < 1 or self.decay < 0 or self.warm_up < 0 or self.l1 < 0:
+        if self.growth < 1 or min(self.decay, self.warm_up, self.l1, self.augmentation) < 0:
             raise ValueError(
-                f"growth is {self.growth}, decay {self.decay}, warm_up {self.warm_up} and l1 {self.l1}: growth is 1 "
-                "or more, "
-                "the others 0 or more."
+                f"growth is {self.growth}, decay {self.decay}, warm_up {self.warm_up}, l1 {self.l1} and augmentation "
+                f"{self.augmentation}: growth is 1 or more, the others 0 or more."
             )
         if self.momentum < 0 or self.weight_decay < 0:
             raise ValueError(f"momentum is {self.momentum} and weight_decay {self.weight_decay}: both are 0 or more.")
@@ -170,6 +170,6 @@ class Changes(TypedDict, total=False):
     decay: float
     warm_up: int
     l1: float
-    augmentation: bool
+    augmentation: float
     sync_batch_norm: bool
     precision: Precision

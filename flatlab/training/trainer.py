@@ -162,7 +162,7 @@ class Trainer:
         self.rows, share = len(batch), batch.tensor_split(self.workers)[self.rank]
         inputs = self.inputs[share]
         if self.recipe.augmentation:
-            inputs = augmented(inputs)
+            inputs = augmented(inputs, self.recipe.augmentation)
         loss, correct = self.take_step(self, inputs, self.targets[share])
         self.loss += loss * len(share)
         self.correct += correct

@@ -154,7 +154,7 @@ def test_the_first_use_of_the_devices_libraries_is_no_part_of_a_runs_time(option
 
 
 def test_augmentation():
-    on_both("lenet", shape=(1, 28, 28), augmentation=True, epochs=1)
+    on_both("lenet", shape=(1, 28, 28), augmentation=1, epochs=1)
 
 
 def test_a_convolutional_net():

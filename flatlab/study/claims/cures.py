@@ -54,6 +54,12 @@ CLAIMS = (
     helps("adaptive sharpness-aware steps generalise", "and generalise better", KWON, "asam"),
     beyond_its_gradients("ASAM beyond its gradients", "also for as many gradients", KWON, "asam"),
     helps(
+        "augmented data help at some strength",
+        "augmentation improves the large batch's accuracy",
+        f"{KESKAR}, appendix E.1",
+        "augmentation",
+    ),
+    helps(
         "conservative steps help at some lambda",
         "conservative training improves the large batch's accuracy",
         f"{KESKAR}, appendix E.2",
