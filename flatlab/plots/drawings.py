@@ -97,6 +97,7 @@ BY_SIZE = (Panel("test accuracy, %", (Curve(TEST),), most=100), sharpness(BETWEE
 
 # What the dose of a cure is called.
 DOSES = {
+    "augmentation": "times the paper's",
     "conservative": "λ",
     "adversarial": "radius",
     "stability": "noise",
