@@ -133,9 +133,9 @@ CLUSTER = textwrap.dedent('''
     root = sys.argv[1]
     jobs = [Job("plain-mlp", "digits", seed, Recipe(batch_size=50, epochs=30)) for seed in range(4)]
     cluster = Cluster(initialize_head=True, head_node_args={
-        "num_cpus": 0, "include_dashboard": False,               # it runs nothing, and notices a dead node in seconds
+        "num_cpus": 0, "include_dashboard": False,               # it runs nothing, and notices a dead node in 10 s
         "_system_config": {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500,
-                           "health_check_failure_threshold": 4}})
+                           "health_check_failure_threshold": 20}})
     other = cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     store = Store(root + "/ray", every=0)
