@@ -122,6 +122,13 @@ def at_doses(name: str, long: bool, log: bool = True) -> Drawing:
     return Drawing(columns.DOSE, label, (accuracy, phi), log=log)
 
 
+def means_and_last_points(kind: Callable[[str], str], level: Callable[[str], str]) -> tuple[Curve, ...]:
+    """The mean of a run's last points along the windows, and its last point as a level."""
+    runs = (("SB", "small batch", SMALL), ("LB", "large batch", LARGE), ("LB root", "root rule", CONTROL))
+    means = tuple(Curve(kind(f"{label} averaged"), f"{words}, mean", colour) for label, words, colour in runs)
+    return *means, *(Curve(level(label), f"{words}, last point", colour, ":") for label, words, colour in runs)
+
+
 def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
     """A column of the batch sizes at one ratio of rate to batch size, and of those at one rate."""
     return (
@@ -147,6 +154,15 @@ OVER_THE_EDGE = "$\\lambda_{max}$ over the edge"
 
 DRAWINGS = {
     **{name: at_doses(name, cure.gradients > 1, log=min(cure.doses) > 0) for name, cure in CURES.items()},
+    "swa": Drawing(
+        columns.DOSE,
+        "share of epochs, the last",
+        (
+            Panel("test accuracy, %", means_and_last_points(lambda run: series(run, "test"), columns.test), most=100),
+            Panel("$\\phi$, %", means_and_last_points(lambda run: phi_series(1e-3, run), columns.phi), log=True),
+        ),
+        log=True,
+    ),
     "learning-rate": Drawing(
         columns.FACTOR,
         "rate, in units of the paper's",
