@@ -129,6 +129,12 @@ def means_and_last_points(kind: Callable[[str], str], level: Callable[[str], str
     return *means, *(Curve(level(label), f"{words}, last point", colour, ":") for label, words, colour in runs)
 
 
+def growing_batch(growing: str, level: Callable[[str], str]) -> tuple[Curve, ...]:
+    """A growing batch along the shares of the epochs over which it grows, and as levels what it stands beside."""
+    falling = Curve(level("decaying"), "small batch, rate falls", CONTROL, ":")
+    return Curve(growing, "growing batch", BETWEEN), *both(level("SB"), level("LB")), falling
+
+
 def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
     """A column of the batch sizes at one ratio of rate to batch size, and of those at one rate."""
     return (
@@ -160,6 +166,15 @@ DRAWINGS = {
         (
             Panel("test accuracy, %", means_and_last_points(lambda run: series(run, "test"), columns.test), most=100),
             Panel("$\\phi$, %", means_and_last_points(lambda run: phi_series(1e-3, run), columns.phi), log=True),
+        ),
+        log=True,
+    ),
+    "dynamic": Drawing(
+        columns.DOSE,
+        "share of epochs, growing",
+        (
+            Panel("test accuracy, %", growing_batch(series("growing", "test"), columns.test), most=100),
+            Panel("$\\phi$, %", growing_batch(phi_series(1e-3, "growing"), columns.phi), log=True),
         ),
         log=True,
     ),
