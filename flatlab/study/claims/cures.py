@@ -171,7 +171,8 @@ CLAIMS = (
         words="also for large batches",
         source=IZMAILOV,
         experiment="swa",
-        measure="the same of LB at the root rule",
+        measure="test accuracy of LB's mean point at the root rule, over the window that validation prefers, less its "
+        "last ones",
         effect=difference(test("LB root averaged"), test("LB root")),
         unit="points",
         above=0,
@@ -181,7 +182,7 @@ CLAIMS = (
         words="and it is the flatter one",
         source=IZMAILOV,
         experiment="swa",
-        measure="log10 of phi(1e-3) of SB's last point over its mean point, over that window",
+        measure="log10 of phi(1e-3) of SB's last point over its mean point, over the window that validation prefers",
         effect=factor(phi("SB"), phi("SB averaged")),
         above=0,
     ),
