@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 
 from flatlab.study import columns
-from flatlab.study.columns import of, series
+from flatlab.study.columns import series
 from flatlab.study.design import CURE_SETTINGS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy, settled
-from flatlab.study.rates import DEFAULT_RATE, chosen, outcome
+from flatlab.study.rates import DEFAULT_RATE, along, chosen, outcome, runs_along
 from flatlab.study.reproductions import phi
 
 
@@ -120,16 +120,12 @@ def doses(cure: Cure) -> Callable[[Setting, int], Jobs]:
 def strength(case: Case, doses: tuple[float, ...]) -> Measured:
     """Along the doses and at the chosen one: accuracy on both splits, sharpness."""
     labels = [f"{dose:g}" for dose in doses]
-    best, rivals = chosen(case, labels), [label for label in case.runs if label not in ("SB", "LB", "LB long", *labels)]
+    rivals = [label for label in case.runs if label not in ("SB", "LB", "LB long", *labels)]
     rival = {columns.test(columns.RIVAL): settled(case.runs[chosen(case, rivals)])} if rivals else {}
-    return rival | {
-        columns.DOSE: list(doses),
-        series(columns.CURE, "test"): [settled(case.runs[label]) for label in labels],
+    return {
+        **rival,
+        **runs_along(case, columns.CURE, doses),
         series(columns.CURE, "train"): [case.whole.accuracy(case.runs[label].x) for label in labels],
-        columns.phi_series(1e-3, columns.CURE): [phi(case, case.runs[label].x) for label in labels],
-        columns.test(columns.CURE): settled(case.runs[best]),
-        columns.phi(columns.CURE): phi(case, case.runs[best].x),
-        of(columns.CURE, columns.DOSE): doses[labels.index(best)],
         **outcome(case, [label for label in ("SB", "LB", "LB long") if label in case.runs]),
     }
 
@@ -153,20 +149,13 @@ def averages(case: Case, windows: tuple[float, ...]) -> Measured:
     """Test accuracy and sharpness of the last point, and of the mean of the last points over each window and over the
     one that the validation split chooses (Izmailov et al. 2018). BatchNorm takes the statistics of the evaluated batch,
     so there is nothing to recompute."""
-    found = outcome(case) | {columns.DOSE: list(windows)}
+    found = outcome(case)
     for label, run in case.runs.items():
         points = list(run.points.values())
         means = [torch.stack(points[-in_window(share, case.setting.epochs) :]).mean(0) for share in windows]
         best = max(range(len(means)), key=lambda place: accuracy(case.validation, means[place]))
-        mean = f"{label} averaged"
-        test, sharp = [case.test.accuracy(x) for x in means], [phi(case, x) for x in means]
-        found |= {
-            series(mean, "test"): test,
-            columns.phi_series(1e-3, mean): sharp,
-            columns.test(mean): test[best],
-            columns.phi(mean): sharp[best],
-            of(mean, columns.DOSE): windows[best],
-        }
+        test, sharp = [accuracy(case.test, x) for x in means], [phi(case, x) for x in means]
+        found |= along(f"{label} averaged", windows, test, sharp, best)
     return found
 
 

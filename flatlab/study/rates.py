@@ -6,6 +6,8 @@ normalises over more rows. The paper varies all three together, at one learning 
 split, seed by seed.
 """
 
+from collections.abc import Sequence
+
 from flatlab.measure.spectrum import eigenvalues
 from flatlab.study import columns
 from flatlab.study.columns import of, series
@@ -50,6 +52,26 @@ def outcome(case: Case, labels: list[str] | None = None) -> Measured:
 def chosen(case: Case, labels: list[str]) -> str:
     """The label of the run that is most accurate on the validation split."""
     return max(labels, key=lambda label: accuracy(case.validation, case.runs[label].x))
+
+
+def along(name: str, doses: Sequence[float], test: list[float], sharp: list[float], best: int) -> Measured:
+    """Test accuracy and sharpness along doses, and at the one of them that was chosen."""
+    return {
+        columns.DOSE: list(doses),
+        series(name, "test"): test,
+        columns.phi_series(1e-3, name): sharp,
+        columns.test(name): test[best],
+        columns.phi(name): sharp[best],
+        of(name, columns.DOSE): doses[best],
+    }
+
+
+def runs_along(case: Case, name: str, doses: Sequence[float]) -> Measured:
+    """`along` of the runs whose labels are the doses; the validation split chooses."""
+    labels = [f"{dose:g}" for dose in doses]
+    runs = [case.runs[label] for label in labels]
+    best = labels.index(chosen(case, labels))
+    return along(name, doses, list(map(settled, runs)), [phi(case, run.x) for run in runs], best)
 
 
 # Tuning
@@ -236,17 +258,12 @@ def growing_outcome(case: Case, shares: tuple[float, ...]) -> Measured:
     """Along the shares and at the one that the validation split chooses: test accuracy, sharpness, updates. And
     `outcome` of the others, with the updates that each took."""
     labels = [f"{share:g}" for share in shares]
-    best, others = chosen(case, labels), [label for label in case.runs if label not in labels]
+    others = [label for label in case.runs if label not in labels]
     updates = {label: run.history["updates"][-1] for label, run in case.runs.items()}
-    return {
-        columns.DOSE: list(shares),
-        series("growing", "test"): [settled(case.runs[label]) for label in labels],
-        columns.phi_series(1e-3, "growing"): [phi(case, case.runs[label].x) for label in labels],
+    found = runs_along(case, "growing", shares)
+    return found | {
         series("growing", columns.UPDATES): [updates[label] for label in labels],
-        columns.test("growing"): settled(case.runs[best]),
-        columns.phi("growing"): phi(case, case.runs[best].x),
-        of("growing", columns.DOSE): shares[labels.index(best)],
-        columns.at(columns.UPDATES, "growing"): updates[best],
+        columns.at(columns.UPDATES, "growing"): updates[f"{found[of('growing', columns.DOSE)]:g}"],
         **{columns.at(columns.UPDATES, label): updates[label] for label in others},
         **outcome(case, others),
     }
