@@ -13,7 +13,18 @@ from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.columns import phi as phi_column
 from flatlab.study.curvature import small
-from flatlab.study.design import PLAIN_ONLY, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
+from flatlab.study.design import (
+    HALF_OF_ROWS,
+    PLAIN_ONLY,
+    SMALL_ONLY,
+    Case,
+    Experiment,
+    Jobs,
+    Measured,
+    Setting,
+    accuracy,
+    also,
+)
 from flatlab.study.reproductions import pair, phi
 
 WAYS: tuple[tuple[str, Literal["filter"] | None, float], ...] = (("plain", None, 3.0), ("filter", "filter", 0.3))
@@ -88,6 +99,36 @@ def planes(case: Case) -> Measured:
             of(label, columns.SLICE): list(surface.loss[5]),
         }
     return found
+
+
+# Is the hill about the batch size? The control has one batch size at both ends
+
+
+def orders(setting: Setting, seed: int) -> Jobs:
+    """Small and large batch from one start; each again from that start with another order of the examples, and from
+    another start."""
+    found: Jobs = {}
+    for label, batch in (("SB", setting.small), ("LB", setting.large)):
+        first = setting.job(batch, seed, keep=(0,))
+        found |= {
+            label: first,
+            f"{label} again": setting.job(batch, seed + 100, start=(first, 0)),
+            f"{label} elsewhere": setting.job(batch, (seed + 1) % len(setting.seeds)),
+        }
+    return found
+
+
+def hills(case: Case) -> Measured:
+    """The barrier of the training loss between small and large batch from one start, and between two runs of one batch
+    size, from one start and from two."""
+
+    def barrier(one: str, other: str) -> float:
+        return line(case.f, case.runs[one].x, case.runs[other].x, alphas=POSITIONS).barrier()
+
+    return {columns.BARRIER: barrier("SB", "LB")} | {
+        of(other, columns.BARRIER): barrier(other.split()[0], other)
+        for other in ("SB again", "LB again", "SB elsewhere", "LB elsewhere")
+    }
 
 
 # Units have no names: match those of one net with the other's before the line is drawn
@@ -171,6 +212,9 @@ def rescaled(case: Case, factor: float) -> Measured:
 EXPERIMENTS = {
     "connect": Experiment("a curve between small and large batch", SMALL_ONLY, pair, curve, {"steps": 600}),
     "decay-flip": Experiment("the line's verdict with weight decay", SMALL_ONLY, decayed_pair, flip, {"samples": 10}),
+    "orders": Experiment(
+        "one batch size at both ends of the line", also(SMALL_ONLY, reduced=(HALF_OF_ROWS,)), orders, hills
+    ),
     "planes": Experiment("filter-normalised planes around both ends", SMALL_ONLY, pair, planes),
     "matched": Experiment("two starts, before and after matching units", PLAIN_ONLY, two_starts, matched),
     "rescale": Experiment("one function, two sharpnesses", PLAIN_ONLY, small, rescaled, {"factor": 10.0}),

@@ -4,9 +4,21 @@ import numpy as np
 
 from flatlab.study import columns
 from flatlab.study.columns import of, phi
-from flatlab.study.rules import KESKAR, Claim, factor
+from flatlab.study.rules import KESKAR, Claim, Columns, factor
 
 GARIPOV, LI, DINH = "Garipov et al. 2018", "Li et al. 2018", "Dinh et al. 2017"
+LEAST_BARRIER = 1e-6  # nats; the logarithm of a way without a hill
+
+
+def above_the_controls(c: Columns) -> np.ndarray:
+    """The decimal logarithm of the barrier between small and large batch over the higher of the two between runs of
+    one batch size, all from one start."""
+    hill, *controls = (
+        np.maximum(c[name], LEAST_BARRIER)
+        for name in (columns.BARRIER, of("SB again", columns.BARRIER), of("LB again", columns.BARRIER))
+    )
+    return np.log10(hill / np.maximum(*controls))
+
 
 CLAIMS = (
     Claim(
@@ -18,6 +30,17 @@ CLAIMS = (
         effect=lambda c: c[columns.LINE_BARRIER],
         unit="nats",
         above=0.1,
+    ),
+    Claim(
+        name="the hill is about batch size",
+        words="two batch sizes end in two valleys, with a hill on the line between them",
+        source=f"{KESKAR}, Figure 3, as it is often read",
+        experiment="orders",
+        measure="log10 of the barrier between small and large batch over the higher of the two between runs of one "
+        "batch size with different orders of the examples, all from one start",
+        effect=above_the_controls,
+        above=0,
+        remark="asked with three seeds, and undecided, before this rule",
     ),
     Claim(
         name="a curve has none",
