@@ -156,7 +156,7 @@ class Data:
 
     @functools.cached_property
     def digest(self) -> str:
-        """A hexadecimal name for the content: shapes, types and bytes of the tensors, on any device alike."""
+        """A hexadecimal name for the shapes, types and bytes of all tensors, the same on any device."""
         content = hashlib.blake2b(digest_size=32)
         for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
             array = np.ascontiguousarray(tensor.cpu().numpy())

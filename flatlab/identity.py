@@ -52,7 +52,7 @@ class Source:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The same as JSON can hold it: `is_current` tells from it whether the code is still what it was."""
+        """The same as JSON can hold it; `is_current` tells from it whether the code is still what it was."""
         return {"modules": [*map(_name, self.modules)], "without": [*map(_name, self.without)], "hash": self.hash}
 
 

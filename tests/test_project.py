@@ -146,6 +146,17 @@ def test_every_public_name_says_what_it_is_what_it_takes_and_what_it_returns():
     assert not silent, "\n".join(silent)
 
 
+def test_no_property_has_a_colon_in_its_first_line():
+    """The reference takes what stands before it for the property's type."""
+    wrong = []
+    for module in MODULES:
+        for name, node in public(module):
+            if isinstance(node, ast.FunctionDef) and any("property" in ast.unparse(d) for d in node.decorator_list):
+                first = ast.get_docstring(node).partition("\n")[0]
+                wrong += [f"{module}: {name}"] * (":" in re.sub(r"`[^`]*`", "", first))
+    assert not wrong, "\n".join(wrong)
+
+
 def test_a_docstring_that_a_user_reads_has_its_sections():
     """Each parameter under its name, and what is returned: a hover and the reference show them so."""
     import flatlab

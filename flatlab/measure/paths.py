@@ -104,7 +104,7 @@ class Triangle:
 
     @property
     def ratio(self) -> float:
-        """``|a - x0| / |b - x0|``: the paper's 3 to 10 where a is the small batch's point and b the large's."""
+        """``|a - x0| / |b - x0|``, in the paper 3 to 10 where a is the small batch's point and b the large's."""
         return self.a / self.b
 
     def __float__(self) -> float:

@@ -22,7 +22,7 @@ class Function(Protocol):
 
     @property
     def batch_norm(self) -> str:
-        """How BatchNorm layers normalise: it is part of what f is, and each result records it."""
+        """How BatchNorm layers normalise. It is part of what f is, and each result records it."""
         ...
 
     def value(self, x: torch.Tensor, /) -> float:

@@ -59,7 +59,7 @@ class Result:
 
     @property
     def seconds_per_seed(self) -> float:
-        """What one seed of all nets took: each call that recorded some of them counts once."""
+        """What one seed of all nets took, in seconds; each call that recorded some of them counts once."""
         calls = {
             json.dumps(facts, sort_keys=True): facts["seconds"] / len(self.seeds[net])
             for net, facts in self.provenance.items()

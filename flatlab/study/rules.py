@@ -61,7 +61,7 @@ class Claim:
 
     @property
     def bound(self) -> str:
-        """The bound in words: "above 0 points", "within 1 point", "between 3 and 10"."""
+        """The bound in words, such as "above 0 points", "within 1 point", "between 3 and 10"."""
         if self.above == -self.below:
             return f"within {self._amount(self.below)}"
         if math.isinf(self.below):
