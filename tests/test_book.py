@@ -233,6 +233,14 @@ def test_a_chapter_that_was_just_executed_is_not_executed_again(root):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_no_caption_calls_a_panel_left_or_right(chapter):
+    """On a phone the panels of a figure stand below each other."""
+    for cell in nbformat.read(chapter, 4).cells:
+        caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")
+        assert not re.search(r"\bleft\b(?! of)|\bright[,:]|\bon the right\b", caption, re.IGNORECASE), caption
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
 def test_code_fits_into_its_box(chapter):
     """A line that is longer is cut off on the page, and lost on paper."""
     for cell in nbformat.read(chapter, 4).cells:

@@ -72,8 +72,8 @@ def two_choices(shifts: Sequence[float], batches: Sequence[int], groups: int = 3
     rows = rows_of({"shift": list(map(float, shifts)), **found})
     told = "; ".join(course(name, shifts, values) for name, values in found.items())
     alt = (
-        "Left, a dot for each made-up net, its error against its measure; the second choice moves groups of dots right "
-        f"and down. Right, Kendall's tau against that shift: {told}."
+        "First a dot for each made-up net, its error against its measure; the second choice moves groups of dots right "
+        f"and down. Then Kendall's tau against that shift: {told}."
     )
     words = stamp("nets made up for this page", 0)
     picture = Picture([nets.figure, taus.figure], rows, words, alt, "two-choices")

@@ -72,7 +72,7 @@ def steps_on_a_parabola(steps: Sequence[float], count: int = 10, start: int = 0)
     axes.set(xlim=(-0.5, count + 0.5), ylim=(-3, 3), xticks=range(0, count + 1, 2), xlabel="update", ylabel="x")
     told = course("the distance after the last update", steps, [row[f"distance after {count}"] for row in rows])
     alt = (
-        "Left, a parabola with the points that gradient descent visits; right, the same points against the number of "
+        "First a parabola with the points that gradient descent visits, then the same points against the number of "
         f"the update. Against rate times curvature, {told}."
     )
     words = stamp("a parabola", 0)
@@ -121,7 +121,7 @@ def descents(found: Mapping[float, Mapping[str, Sequence[Any]]], data: str) -> P
 
 @styled
 def by_batch_size(found: Mapping[int, Mapping[str, Sequence[Any]]], data: str) -> Picture:
-    """Along descent by batches of several sizes at one rate: left the curvature of the whole loss, right that of a
+    """Along descent by batches of several sizes at one rate: first the curvature of the whole loss, then that of a
     batch's loss along its own gradient, both in units of the edge.
 
     Parameters
@@ -162,8 +162,8 @@ def by_batch_size(found: Mapping[int, Mapping[str, Sequence[Any]]], data: str) -
         name = min(name - apart, seen["edge"][-1])
         label(whole, seen["step"][-1], name, str(batch), colour[batch])
     alt = (
-        "Left, the largest eigenvalue of the whole loss in units of 2 / rate against the step, for each batch size; "
-        "right, as dots, the curvature of a batch's loss along its own gradient in the same units; a level line at 1 "
+        "First the largest eigenvalue of the whole loss in units of 2 / rate against the step, for each batch size; "
+        "then, as dots, the curvature of a batch's loss along its own gradient in the same units; a level line at 1 "
         f"in both: {'; '.join(told)}."
     )
     return Picture([whole.figure, own.figure], rows, stamp(data, 1), alt, "edge-by-batch-size")
@@ -198,7 +198,7 @@ def throw(curvature: Sequence[float], height: Sequence[float], predicted: float)
         {"update": times.tolist(), "rate times curvature": list(curvature), "y": list(height)}
     )
     alt = (
-        f"Left, {course('the rate times the curvature', times, curvature)}; the closed form says {predicted:.3g} at "
-        f"the end. Right, y, which swings from side to side: {course('its size', times, np.abs(height))}."
+        f"First {course('the rate times the curvature', times, curvature)}; the closed form says {predicted:.3g} at "
+        f"the end. Then y, which swings from side to side: {course('its size', times, np.abs(height))}."
     )
     return Picture([steep.figure, wide.figure], rows, stamp("a function of two numbers", 0), alt, "throw")

@@ -153,7 +153,7 @@ def boxes(
 def rescaled(
     f: Callable, alphas: Sequence[float], curvature: Sequence[float], sharpness: Sequence[float], start: int = 0
 ) -> Slides:
-    """Left, a loss of two weights and minima that are one function; right, how sharp each of them looks.
+    """First a loss of two weights and minima that are one function, then how sharp each of them looks.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def rescaled(
     axes.set(xscale="log", yscale="log", xlabel="rescaled by", title="one function, any sharpness")
     told = [course("largest curvature", alphas, curvature), course("sharpness in percent", alphas, sharpness)]
     alt = (
-        "Left, the valley of a loss of two weights with minima along its floor. Right, against the rescaling: "
+        "First the valley of a loss of two weights with minima along its floor, then, against the rescaling: "
         f"{'; '.join(told)}."
     )
     rows = rows_of({"alpha": alphas, "largest curvature": curvature, "phi, %": sharpness})

@@ -84,8 +84,8 @@ def trade(
         plain_ticks(axis)
     told = [course(name, sizes, [row[name] for row in rows]) for name in ("updates", "rows")]
     alt = (
-        "Left, the updates to the target against the batch size, both logarithmic, with a dotted line where twice "
-        f"the batch takes half the updates; right, the rows against the updates, with a hyperbola: {'; '.join(told)}."
+        "First the updates to the target against the batch size, both logarithmic, with a dotted line where twice "
+        f"the batch takes half the updates; then the rows against the updates, with a hyperbola: {'; '.join(told)}."
     )
     picture = Picture([updates.figure, plane.figure], rows, stamp(data, 1), alt, "trade")
     return Slides(picture, layers, "Batch size", says, start)

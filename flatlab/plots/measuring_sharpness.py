@@ -33,7 +33,7 @@ Table = Sequence[Sequence[float]]  # one row per seed
 
 @styled
 def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Table], data: str) -> Picture:
-    """The rise of the loss on the way from x to the wall of the box: one coordinate moved (left), all of them (right).
+    """The rise of the loss on the way from x to the wall of the box: one coordinate moved, then all of them.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ def moved_minimum(f: Callable, minima: Sequence[float], displacements: Sequence[
     axes.set(xlabel="moved by", ylabel="cost of the move", ylim=(-0.05, 1.15))
     told = [course(name, displacements, values) for name, values in cost.items()]
     alt = (
-        "Left, a curve with a broad and a narrow hollow, and a dashed copy that is moved. Right, the cost: "
+        "First a curve with a broad and a narrow hollow, and a dashed copy that is moved, then the cost: "
         f"{'; '.join(told)}."
     )
     rows = rows_of(

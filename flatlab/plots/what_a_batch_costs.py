@@ -106,7 +106,7 @@ def clock(
     goals.set_title("dot: the best batch")
     told = [course(name, workers, [row[name] for row in rows]) for name in ("best batch", "times as fast")]
     alt = (
-        "Left, the seconds of a thousand rows against the batch size, right, the time to the goal, with a dot at the "
+        "First the seconds of a thousand rows against the batch size, then the time to the goal, with a dot at the "
         f"fastest; both logarithmic. Against the number of workers: {'; '.join(told)}."
     )
     picture = Picture([passes.figure, goals.figure], rows, stamp(data, 0), alt, "clock")
