@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 pytest.importorskip("matplotlib")
-from test_slides import browser, opened  # noqa: F401 (fixtures)
+from test_slides import browser, opened, tab  # noqa: F401 (fixtures)
 
 from flatlab.plots.ledger import SIGN, Grid, in_words, place, ruled, told, verdicts
 from flatlab.plots.tables import numerals, readable, with_whole_labels

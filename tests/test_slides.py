@@ -104,32 +104,56 @@ def browser(browser_program):
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def tab(browser):
+    """(a page, what it asked for and what went wrong). It stays the same one, because a new one costs more than most
+    figures."""
+    page, wrong = browser.new_page(), []
+    listen(page, wrong)
+    yield page, wrong
+    page.close()
+
+
+def listen(page, wrong):
+    """Note any request except that for the page itself, and any error."""
+
+    def note(asked):
+        if not (asked.is_navigation_request() and asked.url.startswith("file:")):
+            wrong.append(asked.url)
+
+    page.on("request", note)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text))
+
+
 @pytest.fixture
-def opened(browser, tmp_path):
+def opened(browser, tab, tmp_path):
     """A function that opens outputs as a page and gives the page. Any request except that for it, and any error,
-    fails."""
-    wrong, contexts = [], []
+    fails. With `java_script_enabled=False` the page is a new one, because it cannot be switched off in an old one."""
+    page, wrong = tab
+    wrong.clear()
+    others = []
 
     def of(*outputs, width=390, ground=GROUNDS[0], **options):
         words = WORDS[ground][0]
-        file = tmp_path / f"page-{len(contexts)}.html"
+        file = tmp_path / "page.html"
         file.write_text(
             f'<!doctype html><html lang="en"><head><meta charset="utf8"><title>A page</title>'
             f"<style>label {{ display: inline-block }}</style></head>"  # as the book's theme has it
             f'<body style="margin: 24px; color: {words}; background: {ground}">{"".join(outputs)}</body></html>'
         )
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda asked: wrong.append(asked.url) if asked.url != file.as_uri() else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text))
-        page.goto(file.as_uri())
-        return page
+        here = page
+        if options:
+            here = browser.new_page(**options)
+            others.append(here)
+            listen(here, wrong)
+        here.set_viewport_size({"width": width, "height": 900})
+        here.goto(file.as_uri())
+        return here
 
     yield of
-    for context in contexts:
-        context.close()
+    for other in others:
+        other.close()
     assert not wrong
 
 
