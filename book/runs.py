@@ -16,12 +16,10 @@ def plan():
     """The arguments of every shared run, the longest first."""
     from flatlab.plots.plane_of_descent import KEPT
 
-    yield from ({"batch_size": 32, "seed": seed, "again": True} for seed in range(3))
     for batch in (32, 128, 400, 2000):
         for seed in SEEDS:
             on_the_plane = batch in (32, 2000) and seed == 0
             yield {"batch_size": batch, "seed": seed} | ({"keep": KEPT} if on_the_plane else {})
-    yield from ({"batch_size": 2000, "seed": seed, "again": True} for seed in range(3))
     for batch in (16, 500):
         yield from ({"data": "digits", "batch_size": batch, "seed": seed, "epochs": 50} for seed in SEEDS)
     for batch in (128, 400):  # what differs is whose averages are taken, and that needs no longer training
@@ -30,8 +28,8 @@ def plan():
         yield {"rows": 2000, "batch_size": batch, "seed": 0, "epochs": 30, "keep": tuple(range(24, 31))}
 
 
-def run(seed, data="mnist1d", rows=None, again=False, running_averages=False, **options):
-    """One run of the plan. `again`: from the start that the seed gives, with the batches of another seed."""
+def run(seed, data="mnist1d", rows=None, running_averages=False, **options):
+    """One run of the plan."""
     import torch
 
     import flatlab
@@ -39,10 +37,6 @@ def run(seed, data="mnist1d", rows=None, again=False, running_averages=False, **
     torch.set_num_threads(1)
     data = flatlab.load(data).subset(rows) if rows else flatlab.load(data)
     net = flatlab.build("mlp", data, seed=seed, running_averages=True) if running_averages else "mlp"
-    if again:
-        start = flatlab.build("mlp", data, seed=seed)
-        options["x0"] = torch.nn.utils.parameters_to_vector(start.parameters()).detach()
-        seed += 100
     flatlab.train(net, data, seed=seed, store=flatlab.Store(), progress=False, **options)
 
 

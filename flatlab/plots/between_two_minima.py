@@ -160,7 +160,7 @@ def planes(found: Mapping[int, Surface], data: str) -> Picture:
 
 
 @styled
-def barriers(found: Mapping[str, Sequence[float]], data: str) -> Picture:
+def barriers(found: Mapping[str, Sequence[float]], data: str, tier: Tier | None = None) -> Picture:
     """The barrier of each pair of nets as a dot, and the mean with its interval (of the logarithms), a row a kind of
     pair.
 
@@ -170,6 +170,8 @@ def barriers(found: Mapping[str, Sequence[float]], data: str) -> Picture:
         {words: barriers, one per pair}.
     data : str
         The data set's name.
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
+        At which it was recorded.
 
     Returns
     -------
@@ -187,7 +189,7 @@ def barriers(found: Mapping[str, Sequence[float]], data: str) -> Picture:
     axes.set_yticks(range(len(found)), labels=[name.replace(", ", ",\n") for name in found])
     rows = [{"pair": name, "barrier": float(value)} for name, values in found.items() for value in values]
     alt = f"Barriers in nats on a logarithmic axis, geometric mean and 95 percent interval. {'; '.join(told)}."
-    return Picture([axes.figure], rows, stamp(data, len(values)), alt, "barriers")
+    return Picture([axes.figure], rows, stamp(data, len(values), tier), alt, "barriers")
 
 
 @styled
