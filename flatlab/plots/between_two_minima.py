@@ -29,6 +29,7 @@ from flatlab.plots.style import (
     styled,
 )
 from flatlab.study import paper
+from flatlab.study.claims.connections import LEAST_BARRIER
 from flatlab.study.recorded import Tier
 
 SEEN_ALONG = (("loss", "loss, nats"), ("accuracy", "accuracy, %"))
@@ -180,7 +181,7 @@ def barriers(found: Mapping[str, Sequence[float]], data: str, tier: Tier | None 
     """
     axes, told = canvas(height=0.55 * len(found) + 1), []
     for place, (name, values) in enumerate(found.items()):
-        positive = np.maximum(values, 1e-6)
+        positive = np.maximum(values, LEAST_BARRIER)
         (low,), (middle,), (high,) = spread(np.c_[positive], log=True)
         axes.plot(positive, [place] * len(positive), "o", color=BETWEEN, markersize=3, alpha=0.6, markeredgewidth=0)
         axes.errorbar(middle, place + 0.18, xerr=[[middle - low], [high - middle]], fmt="o", color=BETWEEN, capsize=3)
