@@ -34,7 +34,7 @@ from flatlab.study import (
 )
 from flatlab.study.claims import CLAIMS
 from flatlab.study.cost import cost
-from flatlab.study.design import Case, Setting
+from flatlab.study.design import Case, Experiment, Runs, Setting
 from flatlab.study.engines import carry_out_all
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.jobs import Job, carry_out, count_updates
@@ -191,6 +191,44 @@ def test_two_engines_give_the_same_bits(few_rows, tmp_path, monkeypatch):
         assert torch.equal(*(carry_out(job, flatlab.Store(tmp_path / engine)).x for engine in ("one", "two")))
 
 
+def a_cure_by_rate(doses, monkeypatch):
+    """The large batch by plain descent at some rates, as an experiment of seconds."""
+    cure = cures.Cure("", doses, lambda dose: {"optimizer": "sgd", "lr": dose})
+    setting = dataclasses.replace(TINY, net="plain-mlp")
+    experiment = Experiment("", {"smoke": (setting,)}, cures.doses(cure), cures.strength, {"doses": doses})
+    monkeypatch.setitem(EXPERIMENTS, "sam", experiment)
+
+
+def test_a_dose_that_diverges_has_failed_and_the_others_are_measured(few_rows, monkeypatch, tmp_path):
+    a_cure_by_rate((0.1, 1e30), monkeypatch)
+    with pytest.warns(UserWarning, match="the training loss is nan in epoch .: lower lr, which is 1e[+]30"):
+        result = flatlab.reproduce("sam", "smoke", store=tmp_path, workers=1, progress=False)
+    (values,) = result.values.values()
+    for column in ("cure_test", "cure_1e-3", "cure_train"):
+        assert [np.isfinite(row).tolist() for row in values[column]] == [[True, False]] * len(values[column])
+    assert set(values["cure dose"]) == {0.1}
+    result.save(tmp_path / "kept.json")
+    assert np.isnan(flatlab.Result.read(tmp_path / "kept.json").values["plain-mlp"]["cure_test"][0][1])
+
+
+def test_a_run_that_is_not_on_a_grid_may_not_diverge(few_rows, monkeypatch, tmp_path):
+    a_cure_by_rate((0.1,), monkeypatch)
+    plain = Setting.pair
+    monkeypatch.setattr(Setting, "pair", lambda self, seed: plain(self, seed, optimizer="sgd", lr=1e30))
+    with (
+        pytest.warns(UserWarning, match="not finite|is nan"),
+        pytest.raises(FloatingPointError, match="the run 'SB' cannot be measured, because its training loss was not"),
+    ):
+        flatlab.reproduce("sam", "smoke", store=tmp_path, workers=1, progress=False)
+
+
+def test_a_divergence_comes_back_from_another_process(tmp_path):
+    jobs = [Job("plain-mlp", "digits", 0, Recipe(300, 1, optimizer="sgd", lr=rate)) for rate in (0.1, 1e30)]
+    with pytest.warns(UserWarning, match="plain-mlp on digits, batch 300, 1 epochs, seed 0: the training loss is"):
+        carry_out_all(jobs, flatlab.Store(tmp_path), workers=2, progress=False)
+    assert len(list(flatlab.Store(tmp_path).runs())) == 1
+
+
 def test_what_is_stored_is_not_handed_out_again(few_rows, tmp_path, monkeypatch):
     store = flatlab.Store(tmp_path)
     plain = Job("plain-mlp", "digits", 0, Recipe(batch_size=50, epochs=2))
@@ -200,7 +238,7 @@ def test_what_is_stored_is_not_handed_out_again(few_rows, tmp_path, monkeypatch)
     monkeypatch.setattr(
         engines,
         "_one_by_one",
-        lambda jobs, store: (handed_out.append(job) or carry_out(job, store) and job for job in jobs),
+        lambda jobs, store: (handed_out.append(job) or carry_out(job, store) and (job, "") for job in jobs),
     )
     for wanted, expected in (
         ([plain], [plain]),
@@ -293,7 +331,7 @@ def test_what_jitters_at_the_edge_is_the_mean_over_late_points(monkeypatch, few_
     counted, steps = iter(range(1, 100)), []
     monkeypatch.setattr(curvature.Descent, "curvature", lambda self: next(counted))
     monkeypatch.setattr(curvature.Descent, "steps", lambda self, count, rate, rows=None: steps.append((count, rows)))
-    case = Case(dataclasses.replace(TINY, net="plain-mlp"), 0, {})
+    case = Case(dataclasses.replace(TINY, net="plain-mlp"), 0, Runs({}))
     found = curvature.edge_by_batch(case, rows=50, steps=60, rate=2.0, sizes=(8, 50), samples=1, points=4)
     assert found["lambda"] == [2.5, 6.5]
     assert steps == [(40, 8), *[(5, 8)] * 4, (40, None), *[(5, None)] * 4]

@@ -95,9 +95,10 @@ def plain_ticks(axis: Axis, locator: Locator | None = None) -> None:
 
 def around(axes: Axes, which: Literal["x", "y"], values: ArrayLike, log: bool) -> None:
     """Limit an axis to the seeds' own values and a tenth more: the interval of two seeds can be many times
-    as wide."""
+    as wide. Values that are not finite have no place."""
     seen = np.asarray(values, float)
     seen = np.log(seen) if log else seen
+    seen = seen[np.isfinite(seen)]
     room = 0.1 * (np.ptp(seen) or 1)
     ends = np.array([seen.min() - room, seen.max() + room])
     axes.set(**{f"{which}lim": np.exp(ends) if log else ends})

@@ -15,7 +15,7 @@ import torch
 from flatlab.study import columns
 from flatlab.study.columns import series
 from flatlab.study.design import CURE_SETTINGS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy, settled
-from flatlab.study.rates import DEFAULT_RATE, along, chosen, outcome, runs_along
+from flatlab.study.rates import DEFAULT_RATE, along, chosen, outcome, runs_along, where_finite
 from flatlab.study.reproductions import phi
 
 
@@ -125,7 +125,7 @@ def strength(case: Case, doses: tuple[float, ...]) -> Measured:
     return {
         **rival,
         **runs_along(case, columns.CURE, doses),
-        series(columns.CURE, "train"): [case.whole.accuracy(case.runs[label].x) for label in labels],
+        series(columns.CURE, "train"): where_finite(case, labels, lambda run: accuracy(case.whole, run.x)),
         **outcome(case, [label for label in ("SB", "LB", "LB long") if label in case.runs]),
     }
 

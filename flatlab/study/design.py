@@ -1,7 +1,7 @@
 """The words in which an experiment is written: its sizes at a tier, the jobs it needs, the case it measures."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -90,13 +90,39 @@ class Setting:
 Settings = dict[Tier, tuple[Setting, ...]]  # what an experiment runs at, tier by tier
 
 
+class Runs(Mapping[str, Run]):
+    """Finished runs by the names of their jobs. None stands for a run whose loss was not finite: along a grid of rates
+    or doses it is one that failed, and whatever else reads it gets a FloatingPointError."""
+
+    def __init__(self, runs: Mapping[str, Run | None]):
+        self._runs = runs
+
+    def __getitem__(self, label: str) -> Run:
+        run = self._runs[label]
+        if run is None:
+            raise FloatingPointError(
+                f"the run {label!r} cannot be measured, because its training loss was not finite: lower its rate."
+            )
+        return run
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def diverged(self, label: str) -> bool:
+        """Whether the loss of that run was not finite."""
+        return self._runs[label] is None
+
+
 @dataclass(frozen=True)
 class Case:
     """What an experiment measures at once: the finished runs of one setting and seed, by the names of their jobs."""
 
     setting: Setting
     seed: int
-    runs: dict[str, Run]
+    runs: Runs
 
     @property
     def data(self) -> Data:

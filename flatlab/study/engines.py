@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -30,7 +31,8 @@ def carry_out_all(
     address: str | None = None,
     progress: bool = True,
 ) -> None:
-    """Carry out jobs; afterwards the store holds every run of them.
+    """Carry out jobs; afterwards the store holds every run of them whose loss stayed finite, and one warning told of
+    each other.
 
     Parameters
     ----------
@@ -73,7 +75,9 @@ def carry_out_all(
                 finished = _one_by_one(missing, store)
             else:
                 finished = _side_by_side(missing, store, workers)
-            for job in finished:
+            for job, diverged in finished:
+                if diverged:
+                    warnings.warn(f"{job}: {diverged}", stacklevel=2)
                 bar.update(job.recipe.epochs)
                 bar.set_postfix_str(str(job))
 
@@ -99,19 +103,27 @@ def _finished(job, store):
     return True
 
 
+def _divergence(job, store):
+    """Carry a job out; what is said of its loss if that is no longer finite, else nothing."""
+    try:
+        carry_out(job, store)
+    except FloatingPointError as error:
+        return str(error)
+    return ""
+
+
 def _workers():
     return 1 if torch.cuda.is_available() else os.cpu_count()
 
 
 def _one_by_one(jobs, store):
-    """The jobs as they finish, in this process."""
+    """The jobs as they finish, in this process, each with its divergence."""
     for job in jobs:
-        carry_out(job, store)
-        yield job
+        yield job, _divergence(job, store)
 
 
 def _side_by_side(jobs, store, workers):
-    """The jobs as they finish, each on one of `workers` processes."""
+    """The same, each job on one of `workers` processes."""
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     context.set_forkserver_preload(
         ["flatlab.study.engines", "torch._dynamo"]
@@ -121,8 +133,7 @@ def _side_by_side(jobs, store, workers):
         with _script_if_guarded():
             waiting = [(job, pool.submit(carry_out_alone, job, store)) for job in jobs]
         for job, done in waiting:
-            done.result()
-            yield job
+            yield job, done.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -155,10 +166,11 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def carry_out_alone(job: Job, store: Store) -> None:
-    """A job in a process of its own, on one thread: others run beside it. The run stays in the store."""
+def carry_out_alone(job: Job, store: Store) -> str:
+    """A job in a process of its own, on one thread: others run beside it. The run stays in the store; what is said of a
+    loss that is not finite comes back."""
     torch.set_num_threads(1)
-    carry_out(job, store)
+    return _divergence(job, store)
 
 
 def _epochs(jobs):
@@ -166,8 +178,7 @@ def _epochs(jobs):
 
 
 def _on_ray(jobs, store, address=None):
-    """The jobs as the cluster finishes them, each a task of one processor, or of a quarter of a GPU where the nodes
-    have one.
+    """The same, each job a task of one processor of the cluster, or of a quarter of a GPU where the nodes have one.
 
     A task whose node dies is tried again elsewhere and goes on from the store, which every node must see under the same
     path. Raises ImportError without ray, and what a job raises.
@@ -184,9 +195,8 @@ def _on_ray(jobs, store, address=None):
     try:
         while waiting:
             done, _ = ray.wait(list(waiting))
-            ray.get(done)
-            for finished in done:
-                yield waiting.pop(finished)
+            for finished, diverged in zip(done, ray.get(done)):
+                yield waiting.pop(finished), diverged
     finally:
         for unfinished in waiting:
             ray.cancel(unfinished)

@@ -5,6 +5,7 @@ that experiments share their runs and a killed one goes on where it was; so do m
 cost too much to repeat are recorded in `results/`.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
@@ -33,13 +34,13 @@ from flatlab.study import (
     reproductions,
 )
 from flatlab.study.cost import cost
-from flatlab.study.design import Case
+from flatlab.study.design import Case, Runs
 from flatlab.study.engines import Engine, carry_out_all
 from flatlab.study.jobs import Job, carry_out
 from flatlab.study.memory import remembered
 from flatlab.study.recorded import SETTINGS, TIERS, Result, Tier, origin
 from flatlab.training.store import Store
-from flatlab.training.train import KEEPING, Recipe, progress_bar
+from flatlab.training.train import KEEPING, Recipe, Run, progress_bar
 from flatlab.training.updates import STRENGTHS
 
 # By the file that they stand in; book pages show them in this order.
@@ -201,8 +202,12 @@ def _measured(name, experiment, setting, seed, jobs, store):
     }
 
     def measure():
-        runs = {label: carry_out(job, store) for label, job in jobs.items()}
-        return {}, json.loads(json.dumps(experiment.measure(Case(setting, seed, runs), **experiment.options)))
+        runs: dict[str, Run | None] = dict.fromkeys(jobs)
+        for label, job in jobs.items():
+            with contextlib.suppress(FloatingPointError):  # `carry_out_all` has told of it
+                runs[label] = carry_out(job, store)
+        case = Case(setting, seed, Runs(runs))
+        return {}, json.loads(json.dumps(experiment.measure(case, **experiment.options)))
 
     return remembered(store, name, made_from, _source(experiment.measure), measure, _device())[1]
 

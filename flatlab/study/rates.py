@@ -6,7 +6,8 @@ normalises over more rows. The paper varies all three together, at one learning 
 split, seed by seed.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from flatlab.measure.spectrum import eigenvalues
 from flatlab.study import columns
@@ -33,7 +34,7 @@ from flatlab.study.design import (
 )
 from flatlab.study.jobs import Job
 from flatlab.study.reproductions import FROM_32_UP, fig4, phi, sizes
-from flatlab.training.train import Recipe
+from flatlab.training.train import Recipe, Run
 
 DEFAULT_RATE = Recipe().lr
 FACTORS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)  # of the rate, over which both batch sizes are tuned
@@ -50,8 +51,14 @@ def outcome(case: Case, labels: list[str] | None = None) -> Measured:
 
 
 def chosen(case: Case, labels: list[str]) -> str:
-    """The label of the run that is most accurate on the validation split."""
-    return max(labels, key=lambda label: accuracy(case.validation, case.runs[label].x))
+    """The label of the run that is most accurate on the validation split. One that diverged is not chosen."""
+    finite = [label for label in labels if not case.runs.diverged(label)] or labels
+    return max(finite, key=lambda label: accuracy(case.validation, case.runs[label].x))
+
+
+def where_finite(case: Case, labels: list[str], measure: Callable[[Run], float]) -> list[float]:
+    """What is measured on each run along a grid; nan for one that diverged."""
+    return [math.nan if case.runs.diverged(label) else measure(case.runs[label]) for label in labels]
 
 
 def along(name: str, doses: Sequence[float], test: list[float], sharp: list[float], best: int) -> Measured:
@@ -69,9 +76,8 @@ def along(name: str, doses: Sequence[float], test: list[float], sharp: list[floa
 def runs_along(case: Case, name: str, doses: Sequence[float]) -> Measured:
     """`along` of the runs whose labels are the doses; the validation split chooses."""
     labels = [f"{dose:g}" for dose in doses]
-    runs = [case.runs[label] for label in labels]
-    best = labels.index(chosen(case, labels))
-    return along(name, doses, list(map(settled, runs)), [phi(case, run.x) for run in runs], best)
+    test, sharp = (where_finite(case, labels, measure) for measure in (settled, lambda run: phi(case, run.x)))
+    return along(name, doses, test, sharp, labels.index(chosen(case, labels)))
 
 
 # Tuning
@@ -106,9 +112,9 @@ def learning_rate(case: Case) -> Measured:
         labels = [at_rate(label, factor) for factor in FACTORS]
         best = chosen(case, labels)
         found |= {
-            series(label, "test"): [settled(case.runs[each]) for each in labels],
-            series(label, "validation"): [case.validation.accuracy(case.runs[each].x) for each in labels],
-            columns.phi_series(1e-3, label): [phi(case, case.runs[each].x) for each in labels],
+            series(label, "test"): where_finite(case, labels, settled),
+            series(label, "validation"): where_finite(case, labels, lambda run: accuracy(case.validation, run.x)),
+            columns.phi_series(1e-3, label): where_finite(case, labels, lambda run: phi(case, run.x)),
             columns.test(f"{label} tuned"): settled(case.runs[best]),
             columns.phi(f"{label} tuned"): phi(case, case.runs[best].x),
             of(label, columns.TUNED_FACTOR): FACTORS[labels.index(best)],
