@@ -79,6 +79,17 @@ def test_every_strength_is_a_position_that_reads_what_was_recorded():
     assert found["SAM", 0.5] == pytest.approx((52, 10)) and found["ASAM", 0] == pytest.approx((50, 40))
 
 
+def test_a_strength_at_which_a_seed_diverged_has_no_dot_and_says_so():
+    result = strength_result()
+    for column in ("cure_test", "cure_1e-3", "cure_train"):
+        result.values["mlp"][column][1][-1] = float("nan")
+    slides = cures.by_strength({"SAM": result}, "mlp")
+    assert slides.says[-1].endswith("SAM at ρ = 1: the loss of a seed was not finite.")
+    axes = slides.picture.panels[0].axes[0]
+    assert np.isfinite([axes.get_xlim(), axes.get_ylim()]).all()
+    assert np.isnan([row["test accuracy"] for row in slides.picture.table if row["cure"] == "SAM"][-1])
+
+
 def test_a_strength_at_which_the_net_was_not_trained_is_hollow():
     (last, *_), (start, *_) = (
         [line for line in strengths().layers[place] if line.get_markersize() == 10] for place in (3, 0)
@@ -160,6 +171,19 @@ def test_what_is_compared_is_where_most_is_recorded_and_then_the_larger_tier(mon
     assert cures.where_most_are_recorded(iter(["sam", "asam"]))[1]["sam"].tier == "reduced", "also from an iterator"
     with pytest.raises(FileNotFoundError, match="none of lars is recorded"):
         cures.where_most_are_recorded(["lars"])
+
+
+def test_cures_are_compared_where_their_seeds_decide_even_if_fewer_are_recorded_there(monkeypatch):
+    kept = {(name, "smoke"): strength_result(name) for name in ("sam", "asam", "lars")}
+    kept |= {(name, "reduced"): strength_result(name, tier="reduced") for name in ("sam", "asam")}
+    monkeypatch.setattr(cures, "recorded", reads(kept))
+    assert len(cures.where_most_are_recorded(["sam", "asam", "lars"])[1]) == 3, "three seeds decide as little as two"
+    for name in ("sam", "asam"):
+        kept[name, "reduced"].seeds["mlp"] = tuple(range(5))
+    assert cures.where_most_are_recorded(["sam", "asam", "lars"])[1] == {
+        name: kept[name, "reduced"] for name in ("sam", "asam")
+    }
+    assert len(cures.where_most_are_recorded(["asam", "lars"])[1]) == 2, "one cure is no comparison"
 
 
 @pytest.mark.parametrize("table, nets", [("table6", 4), ("table7", 6)])

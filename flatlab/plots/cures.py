@@ -34,12 +34,13 @@ from flatlab.plots.tables import called, printed
 from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
-from flatlab.study.ledger import Word, together, verdict
+from flatlab.study.ledger import LEAST_SEEDS, Word, together, verdict
 from flatlab.study.recorded import TIERS, Result, largest, recorded
 from flatlab.study.rules import Columns, closes_half
 
 POINTS = "points of test accuracy added"
 TIMES = "$\\phi(10^{-3})$, times the large batch's"
+DIVERGED = "the loss of a seed was not finite"
 MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."))  # of the cures in one panel
 
 
@@ -87,9 +88,9 @@ RIGHT_STEP = (
     Treatment("root + ghost", "rate-and-statistics", "rate ghost"),
 )
 SINCE_2017 = (
-    Treatment("root rule", "rate-and-statistics", "rate"),
-    Treatment("ghost batches", "rate-and-statistics", "ghost"),
-    Treatment("root + ghost", "rate-and-statistics", "rate ghost"),
+    Treatment("root rule", "waterfall", "rate"),
+    Treatment("ghost batches", "waterfall", "ghost"),
+    Treatment("root + ghost", "waterfall", "rate ghost"),
     Treatment("linear + warm-up", "learning-rate", "LB linear warm"),
     Treatment("SAM", "sam", long="LB long"),
     Treatment("ASAM", "asam", long="LB long"),
@@ -153,7 +154,7 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
     -------
     (str, dict)
         The network, and {experiment: result}, where most of the experiments are recorded; the larger tier where two
-        have as many.
+        have as many. Where a verdict can be had, because two of them are recorded on seeds enough, comes first.
 
     Raises
     ------
@@ -172,12 +173,17 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
                 found.setdefault((place, net), {})[experiment] = result
     if not found:
         raise FileNotFoundError(f"none of {', '.join(names)} is recorded: run `flatlab reproduce` on one.")
-    most = max(found, key=lambda setting: (len(found[setting]), setting[0]))
-    return most[1], found[most]
+
+    def decides(net: str, results: Mapping[str, Result]) -> bool:
+        fewest = min(len(result.seeds[net]) for result in results.values())
+        return len(results) >= min(2, len(names)) and fewest >= LEAST_SEEDS
+
+    (_, net), results = max(found.items(), key=lambda one: (decides(one[0][1], one[1]), len(one[1]), one[0][0]))
+    return net, results
 
 
 def compared(treatments: Sequence[Treatment]) -> Comparison:
-    """The outcomes of cures, on the network and at the tier at which most of them are recorded.
+    """The outcomes of cures, on the network and at the tier that `where_most_are_recorded` finds.
 
     Parameters
     ----------
@@ -355,7 +361,8 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     -------
     Slides
         Position 0 is no cure; then a position for each strength, the weakest first. A cure with fewer strengths stays
-        at its strongest. One row per strength of each cure. Hollow where the mean training accuracy is below `TRAINED`.
+        at its strongest. One row per strength of each cure. Hollow where the mean training accuracy is below `TRAINED`;
+        no dot where the loss of a seed was not finite.
     """
     count = 1 + max(len(result.values[net][columns.DOSE][0]) for result in results.values())
     axes, rows, told = canvas(WIDE, 3.8), [], []
@@ -380,6 +387,9 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
             layer += axes.plot([left[at], far[at]], [y[at]] * 2, color=colour, linewidth=1)
             layer += axes.plot([x[at]] * 2, [low[at], high[at]], color=colour, linewidth=1)
             strength = f" at {dose} = {doses[at - 1]:g}" if at else ""
+            if np.isnan(y[at]):
+                read[place].append(f"{words}{strength}: {DIVERGED}")
+                continue
             fitted = "" if trained[at] >= TRAINED else f", and only {trained[at]:.0f} % of the training rows are right"
             read[place].append(f"{words}{strength}: {y[at]:.1f} % right, sharpness {x[at]:.3g} %{fitted}")
         rows += rows_of(
