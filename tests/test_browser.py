@@ -145,8 +145,32 @@ def in_both_themes(page):
         yield theme
 
 
+# What axe calls serious and Sphinx writes: between the terms of a signature's list stand other things than terms.
+OF_SPHINX = {"definition-list"}
+# Contrast is CONTRAST's, which looks at both themes. Axe calls a logo outside of every landmark moderate, and looks
+# long for it.
+NOT_ASKED = {rule: {"enabled": False} for rule in ("color-contrast", "region")}
+
+
+@pytest.fixture(scope="module")
+def axe():
+    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+
+def serious(axe, page):
+    """What axe finds that is serious. Of the theme it knows what is moderate or minor as well: the corner of a table is
+    an empty heading."""
+    found = axe.run(page, options={"resultTypes": ["violations"], "rules": NOT_ASKED})
+    return [
+        (rule["id"], rule["nodes"][0]["html"][:120])
+        for rule in found.response["violations"]
+        if rule["impact"] in ("serious", "critical") and rule["id"] not in OF_SPHINX
+    ]
+
+
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_reads_well(tab, path):
+def test_a_page_reads_well_and_axe_finds_nothing_serious(tab, axe, path):
+    """In one test, because a page takes as long to load as to be looked at."""
     page, wrong = tab(path)
     for theme in in_both_themes(page):
         assert page.evaluate(STICKS_OUT) == [], f"the page scrolls sideways ({theme})"
@@ -163,29 +187,7 @@ def test_a_page_reads_well(tab, path):
     assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, "a formula that MathJax refused"
     if page.locator("article .math").count():
         assert page.locator("article mjx-container").count(), "formulas were not set"
-
-
-# What axe calls serious and Sphinx writes: between the terms of a signature's list stand other things than terms.
-OF_SPHINX = {"definition-list"}
-
-
-@pytest.fixture(scope="module")
-def axe():
-    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_serious(tab, axe, path):
-    """Contrast is CONTRAST's, which looks at both themes. Of the theme, axe knows what is moderate or minor:
-    its logo stands in no landmark, and the corner of a table is an empty heading."""
-    page, _ = tab(path)
-    found = axe.run(page, options={"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": False}}})
-    serious = [
-        (rule["id"], rule["nodes"][0]["html"][:120])
-        for rule in found.response["violations"]
-        if rule["impact"] in ("serious", "critical") and rule["id"] not in OF_SPHINX
-    ]
-    assert not serious
+    assert serious(axe, page) == []
 
 
 # Of a slider's parts those that are seen, by position.

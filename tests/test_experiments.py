@@ -103,7 +103,8 @@ def tiny(name, monkeypatch, **changes):
 
 def sizes_only(monkeypatch):
     """Every data set is MNIST-1D's: a plan needs the data's size alone."""
-    monkeypatch.setattr(splits, "loaded", lambda name: flatlab.load("mnist1d"))
+    data = flatlab.load("mnist1d")
+    monkeypatch.setattr(splits, "loaded", lambda name: data)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
