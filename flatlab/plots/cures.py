@@ -377,7 +377,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         trained = [100, *np.mean(values[series(columns.CURE, "train")], 0)]
         (left, x, far), (low, y, high) = spread(phis, log=True), spread(test)
         axes.plot(x, y, style, color=CONTROL, marker=mark, markersize=4, linewidth=1, alpha=0.7, label=words)
-        dose = DOSES.get(result.experiment, "strength")
+        dose = DOSES[result.experiment]
         for place, layer in enumerate(layers):
             at = min(place, len(doses))
             colour = CONTROL if at else LARGE

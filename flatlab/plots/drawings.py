@@ -101,6 +101,14 @@ DOSES = {
     "conservative": "λ",
     "adversarial": "radius",
     "stability": "noise",
+    "gradient-noise": "noise over gradient",
+    "sampled-noise": "rows",
+    "iterate-noise": "noise over weights",
+    "input-noise": "noise",
+    "label-noise": "share",
+    "gradient-penalty": "weight",
+    "momentum": "momentum",
+    "weight-decay": "weight",
     "sam": "ρ",
     "asam": "ρ",
     "lars": "coefficient",
@@ -118,8 +126,7 @@ def at_doses(name: str, long: bool, log: bool = True) -> Drawing:
 
     accuracy = Panel("test accuracy, %", curves(series(columns.CURE, "test"), columns.test), most=100)
     phi = Panel("$\\phi$, %", curves(phi_series(1e-3, columns.CURE), columns.phi), log=True)
-    label = f"dose ({DOSES[name]})" if name in DOSES else "dose"
-    return Drawing(columns.DOSE, label, (accuracy, phi), log=log)
+    return Drawing(columns.DOSE, f"dose ({DOSES[name]})", (accuracy, phi), log=log)
 
 
 def means_and_last_points(kind: Callable[[str], str], level: Callable[[str], str]) -> tuple[Curve, ...]:
