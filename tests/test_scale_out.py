@@ -121,8 +121,9 @@ def test_sync_batch_norm_on_a_processor_is_refused():
         flatlab.train("mlp", flatlab.load("digits", device="cpu"), sync_batch_norm=True)
 
 
-CLUSTER = textwrap.dedent('''
-    import sys, threading, time, torch
+CLUSTER = textwrap.dedent("""
+    import sys, time, torch
+    from concurrent.futures import ThreadPoolExecutor
     import ray
     from ray.cluster_utils import Cluster
     from flatlab.study.engines import carry_out_all
@@ -140,25 +141,22 @@ CLUSTER = textwrap.dedent('''
     ray.init(address=cluster.address, log_to_driver=False)
     store = Store(root + "/ray", every=0)
 
-    def kill():
-        """The only node that computes, once it has begun; another one takes its place."""
-        while not list(store.root.glob("*.*")):
+    with ThreadPoolExecutor(1) as pool:  # Ray adds a node from the main thread alone
+        sweep = pool.submit(carry_out_all, jobs, store, engine="ray", progress=False)
+        while not list(store.root.glob("*.*")) and not sweep.done():
             time.sleep(0.01)
-        finished.append(len(list(store.root.glob("*.safetensors"))))
-        cluster.remove_node(other, allow_graceful=False)
+        finished = len(list(store.root.glob("*.safetensors")))
+        cluster.remove_node(other, allow_graceful=False)  # the only one that computes; another takes its place
         cluster.add_node(num_cpus=1)
-
-    finished = []
-    threading.Thread(target=kill, daemon=True).start()
-    carry_out_all(jobs, store, engine="ray", progress=False)
-    assert finished and finished[0] < len(jobs), "no node was killed"
+        sweep.result()
+    assert finished < len(jobs), "no node was killed"
     ray.shutdown()
     cluster.shutdown()
     torch.set_num_threads(1)
     for job in jobs:
         assert torch.equal(carry_out(job, store).x, carry_out(job, Store(root + "/local")).x)
     print("same bits")
-''')
+""")
 
 
 def test_a_node_killed_in_the_middle_of_a_sweep_changes_no_result(tmp_path):
@@ -167,6 +165,7 @@ def test_a_node_killed_in_the_middle_of_a_sweep_changes_no_result(tmp_path):
         [sys.executable, "-c", CLUSTER, str(tmp_path)],
         capture_output=True,
         text=True,
+        timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert "same bits" in done.stdout, done.stderr[-3000:]
