@@ -90,5 +90,5 @@ def _panel(title: str, measures: list[str], kinds: list[str], cells: list[dict[s
     axes.set_yticks(range(len(measures)), labels=map(readable, measures), size=SMALLER)
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
-    axes.set_title(f"{title}\ntau with the test error")
+    axes.set_title(f"{title}\nKendall's $\\tau$ with the test error")
     return axes.figure

@@ -62,6 +62,7 @@ READ_AS: list[tuple[str, Any]] = [
     (r"(?<=\d) - (?=\w)", " − "),
     (r"\balpha\b", "α"),
     (r"\brho\b", "ρ"),
+    (r"\btau\b", "τ"),
     (r"\blambda\b", "λ"),
     (r"\bphi\b", "φ"),
     (MINUS, "−"),
@@ -200,7 +201,7 @@ def _in_words(column):
         column = f"{after[1]}: {RUNS[after[2]]}"
     elif before := _OF_A_RUN.fullmatch(column):
         column = f"{_called_run(before[1])}: {before[2]}"
-    for name, words in (SEARCHES | {"tau": "τ"}).items():
+    for name, words in SEARCHES.items():
         column = re.sub(rf"\b{name}\b", words, column)
     return readable(column)
 
