@@ -235,7 +235,7 @@ def appendix_c(result: Result, net: str) -> Picture:
     axes.set(
         yscale="log",
         ylim=(low, high),
-        xlim=(0.9 * min(line), 1.02),
+        xlim=(min(line) - 0.04, 1.02),
         xlabel="efficiency of the small batch, $f_s(P)$",
         ylabel="rows, large over small",
     )
