@@ -1,6 +1,7 @@
 """A result file: each net in it has its own seeds and provenance, and is kept when another is recorded beside it."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -76,3 +77,18 @@ def test_a_stamp_tells_the_seeds_of_networks_that_have_their_own():
     both = recorded_as("mlp", 10).with_other_nets(recorded_as("C3", 3, data="cifar100"))
     assert stamp_of_all(both) == "reduced tier · each network its own data · 3 to 10 seeds, 95 % intervals"
     assert stamp_of_all(recorded_as("mlp", 1), "nets") == "reduced tier · nets · 1 seed, no interval"
+
+
+def test_every_recorded_result_names_a_commit_of_the_history(root):
+    """So that what recorded it can be checked out."""
+
+    said = subprocess.run(["git", "-C", str(root), "rev-list", "HEAD"], capture_output=True, text=True)
+    history = set(said.stdout.split())
+    named = {
+        (path.name, net): facts["commit"].rstrip("+")
+        for path in sorted((root / "results").glob("*-*.json"))
+        for net, facts in Result.read(path).provenance.items()
+    }
+    if not history & set(named.values()):
+        pytest.skip("the history is not here")
+    assert [where for where, commit in named.items() if commit not in history] == []
