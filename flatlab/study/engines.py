@@ -31,8 +31,7 @@ def carry_out_all(
     address: str | None = None,
     progress: bool = True,
 ) -> None:
-    """Carry out jobs; afterwards the store holds every run of them whose loss stayed finite, and one warning told of
-    each other.
+    """Carry out jobs; afterwards the store holds every run of them whose loss stayed finite.
 
     Parameters
     ----------
@@ -56,6 +55,11 @@ def carry_out_all(
         For another engine.
     Exception
         What the first failing job raises, after the others under way were stopped; what is finished stays in the store.
+
+    Warns
+    -----
+    UserWarning
+        For each job whose training loss is no longer finite: the others go on.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}: choose {' or '.join(ENGINES)}.")

@@ -96,6 +96,13 @@ def reproduce(
     ------
     ValueError
         For an unknown experiment, tier or net.
+    FloatingPointError
+        When the training loss of a run is no longer finite that is not one of a grid of rates or doses.
+
+    Warns
+    -----
+    UserWarning
+        For each run whose training loss is no longer finite. Along a grid it has the value nan and is not chosen.
 
     Notes
     -----
