@@ -94,7 +94,7 @@ class Runs(Mapping[str, Run]):
     """Finished runs by the names of their jobs. None stands for a run whose loss was not finite: along a grid of rates
     or doses it is one that failed, and whatever else reads it gets a FloatingPointError."""
 
-    def __init__(self, runs: Mapping[str, Run | None]):
+    def __init__(self, runs: Mapping[str, Run | None]) -> None:
         self._runs = runs
 
     def __getitem__(self, label: str) -> Run:
