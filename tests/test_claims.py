@@ -204,6 +204,10 @@ def test_the_best_rate_between_the_ends_is_not_chosen_by_the_rows_that_judge_it(
     (claim,) = (claim for claim in CLAIMS if claim.name == "an interior best rate")
     values = {"SB_test": [[70, 79, 71, 60], [70, 79, 71, 72]], "SB_validation": [[60, 71, 72, 50], [60, 71, 72, 61]]}
     assert claim.effect(Columns(values)) == pytest.approx([71 - 70, 71 - 72])
+    nan = float("nan")
+    values = {"SB_test": [[70, 79, 71, nan], [nan, nan, 71, 72]]}
+    values |= {"SB_validation": [[60, 71, 72, nan], [nan, nan, 72, 61]]}
+    assert claim.effect(Columns(values)) == pytest.approx([71 - 70, 71 - 72]), "what diverged is not chosen"
 
 
 @pytest.mark.parametrize("name, effect", [("L1 makes sparse", 0.4), ("L2 makes small", -1)])

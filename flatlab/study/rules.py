@@ -166,8 +166,8 @@ def inside(values: np.ndarray) -> np.ndarray:
 
 def inside_chosen(values: np.ndarray, validation: np.ndarray) -> np.ndarray:
     """The entry between the two ends that other numbers choose, less the end that they choose: the highest of many
-    entries that scatter is too high."""
-    places = np.arange(len(values))
+    entries that scatter is too high. What diverged, nan, is not chosen."""
+    places, validation = np.arange(len(values)), np.nan_to_num(validation, nan=-np.inf)
     between = 1 + validation[:, 1:-1].argmax(1)
     end = np.where(validation[:, 0] >= validation[:, -1], 0, -1)
     return values[places, between] - values[places, end]
