@@ -81,7 +81,6 @@ def test_a_stamp_tells_the_seeds_of_networks_that_have_their_own():
 
 def test_every_recorded_result_names_a_commit_of_the_history(root):
     """So that what recorded it can be checked out."""
-
     said = subprocess.run(["git", "-C", str(root), "rev-list", "HEAD"], capture_output=True, text=True)
     history = set(said.stdout.split())
     named = {

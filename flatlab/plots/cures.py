@@ -174,12 +174,13 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
     if not found:
         raise FileNotFoundError(f"none of {', '.join(names)} is recorded: run `flatlab reproduce` on one.")
 
-    def decides(net: str, results: Mapping[str, Result]) -> bool:
-        fewest = min(len(result.seeds[net]) for result in results.values())
-        return len(results) >= min(2, len(names)) and fewest >= LEAST_SEEDS
+    def rank(setting: tuple[int, str]) -> tuple[bool, int, int]:
+        (place, net), results = setting, found[setting]
+        seeds_decide = all(len(result.seeds[net]) >= LEAST_SEEDS for result in results.values())
+        return seeds_decide and len(results) >= min(2, len(names)), len(results), place
 
-    (_, net), results = max(found.items(), key=lambda one: (decides(one[0][1], one[1]), len(one[1]), one[0][0]))
-    return net, results
+    best = max(found, key=rank)
+    return best[1], found[best]
 
 
 def compared(treatments: Sequence[Treatment]) -> Comparison:
