@@ -114,6 +114,16 @@ def tab(browser):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def without_javascript(browser):
+    """A page in which no script runs: it cannot be switched off in one that is open."""
+    page, wrong = browser.new_page(java_script_enabled=False), []
+    listen(page, wrong)
+    yield page
+    page.close()
+    assert not wrong
+
+
 def listen(page, wrong):
     """Note any request except that for the page itself, and any error."""
 
@@ -126,34 +136,36 @@ def listen(page, wrong):
     page.on("console", lambda message: wrong.append(message.text))
 
 
+def go(page, folder, *outputs):
+    """Show outputs in a page of their own."""
+    file = folder / "page.html"
+    file.write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf8"><title>A page</title>'
+        f"<style>label {{ display: inline-block }}</style></head>"  # as the book's theme has it
+        f'<body style="margin: 24px">{"".join(outputs)}</body></html>'
+    )
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(file.as_uri())
+    return page
+
+
+@pytest.fixture(scope="module")
+def loaded(slides, tab, tmp_path_factory):
+    return go(tab[0], tmp_path_factory.mktemp("slides"), slides._repr_html_())
+
+
 @pytest.fixture
-def opened(browser, tab, tmp_path):
-    """A function that opens outputs as a page and gives the page. Any request except that for it, and any error,
-    fails. With `java_script_enabled=False` the page is a new one, because it cannot be switched off in an old one."""
+def shown(loaded, tab):
+    """The page of one slider, opened once for all that is asked of it. Any request and any error fails."""
+    yield loaded
+    assert not tab[1]
+
+
+@pytest.fixture
+def opened(tab, tmp_path):
+    """A function that opens outputs as a page and gives the page."""
     page, wrong = tab
-    wrong.clear()
-    others = []
-
-    def of(*outputs, width=390, ground=GROUNDS[0], **options):
-        words = WORDS[ground][0]
-        file = tmp_path / "page.html"
-        file.write_text(
-            f'<!doctype html><html lang="en"><head><meta charset="utf8"><title>A page</title>'
-            f"<style>label {{ display: inline-block }}</style></head>"  # as the book's theme has it
-            f'<body style="margin: 24px; color: {words}; background: {ground}">{"".join(outputs)}</body></html>'
-        )
-        here = page
-        if options:
-            here = browser.new_page(**options)
-            others.append(here)
-            listen(here, wrong)
-        here.set_viewport_size({"width": width, "height": 900})
-        here.goto(file.as_uri())
-        return here
-
-    yield of
-    for other in others:
-        other.close()
+    yield lambda *outputs: go(page, tmp_path, *outputs)
     assert not wrong
 
 
@@ -164,8 +176,8 @@ def seen(root):
     return {layer for layer, _ in parts}
 
 
-def test_it_starts_at_its_start_and_moves_by_keyboard(slides, opened):
-    page = opened(slides._repr_html_())
+def test_it_starts_at_its_start_and_moves_by_keyboard(slides, shown):
+    page = shown
     root, slider, says = page.locator(".slides"), page.get_by_role("slider"), page.locator("output")
     page.evaluate("document.addEventListener('keydown', (event) => document.title = 'took ' + event.key)")
 
@@ -187,15 +199,14 @@ def test_it_starts_at_its_start_and_moves_by_keyboard(slides, opened):
     assert page.title() == "A page", "JupyterLab would have taken the key"
 
 
-def test_it_has_a_name_and_tells_its_position(slides, opened):
-    page = opened(slides._repr_html_())
-    assert page.get_by_role("slider", name=slides.name).count() == 1
-    assert page.get_by_role("img", name=slides.picture.alt).count() == 1
-    assert page.locator("output").get_attribute("aria-live") == "polite"
+def test_it_has_a_name_and_tells_its_position(slides, shown):
+    assert shown.get_by_role("slider", name=slides.name).count() == 1
+    assert shown.get_by_role("img", name=slides.picture.alt).count() == 1
+    assert shown.locator("output").get_attribute("aria-live") == "polite"
 
 
-def test_without_javascript_it_is_a_picture_at_its_start(slides, opened):
-    page = opened(slides._repr_html_(), java_script_enabled=False)
+def test_without_javascript_it_is_a_picture_at_its_start(slides, without_javascript, tmp_path):
+    page = go(without_javascript, tmp_path, slides._repr_html_())
     assert page.locator("output").inner_text() == slides.says[slides.start]
     assert not page.locator("input").is_visible()
     shown = page.locator("[data-layer]").all()
@@ -203,9 +214,12 @@ def test_without_javascript_it_is_a_picture_at_its_start(slides, opened):
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
-def test_its_letters_are_10_pixels_on_a_phone_and_stand_out(slides, opened, ground):
-    page = opened(slides._repr_html_(), ground=ground)
-    letters = page.locator(".slides").evaluate(LETTERS)
+def test_its_letters_are_10_pixels_on_a_phone_and_stand_out(shown, ground):
+    shown.set_viewport_size({"width": 390, "height": 900})
+    shown.evaluate(
+        "colours => Object.assign(document.body.style, colours)", {"color": WORDS[ground][0], "background": ground}
+    )
+    letters = shown.locator(".slides").evaluate(LETTERS)
     assert len(letters) > 10
     for words, pixels, colour in letters:
         channels = [float(value) for value in re.findall(r"[\d.]+", colour.removeprefix("color(srgb"))][:3]
@@ -216,10 +230,10 @@ def test_its_letters_are_10_pixels_on_a_phone_and_stand_out(slides, opened, grou
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_is_no_wider_than_the_page(slides, opened, width):
-    page = opened(slides._repr_html_(), width=width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.get_by_role("slider").bounding_box()["width"] > 300, "too short to be set by a finger"
+def test_it_is_no_wider_than_the_page(shown, width):
+    shown.set_viewport_size({"width": width, "height": 900})
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    assert shown.get_by_role("slider").bounding_box()["width"] > 300, "too short to be set by a finger"
 
 
 def test_the_same_output_twice_on_a_page_is_two_sliders(opened):
