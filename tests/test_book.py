@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import unicodedata
+from pathlib import Path
 
 import docutils.core
 import docutils.frontend
@@ -83,13 +84,21 @@ def test_the_page_runs_again_when_and_only_when_something_it_depends_on_has_chan
         cache_of_the_book.cache_clear()  # another process would look for it anew
         return executed.__wrapped__(book / "page.ipynb", book)
 
+    shared = book / "book" / "runs.py"  # what is trained before the pages, here a note of it
+    shared.parent.mkdir()
+    shared.write_text("open(__file__ + '.log', 'a').write('x')")
+
+    def trained():
+        return len(Path(f"{shared}.log").read_text())
+
     write_page(book, "print('The answer is', answer)")
     assert built() == 1 and "The answer is forty-one" in page(book)
-    assert built() == 1, "nothing had changed"
+    assert built() == 1 and trained() == 1, "nothing had changed"
     assert printed(executed_now().cells[1]) == "The answer is forty-one\n"
     (book / "flatlab" / "helper.py").write_text("answer = 'forty-two'\n")
     assert executed_now() is None, "what was executed with another package does not count"
     assert built() == 2 and "The answer is forty-two" in page(book), "a helper module had changed"
+    assert trained() == 2, "the shared runs are asked for again with it"
     assert len(list((book / "_build" / "cache").iterdir())) == 1, "the caches of former states are removed"
     write_page(book, "print('Another page', answer)")
     assert executed_now() is None, "nor what was executed from other cells"
