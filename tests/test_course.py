@@ -202,8 +202,8 @@ def test_a_file_that_is_not_there_is_said_in_a_sentence(tmp_path):
     assert done.returncode == 1 and done.stderr.strip() == f"{tmp_path}/absent.ipynb: there is no such file."
 
 
-# What the note says: a cell that meets that limit of the cage. The endless one is last, because each new cage runs again
-# what the one before survived.
+# What the note says: a cell that meets that limit of the cage. The endless one is last, because each new cage runs
+# again what the one before survived.
 LIMITS = {
     "had no memory left": "bytearray(2**40)",
     "or no memory left": "import numpy\nfull = []\nwhile True:\n    full.append(numpy.empty(2**23))",
