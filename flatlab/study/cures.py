@@ -38,7 +38,9 @@ def update(name: str) -> Callable[[float], dict[str, Any]]:
 
 CURES = {
     "sam": Cure("sharpness-aware steps; the dose is rho", (0.05, 0.2, 0.5, 1.0, 2.0), update("sam"), 2),
-    "asam": Cure("adaptive sharpness-aware steps; the dose is rho", (1.0, 2.0, 4.0, 8.0), update("asam"), 2),
+    "asam": Cure(
+        "adaptive sharpness-aware steps; the dose is rho", (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), update("asam"), 2
+    ),
     "augmentation": Cure(
         "rows moved and stretched at random; the dose is how far, as a multiple of the paper's",
         (0.25, 0.5, 1.0, 2.0),
@@ -69,7 +71,9 @@ CURES = {
         2,
     ),
     "iterate-noise": Cure(
-        "noise on the iterate; the dose is its length over the iterate's", (0.03, 0.1, 0.3), update("noisy_iterate")
+        "noise on the iterate; the dose is its length over the iterate's",
+        (0.03, 0.1, 0.3, 1.0),
+        update("noisy_iterate"),
     ),
     "input-noise": Cure("noise on the inputs; the dose is its size", (0.1, 0.3, 1.0), update("noisy_inputs")),
     "label-noise": Cure("labels exchanged; the dose is their share", (0.05, 0.2, 0.4), update("noisy_labels")),

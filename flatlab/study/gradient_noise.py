@@ -181,13 +181,13 @@ def _along(f: Objective, x: Tensor, v: Tensor) -> Tensor:
 
 TARGET = 0.7  # nats of the running training loss
 FEWER_FACTORS = (0.25, 0.5, 1, 2, 4, 8)
-NOISE_SIZES = (8, 32, 128, 500)
+NOISE_SIZES = (8, 32, 128, 500, 2000)
 SHARES = (4, 1)
 EARLY = (0, 1, 2, 3, 4)  # epochs at which the noise scale is taken beside
 
 
 def to_target(setting: Setting, seed: int) -> Jobs:
-    """Four batch sizes, each at six rates, on a quarter of the rows and on all."""
+    """Batch sizes up to half of the rows, each at six rates, on a quarter of the rows and on all."""
     return {
         f"1/{share} {size} x{factor:g}": setting.job(
             size, seed, lr=1e-3 * factor, subset=setting.rows // share, keep=EARLY if size == 32 and factor == 1 else ()
