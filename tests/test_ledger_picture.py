@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 pytest.importorskip("matplotlib")
-from test_slides import browser, opened, tab  # noqa: F401 (fixtures)
+from test_slides import browser, go, opened, tab, without_javascript  # noqa: F401 (fixtures)
 
 from flatlab.plots.ledger import SIGN, Grid, in_words, place, ruled, told, verdicts
 from flatlab.plots.tables import numerals, readable, with_whole_labels
@@ -129,8 +129,8 @@ def visible(page):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_filter_shows_the_claims_with_such_a_verdict_and_needs_no_script(opened, width):  # noqa: F811
-    page = opened(Grid(FOUND)._repr_html_(), width=width, java_script_enabled=False)
+def test_the_filter_shows_the_claims_with_such_a_verdict_and_needs_no_script(without_javascript, tmp_path, width):  # noqa: F811
+    page = go(without_javascript, tmp_path, Grid(FOUND)._repr_html_(), width=width)
     assert len(visible(page)) == len(FOUND)
     for word in SIGN:
         page.get_by_role("radio", name=f"{word} somewhere").focus()

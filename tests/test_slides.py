@@ -136,7 +136,7 @@ def listen(page, wrong):
     page.on("console", lambda message: wrong.append(message.text))
 
 
-def go(page, folder, *outputs):
+def go(page, folder, *outputs, width=390):
     """Show outputs in a page of their own."""
     file = folder / "page.html"
     file.write_text(
@@ -144,7 +144,7 @@ def go(page, folder, *outputs):
         f"<style>label {{ display: inline-block }}</style></head>"  # as the book's theme has it
         f'<body style="margin: 24px">{"".join(outputs)}</body></html>'
     )
-    page.set_viewport_size({"width": 390, "height": 900})
+    page.set_viewport_size({"width": width, "height": 900})
     page.goto(file.as_uri())
     return page
 
@@ -165,7 +165,7 @@ def shown(loaded, tab):
 def opened(tab, tmp_path):
     """A function that opens outputs as a page and gives the page."""
     page, wrong = tab
-    yield lambda *outputs: go(page, tmp_path, *outputs)
+    yield functools.partial(go, page, tmp_path)
     assert not wrong
 
 
