@@ -23,7 +23,7 @@ NETS = ("C1", "F1", "C3", "C2", "C4", "F2")
 
 def place(net):
     """Where a network comes in the order of recording: the small ones, which take minutes, first."""
-    net = paper.original(net.partition(",")[0])
+    net = paper.original(net)
     return NETS.index(net) if net in NETS else -1
 
 

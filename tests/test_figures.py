@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from flatlab.plots import exhibits, style
 from flatlab.plots import results as figures
-from flatlab.plots import style
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.exhibits import by_tier, findings
 from flatlab.plots.results import draw, write
@@ -313,6 +313,15 @@ def test_the_pages_show_every_experiment(root):
     for group, experiments in GROUPS.items():
         for name in experiments:
             assert f'show("{name}")' in page or f'show_group("{group}")' in page, name
+
+
+@pytest.mark.parametrize("experiment, folded", [("measures", True), ("spectrum", False)])
+def test_a_table_of_many_screens_is_folded(experiment, folded, monkeypatch):
+    said = []
+    monkeypatch.setattr(exhibits, "say", said.append)
+    exhibits.show(experiment)
+    tables = [text for text in said if "|---" in text or "| ---" in text]
+    assert len(tables) == 1 and tables[0].startswith("<details><summary>All ") == folded
 
 
 def test_a_control_is_read_in_words():

@@ -13,6 +13,8 @@ from flatlab.study.experiments import GROUPS
 from flatlab.study.ledger import ledger
 from flatlab.study.recorded import TIERS, largest, recorded
 
+MOST_ROWS = 40  # of a table that stands open: a longer one is five screens of a phone
+
 
 def by_tier(groups: Iterable[str] = tuple(GROUPS)) -> str:
     """Which experiments are recorded at which tier, as a table in Markdown.
@@ -80,7 +82,8 @@ def show(experiment: str) -> None:
     if found := findings(experiment):
         say(found)
     if text := table(experiment, results, whole=True):
-        say(text)
+        rows = text.count("\n") - 1
+        say(f"<details><summary>All {rows} rows</summary>\n\n{text}\n\n</details>" if rows > MOST_ROWS else text)
     here = {paper.original(net) for result in results for net in result.values}
     missing = [net for net in drawing.paper if net not in here] if drawing else []
     if missing or not results and not text:

@@ -186,14 +186,14 @@ def original(net: str) -> str:
     Parameters
     ----------
     net
-        Its name.
+        Its name, as a result has it.
 
     Returns
     -------
     str
-        "C2" for "small-C2"; the name itself for any other.
+        "C2" for "small-C2", "mlp" for "mlp, half", a setting of it with a label; the name itself for any other.
     """
-    return net.removeprefix("small-")
+    return net.partition(",")[0].removeprefix("small-")
 
 
 def gap(net: str) -> float:
