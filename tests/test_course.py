@@ -254,7 +254,7 @@ def hazards(labs, tmp_path_factory):
     for name, notebook in students.items():
         course.hand_in(f"{name}.ipynb", notebook)
     with pytest.MonkeyPatch.context() as patch:
-        for name, most in (("CAGE_GIB", "2"), ("CAGE_MB", "20"), ("CELL_SECONDS", "3")):
+        for name, most in (("CAGE_MB", "20"), ("CELL_SECONDS", "3")):
             patch.setenv(f"FLATLAB_{name}", most)
         return course, course.mark()
 
