@@ -155,6 +155,8 @@ def command(kind, home, program):
         "--tmpfs",
         "/tmp:size=256m",
     ]
+    if kind == "docker":  # its daemon is root: what the student's code writes would be root's, and stay when it is done
+        walls += ["--user", f"{os.getuid()}:{os.getgid()}"]
     for path in [*SYSTEM, *installation()]:
         if Path(path).is_dir():
             walls += ["-v", f"{Path(path).resolve()}:{path}:ro"]

@@ -566,6 +566,13 @@ def test_why_a_cage_does_not_work_is_said(monkeypatch):
     cage.hindrance.cache_clear()
 
 
+def test_what_is_written_in_a_cage_of_docker_belongs_to_who_marks(tmp_path):
+    """Its daemon is root. In one of podman who marks is root inside already."""
+    line = cage.command("docker", tmp_path, ["-c", "pass"])
+    assert line[line.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
+    assert "--user" not in cage.command("podman", tmp_path, ["-c", "pass"])
+
+
 # Without a cage
 
 
