@@ -108,9 +108,8 @@ def ratios(found: Mapping[str, Mapping[str, Sequence[float]]], data: str, tier: 
     panels, rows, told = [], [], []
     most = max(max(values) for ratio in found.values() for values in ratio.values())
     least = min(min(values) for ratio in found.values() for values in ratio.values())
-    count = max(map(len, found.values()))
     for net, measured in found.items():
-        axes = canvas(HALF, 1.3 + 0.45 * count)
+        axes = canvas(HALF, 1.3 + 0.45 * len(measured))
         axes.axvline(1, color=TEXT, linewidth=0.8)
         for place, (name, values) in enumerate(measured.items()):
             (low,), (mean,), (high,) = spread(np.c_[positive(values)], log=True)
@@ -121,7 +120,7 @@ def ratios(found: Mapping[str, Mapping[str, Sequence[float]]], data: str, tier: 
             told.append(f"{net}, {name} {mean:.3g}")
         axes.set_yticks(range(len(measured)), labels=list(measured))
         axes.set(xscale="log", xlim=(min(least, 1) / 2, max(most, 1) * 2), xlabel="large over small batch", title=net)
-        axes.set_ylim(count - 0.5, -0.5)
+        axes.set_ylim(len(measured) - 0.5, -0.5)
         plain_ticks(axes.xaxis, LogLocator())
         panels.append(axes.figure)
     seeds = len(next(iter(next(iter(found.values())).values())))
