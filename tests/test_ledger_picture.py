@@ -231,6 +231,8 @@ def test_both_ends_of_an_interval_are_as_exact():
     amount = partial(Judgement, "A", "smoke", "mlp", "mnist1d", 10, word="holds", p=0.01)
     assert amount(3.72, 3.44, 4.0).amount == "3.72 (3.44 to 4.00)"
     assert amount(0.0, -100.0, 1e-5).amount == "0 (-100 to 1.00e-05)"
+    assert amount(0.433, 0.30042, 0.566).beside(None, 0.3) == "0.433 (0.3004 to 0.566)"
+    assert amount(0.433, 0.3, 0.566).beside(None, 0.3) == "0.433 (0.300 to 0.566)"
     assert significant(2.04, 2) == "2.0"
 
 
@@ -264,6 +266,12 @@ def test_the_first_page_tells_the_networks_that_decide_and_all_where_none_does()
     assert told(Entry(claim(above=0), (up, unsure)), deciding=True) == first
     entry = Entry(claim(above=0), (unsure,))
     assert told(entry, deciding=True) == told(entry)
+
+
+def test_a_network_that_decides_nothing_is_told_so_beside_one_that_does():
+    up, unsure = judgement(1, 0.5, 1.5, "holds", seeds=5), judgement(1, -1, 3, "undecided", "F1", seeds=5)
+    words = told(Entry(claim(above=0), (up, unsure)))
+    assert words.endswith("on F1, MNIST-1D, smoke tier, 5 seeds, undecided.") and words.count("holds") == 1
 
 
 def test_verdicts_are_told_in_the_order_asked_for():

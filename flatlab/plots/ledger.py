@@ -122,7 +122,7 @@ def place(claim: Claim, judgement: Judgement) -> float:
 def in_words(claim: Claim, judgement: Judgement) -> str:
     """A judgement as a sentence without its claim."""
     return readable(
-        f"{judgement.word} on {_where(judgement)}: {judgement.amount}, to be {claim.bound}; "
+        f"{judgement.word} on {_where(judgement)}: {judgement.beside(claim.above, claim.below)}, to be {claim.bound}; "
         f"{judgement.tier} tier, {_seeds(judgement)}{_known(judgement)}"
     )
 
@@ -136,7 +136,8 @@ def _seeds(judgement: Judgement) -> str:
 
 
 def told(entry: Entry, *, deciding: bool = False) -> str:
-    """A claim, its verdict and what was measured, in Markdown, as a chapter prints it.
+    """A claim, its verdict and what was measured, in Markdown, as a chapter prints it. Where a network's word is not
+    the claim's, it stands beside its number.
 
     With `deciding`, of a claim that is decided only the networks that are: a first page has no room for all.
     """
@@ -144,8 +145,8 @@ def told(entry: Entry, *, deciding: bool = False) -> str:
     if deciding and entry.word != "undecided":
         judgements = tuple(one for one in judgements if one.word != "undecided")
     measured = "; ".join(
-        f"{readable(one.amount)} on {_where(one)}, {one.tier} tier, {_seeds(one)}"
-        + (f", {one.word}" if entry.word == "mixed" else "")
+        f"{readable(one.beside(claim.above, claim.below))} on {_where(one)}, {one.tier} tier, {_seeds(one)}"
+        + (f", {one.word}" if one.word != entry.word else "")
         for one in judgements
     )
     return f"*{heading(claim.name)}*: **{entry.word}**." + (f" {heading(claim.rule)}: {measured}." if measured else "")

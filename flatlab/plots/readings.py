@@ -117,7 +117,7 @@ def batch_or_rate(fall: Word, level: Word, lower: bool) -> str:
     Parameters
     ----------
     fall, level : str
-        The words of *falls with the batch* at one rate, and of *no threshold at the root rule*.
+        The words of *falls with the batch* at one rate, and of *level at the root rule*.
     lower : bool
         Whether the largest batch is the less accurate one at the root rule.
     """
@@ -221,7 +221,7 @@ def distance_or_sharpness(distance: Word, further: Word) -> str:
     """
     if distance == "holds":
         more = "How far a net has travelled says more about its test error than $\\phi$ does."
-        better = " Farther is better, although the bound below grows with the distance."
+        better = " Farther is better, although the bound of this page grows with the distance."
         return more + (better if further == "holds" else "")
     if distance == "fails":
         return "How far a net has travelled says less about its test error than $\\phi$ does."

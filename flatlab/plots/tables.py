@@ -263,4 +263,4 @@ def _plus_minus(values: Sequence[float]) -> str:
 
 
 def _number(value):
-    return f"{value:,.0f}" if 1000 <= abs(value) < LARGEST_IN_FULL else f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < LARGEST_IN_FULL else f"{value:.3g}"

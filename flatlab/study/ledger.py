@@ -62,9 +62,18 @@ class Judgement:
     @property
     def amount(self) -> str:
         """The effect and its interval, which one seed has not, as a text."""
+        return self.beside()
+
+    def beside(self, *bounds: float | None) -> str:
+        """`amount`, in which no end is written as a bound that it does not meet: 0.3004 beside 0.3, not 0.300."""
         if not self.seeds:
             return "no seed has this number"
-        width = f" ({significant(self.low)} to {significant(self.high)})" if math.isfinite(self.low) else ""
+
+        def end(value):
+            digits = (each for each in range(3, 9) if float(significant(value, each)) not in bounds)
+            return significant(value, 3 if value in bounds else next(digits, 9))
+
+        width = f" ({end(self.low)} to {end(self.high)})" if math.isfinite(self.low) else ""
         return f"{significant(self.effect)}{width}"
 
 

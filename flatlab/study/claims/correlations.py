@@ -45,7 +45,7 @@ CLAIMS = (
         columns.PAC_BAYES,
     ),
     Claim(
-        name="phi fails in some environment",
+        name="phi fails along the batch",
         words="every measure fails in some environment: along the batch size alone",
         source=DZIUGAITE,
         experiment="measures",

@@ -331,7 +331,7 @@ CLAIMS = (
     ),
     # the threshold, warm starts, escape
     Claim(
-        name="no threshold at the root rule",
+        name="level at the root rule",
         words="with the root rule accuracy does not fall as the batch grows, up to half of the data",
         source="the control of the paper",
         experiment="threshold-root",
