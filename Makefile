@@ -24,7 +24,8 @@ PAGES := $(addprefix tests/test_,book.py browser.py)
 PYTEST = env -u MPLBACKEND FLATLAB_TIER=smoke FLATLAB_STORE="$(CURDIR)/_build/store" OMP_NUM_THREADS=1 TQDM_DISABLE=1 \
   $(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=10
 
-# On a CUDA device, else on a pretended one, which cannot be taken back: so in a process of its own.
+# On a CUDA device, else on a pretended one, which cannot be taken back: so in a process of its own. `make test` takes one
+# experiment of those that `make gpu` takes.
 REHEARSAL = OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) -m pytest tests/gpu -rs
 
 # Tests of closed forms and of the house's own rules: no training beyond a toy, no browser, no kernel.
@@ -36,7 +37,7 @@ book: $(READY)  ## build the book at the smoke tier, with real computation; prin
 	@$(PYTHON) book/build.py
 
 test: $(READY) $(BOOK)  ## run everything: unit tests, chapters, labs, their pipeline, the built pages in a browser
-	@$(REHEARSAL) --quiet --numprocesses=auto -k 'not experiment'
+	@$(REHEARSAL) --quiet --numprocesses=auto -k 'not experiment or walk'
 	@$(PYTEST) $(NOTEBOOKS) tests $(wildcard book labs/source)
 
 pages: $(READY) $(BOOK)  ## the part of `make test` that needs the built book: its driver, its chapters, its pages in a browser

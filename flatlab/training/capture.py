@@ -98,12 +98,13 @@ def _compared(trainer, rows, replay, before):
     """Take two steps by replay and two as they are, from the same state; the reason why they are not the same, or None.
 
     A GPU does not add in one order, and in a deep network two steps make much of that. What counts is therefore how far
-    the replay is from the steps in units of how far the steps, taken again, are from themselves.
+    the replay is from the steps in units of how far the replay, taken again, is from itself. The steps, taken again,
+    are no such unit: what Python counts in the forward makes them others each time.
     """
-    replayed, stepped, again = (
-        _gradient_after_two(trainer, rows, step, before) for step in (replay, trainer.step, trainer.step)
+    replayed, again, stepped = (
+        _gradient_after_two(trainer, rows, step, before) for step in (replay, replay, trainer.step)
     )
-    if (replayed - stepped).norm() > 0.1 * stepped.norm() + 3 * (again - stepped).norm():
+    if (replayed - stepped).norm() > 0.1 * stepped.norm() + 3 * (again - replayed).norm():
         return "a replayed step is another than the step itself: its forward depends on something outside the device"
     return None
 
