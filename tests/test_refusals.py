@@ -289,16 +289,19 @@ def scores(targets, classes, dimension):
 
 
 def test_one_logit_has_no_largest():
+    """Nor where the loss has no slope, which tells what are scores."""
     y = labels(2)
     right = (2 * y - 1).float()[:, None]
     for outputs in (right, -right, right[:, 0]):
         assert accuracy(outputs, y, lambda o, y: F.binary_cross_entropy_with_logits(o.flatten(), y.float())) is None
+    assert accuracy(right, 0 * y, lambda o, y: ((o[:, 0] > 0) != y).double().mean()) is None
 
 
 def test_counts_are_no_classes():
     counts = torch.poisson(torch.full((ROWS,), 4.0), generator=generator()).long()
     assert accuracy(torch.ones(ROWS, 1), counts, lambda o, y: F.poisson_nll_loss(o[:, 0], y)) is None
     assert accuracy(torch.ones(ROWS, 2), counts, lambda o, y: F.poisson_nll_loss(o[:, 0], y) + o[:, 1].mean()) is None
+    assert accuracy(torch.ones(ROWS, 2), counts, lambda o, y: (o.argmax(1) - y).abs().double().mean()) is None
 
 
 VECTORS = {

@@ -141,6 +141,26 @@ def test_readers_and_listings_beside_writers_that_come_and_go_find_what_is_whole
     assert not failures, failures
 
 
+def test_a_run_that_another_process_removes_during_a_listing_is_left_out(tmp_path, monkeypatch):
+    """Which writers that come and go bring about only now and then."""
+    store, names, reading = Store(tmp_path), os.listdir, builtins.open
+    for key in ("a", "b", "c"):
+        store.put(key, TENSORS, {})
+
+    def listed(directory):
+        found = sorted(names(directory))
+        store.remove("a")
+        return found
+
+    def opened(path, *arguments, **options):
+        store.remove("b")
+        return reading(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "listdir", listed)
+    monkeypatch.setattr(builtins, "open", opened)
+    assert list(store.runs()) == [("c", False, {})]
+
+
 def test_prune_keeps_what_is_whole_and_half_finished(tmp_path):
     store = Store(tmp_path)
     store.put("done", TENSORS, {}, partial=True)
@@ -166,6 +186,21 @@ def test_prune_leaves_what_another_process_is_writing(tmp_path, monkeypatch):
     store.put("b", TENSORS, {})
     assert pruned == [[], [], []] and store.prune() == []
     assert store.get("a", partial=True)[1] == {"number": 3} and store.get("b")
+
+
+def test_prune_leaves_what_was_written_since_it_was_read(tmp_path, monkeypatch):
+    store, reading = Store(tmp_path), builtins.open
+    store.path("a").write_bytes(b"torn")
+    os.utime(store.path("a"), (0, 0))
+
+    def opened(*arguments, **options):
+        file = reading(*arguments, **options)
+        monkeypatch.undo()
+        store.put("a", TENSORS, {})  # another process has trained the run again
+        return file
+
+    monkeypatch.setattr(builtins, "open", opened)
+    assert store.prune() == [] and store.get("a")
 
 
 def test_what_other_code_has_made_is_stale_and_pruned_when_asked(tmp_path):

@@ -15,6 +15,7 @@ from torch.nn.utils import parameters_to_vector
 
 import flatlab
 from flatlab.training.run import HISTORY
+from flatlab.training.targets import as_trained
 from flatlab.training.train import _epoch_seed
 from flatlab.training.trainer import Trainer, batch_sizes
 from flatlab.training.updates import UPDATE_RULES
@@ -440,6 +441,7 @@ def test_types_are_made_to_fit(blobs):
         assert torch.equal(train(linear(), other, batch_size=20).x, expected)
     soft = nn.functional.one_hot(y, 3)
     assert torch.allclose(train(linear(), rows(x, soft.double()), batch_size=20).x, expected, atol=1e-6)
+    assert as_trained(rows(x, soft.double()).train, x.dtype)[1].dtype == x.dtype  # some versions of torch refuse two
     assert train(linear().double(), blobs, batch_size=20).x.dtype == torch.float64
     torch.set_default_dtype(torch.float64)
     try:
