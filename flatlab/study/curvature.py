@@ -66,7 +66,7 @@ def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Meas
         hessian = f.hessian(x)
         top = eigenvalues(hessian, count, tol=1e-2, max_products=80)
         whole = density(hessian, steps=steps, probes=probes)
-        flat = (whole.weights * (whole.nodes.abs() < top.values[0].abs() / 100)).sum(1).mean().item()
+        flat = (whole.weights * (whole.nodes.abs() < abs(float(top)) / 100)).sum(1).mean().item()
         first, second = ((whole.weights * whole.nodes**power).sum(1).mean().item() for power in (1, 2))
         found |= {
             of(label, columns.EIGENVALUES): top.values.tolist(),

@@ -11,6 +11,7 @@ import warnings
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -463,7 +464,7 @@ def test_eigenpairs_can_be_multiplied():
 
 # The paper's experiments, made small
 
-TIMES = ("second", "allowed")
+TIMES = ("second", "allowed", "efficiency")
 SMALL = {"data": "160 rows of mnist1d", "small": 16, "large": 80, "epochs": 3, "seeds": (0,)}
 OTHERS = {
     "regression": {"small": 20, "large": 200, "seeds": (0,)},
@@ -471,9 +472,16 @@ OTHERS = {
     "optimizers": {**SMALL, "epochs": 4},
     "lenet-sweep": {**SMALL, "small": 8},
     "data-growth": {**SMALL, "small": 8},
+    "ratio": {**SMALL, "data": "512 rows of mnist1d"},
+    "critical-batch": {**SMALL, "epochs": 5},
     "table6": {**SMALL, "net": "C1", "data": "64 rows of digits", "small": 16, "large": 32, "epochs": 1},
 }
 DROPOUT = ("table6",)  # its net drops out, and the two devices draw that in two ways
+ROUNDED = (
+    "noise-along",
+    "noise-directions",
+    "critical-batch",
+)  # the gradients of many rows, which each device sums in parts of its own
 
 
 def forget():
@@ -498,4 +506,5 @@ def test_an_experiment_has_the_same_numbers(name, tmp_path, monkeypatch):
         assert columns.keys() == values[1][net].keys()
         for column, value in columns.items():
             if not REAL and not any(word in column for word in TIMES) and name not in DROPOUT:
-                assert value == values[1][net][column], column
+                near = pytest.approx(np.array(value, float), rel=1e-6) if name in ROUNDED else value
+                assert values[1][net][column] == near, column
