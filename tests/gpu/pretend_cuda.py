@@ -324,8 +324,8 @@ def _fallback(op, *args, **kwargs):
 def _run(op, name, schema, named):
     """The CPU's answer."""
     inputs = tree_map_only(torch.Tensor, lambda t: to_cpu(t) if t.is_cuda else t, named)
-    for a in schema.arguments:  # a number in the place of a tensor arrives as a number
-        if str(a.type) == "Tensor" and isinstance(inputs.get(a.name), (int, float)):
+    for a in schema.arguments:  # a whole number in the place of a tensor arrives as a number; a float would be rounded
+        if str(a.type) == "Tensor" and type(inputs.get(a.name)) is int:
             inputs[a.name] = torch.tensor(inputs[a.name])
     outs = [a.name for a in schema.arguments if a.is_out and a.name in named and torch.is_tensor(named[a.name])]
     for out in outs:  # an operation may resize it, up and down again: it gets one of its own
