@@ -96,6 +96,7 @@ def environment(home):
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
         "PYTHONPATH": "/package",
         "PYTHONNOUSERSITE": "1",
+        "PYTHONSAFEPATH": "1",  # else a json.py of the student's is what the next process in the cage begins with
         "PYTHONDONTWRITEBYTECODE": "1",
         "IPYTHONDIR": f"{home}/ipython",
         "FLATLAB_STORE": f"{home}/store",

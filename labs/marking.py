@@ -15,6 +15,7 @@ import tempfile
 import unicodedata
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import nbformat
@@ -40,6 +41,10 @@ SUSPICIOUS = re.compile(
     r"\b(?:_getframe|__torch_function__|gradebook|nbgrader|f_locals|f_globals|subprocess|ctypes|socket|setsid|fork|ast|inspect)\b"
     r"|\.\./|labs/source|BEGIN SOLUTION|HIDDEN|FLATLAB_MARK_SEED|os\.(?:system|popen|exec|environ)|builtins"
 )
+
+# The checks hold the numbers and some of the functions that they ask for, and students have them: whoever calls one in
+# an answer is named, in a cage as well.
+ANSWERS = re.compile(r"flatlab\.checks|\bchecks\.lab\d|\brivals\(")
 
 
 def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, say=print):
@@ -74,8 +79,8 @@ def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, s
                     raise Refused(found["refused"])
                 notebook, notes = preflight(found["file"], original)
                 report[student]["notes"] += notes
-                if cage == "none":
-                    report[student]["notes"] += ["uncaged.", *suspicions(notebook, original)]
+                report[student]["notes"] += ["uncaged."] if cage == "none" else []
+                report[student]["notes"] += suspicions(notebook, original, cage)
                 todo[student] = notebook
             except Refused as why:
                 refuse(course, lab, report, student, str(why), say)
@@ -94,17 +99,30 @@ def mark(submissions, course, lab, labs=LABS, jobs=1, names=None, roster=None, s
             for done in as_completed(started):
                 student = started[done]
                 try:
-                    key, notes = done.result()
+                    key, notes = outcome(done, course, lab, student, todo[student], master, seed)
                     report[student]["notes"] += notes
                     _score(course, lab, student, key)
                     say(student, "·", " ".join(["marked.", *report[student]["notes"]]), flush=True)
-                except Refused as why:
+                except (Refused, SystemExit) as why:  # the second: a cage that did not start
                     refuse(course, lab, report, student, str(why), say)
                 except Exception as error:  # noqa: BLE001 - one file never ends the class
                     refuse(course, lab, report, student, f"{type(error).__name__}: {error}", say)
                 write(place / "preflight.json", json.dumps(report, indent=1))
         write(place / "preflight.json", json.dumps(report, indent=1))
         return export(course, lab)
+
+
+def outcome(done, course, *work):
+    """What `executed` has found. With a worker that is killed all who wait end: each is tried once more in a process of
+    its own, so that only the one is refused that it is killed with."""
+    try:
+        return done.result()
+    except BrokenProcessPool:
+        with put_back(course / "gradebook.db"), ProcessPoolExecutor(1) as own:
+            try:
+                return own.submit(executed, course, *work).result()
+            except BrokenProcessPool:
+                raise Refused("the process that marked it was killed, perhaps because no memory was left.") from None
 
 
 def refuse(course, lab, report, student, why, say):
@@ -317,15 +335,12 @@ def _notebooks(entry, room):
     return [], f"it is a {kind} and not a notebook: ask for File > Download > Download .ipynb."
 
 
-def suspicions(notebook, original):
+def suspicions(notebook, original, cage="none"):
     """A note on code for which an honest answer has no use. What the lab itself gives is not the student's."""
     given = {cell.source for cell in original.cells}
-    words = {
-        word
-        for cell in notebook.cells
-        if cell.cell_type == "code" and cell.source not in given
-        for word in SUSPICIOUS.findall(cell.source)
-    }
+    own = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source not in given]
+    patterns = (SUSPICIOUS, ANSWERS) if cage == "none" else (ANSWERS,)
+    words = {word for source in own for pattern in patterns for word in pattern.findall(source)}
     return [f"read its code: it has {', '.join(sorted(words))}."] if words else []
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -564,6 +565,54 @@ def test_why_a_cage_does_not_work_is_said(monkeypatch):
         "docker": "not installed",
     }
     cage.hindrance.cache_clear()
+
+
+def test_a_file_with_the_name_of_one_of_pythons_ends_nothing(course):
+    """The process in the cage begins anew where it ended, and the files that it then finds are the student's."""
+    ada = course.answered()
+    files = "for name in ('json', 'random', 'numpy', 'inside'):\n    open(f'{name}.py', 'w').write('raise SystemExit')"
+    own = "open('helper.py', 'w').write('two = 2')\nfrom helper import two"
+    ada.cells[1:1] = [nbformat.v4.new_code_cell(source) for source in (own, files, "import os\nos._exit(1)")]
+    course.hand_in("ada.ipynb", ada)
+    row = course.mark()["ada"]
+    assert row["twice-test"]["points"] == 3 and row["total"]["note"].count("the kernel ended") == 1
+
+
+def test_who_answers_with_the_checks_own_functions_is_named_in_a_cage_as_well(course):
+    course.hand_in("ada.ipynb", course.answered("from flatlab.checks import lab6\n\n\ndef twice(x):\n    return x + x"))
+    course.hand_in("bob.ipynb", course.answered())
+    marks = course.mark()
+    assert "read its code: it has flatlab.checks." in marks["ada"]["total"]["note"]
+    assert "read its code" not in marks["bob"]["total"]["note"]
+
+
+class Unwilling(cage.Cage):
+    def _start(self):
+        raise SystemExit("the cage did not start")
+
+
+def killed_with_ada(course, lab, student, *rest):
+    """`executed`, whose process is killed at one student's notebook."""
+    if student == "ada":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return EXECUTED(course, lab, student, *rest)
+
+
+EXECUTED = marking.executed
+
+
+def test_a_cage_that_does_not_start_and_a_marker_that_is_killed_cost_one_students_marks(course, monkeypatch):
+    for student in ("ada", "bob"):
+        course.hand_in(f"{student}.ipynb", course.answered())
+    with monkeypatch.context() as patch:
+        patch.setattr(marking, "executed", killed_with_ada)
+        marks = course.mark()
+    assert "refused: the process that marked it was killed" in marks["ada"]["total"]["status"]
+    assert marks["bob"]["twice-test"]["points"] == 3
+    (course.submissions / "ada.ipynb").unlink()
+    course.hand_in("bob.ipynb", course.answered("def twice(x):\n    return 2.0 * x"))
+    monkeypatch.setattr(running, "Cage", Unwilling)
+    assert "refused: the cage did not start" in course.mark()["bob"]["total"]["status"]
 
 
 def test_what_is_written_in_a_cage_of_docker_belongs_to_who_marks(tmp_path):
