@@ -335,7 +335,8 @@ def _entry_lines(entry):
     """A claim and its word, and below it what each network says."""
     yield f"{entry.word:10} {entry.claim.name}: {entry.claim.rule}"
     for one in entry.judgements:
-        yield f"{'':10} {one.net}, {one.tier} tier, {one.seeds} seeds: {one.word}, {one.amount}"
+        amount = one.beside(entry.claim.above, entry.claim.below)
+        yield f"{'':10} {one.net}, {one.tier} tier, {one.seeds} seeds: {one.word}, {amount}"
 
 
 def _finite(values):

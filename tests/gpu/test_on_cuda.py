@@ -477,11 +477,8 @@ OTHERS = {
     "table6": {**SMALL, "net": "C1", "data": "64 rows of digits", "small": 16, "large": 32, "epochs": 1},
 }
 DROPOUT = ("table6",)  # its net drops out, and the two devices draw that in two ways
-ROUNDED = (
-    "noise-along",
-    "noise-directions",
-    "critical-batch",
-)  # the gradients of many rows, which each device sums in parts of its own
+# The gradients of many rows, which each device sums in parts of its own.
+ROUNDED = ("noise-along", "noise-directions", "critical-batch")
 
 
 def forget():
