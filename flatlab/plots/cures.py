@@ -406,12 +406,11 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         sharp.append(phis.ravel())
         right.append(test.ravel())
     values = next(iter(results.values())).values[net]
-    sides = (("small batch", "SB", SMALL, (-9, 0), "right"), ("large batch", "LB", LARGE, (0, -14), "center"))
-    for name, run, colour, away, side in sides:  # the best doses lie above the small batch
+    for name, run, colour in (("small batch", "SB", SMALL), ("large batch", "LB", LARGE)):
         phis, test = positive(values[phi(run)]), np.array(values[columns.test(run)], float)
         at_x, at_y = float(np.exp(np.log(phis).mean())), float(test.mean())
         axes.plot(at_x, at_y, "*", color=colour, markersize=11)
-        label(axes, at_x, at_y, name, colour, xytext=away, ha=side)
+        label(axes, at_x, at_y, name, colour, xytext=(0, -14), ha="center")  # the best doses lie above the small batch
         rows.append(
             {"cure": name, "strength": 0, "phi(1e-3)": at_x, "test accuracy": at_y, "training accuracy": np.nan}
         )
