@@ -709,6 +709,25 @@ def test_the_time_that_a_lab_states_is_the_sum_of_its_cards(lab):
 
 
 @every_lab
+def test_the_marks_that_a_lab_and_the_teachers_page_give_to_tests_and_to_readers_are_those_of_the_master(lab):
+    """Of what readers give in Lab 8, the reviews of others are told apart."""
+    by_tests = sum(lab.points[name] for name in lab.tests)
+    reviews = sum(lab.points[name] for name in lab.texts if name.startswith("review"))
+    by_readers = sum(lab.points[name] for name in lab.texts) - reviews
+    (stated,) = re.findall(r"^\| Marks \| 25: (.*) \|$", lab.master.cells[0].source, re.MULTILINE)
+    assert [float(count) for count in re.findall(r"\d+", stated)] == [
+        count for count in (by_tests, by_readers, reviews) if count
+    ]
+    page = (LABS.parent / "book" / "teach.md").read_text(encoding="utf8")
+    _, *parts = re.split(r"(\d+) in Labs? ", re.search(r"a person gives ([^.]*)\.", page)[1])
+    given = {f"lab{n}": float(count) for count, those in zip(parts[::2], parts[1::2]) for n in re.findall(r"\d", those)}
+    assert given[lab.name] == by_readers + reviews
+    if reviews:
+        told = re.search(r"(\d+) of the 25 marks are\s+given by the tests, (\d+) by the readers, and (\d+) by", page)
+        assert [float(count) for count in told.groups()] == [by_tests, by_readers, reviews]
+
+
+@every_lab
 def test_a_lab_closes_with_an_optional_exercise_that_has_no_marks(lab):
     headings = [cell.source.splitlines()[0] for cell in lab.master.cells if cell.source.startswith("## ")]
     assert headings[-1] == "## Take-away" and re.fullmatch(r"## ★ .+ \(not marked\)", headings[-2])
