@@ -101,8 +101,8 @@ def feedback(course, lab, rows, comments):
             lines.append(f"- **{name}**: {points}")
             if why := why_not(row, answers):
                 lines.append(f"  {why}")
-            if row["exercise"] in comments.get(student, {}):
-                lines.append(f"  {comments[student][row['exercise']]}")
+            if comment := comments.get(student, {}).get(name):  # of code: at its cell, as its test has none
+                lines.append(f"  {comment}")
         if mine and mine[-1]["note"]:
             lines += ["", mine[-1]["note"]]
         write(course / lab / "feedback" / f"{safe(student)}.md", "\n".join(lines) + "\n")

@@ -6,6 +6,7 @@ A lab of one exercise and one free answer stands for the others, so that marking
 import argparse
 import copy
 import csv
+import functools
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import cage
 import edition
@@ -150,6 +152,24 @@ def test_a_mended_test_gives_new_marks_and_keeps_those_given_by_hand(course):
     rows = course.mark()["ada"]
     assert rows["twice-test"]["points"] == 0 and rows["why-answer"]["points"] == 1.5
     assert rows["total"]["points"] == 1.5
+
+
+def test_what_the_marker_says_reaches_the_student_and_stays(course):
+    """Of a text and of code, whose comment stands at its cell and whose marks at the hidden test's."""
+    from nbgrader.api import Gradebook
+
+    course.hand_in("ada.ipynb", course.answered())
+    course.mark()
+    with Gradebook(f"sqlite:///{course.course}/gradebook.db") as gradebook:
+        for cell, words in (("why-answer", "Which numbers?"), ("twice", "Short, and good.")):
+            gradebook.find_comment(cell, "tiny", "tiny", "ada").manual_comment = words
+        gradebook.db.commit()
+    for again in (lambda: tables.export(course.course, "tiny"), course.mark):
+        again()
+        feedback = (course.course / "tiny" / "feedback" / "ada.md").read_text()
+        assert "- **twice**: 3.0 of 3.0\n  Short, and good.\n" in feedback
+        assert "- **why-answer**: to be marked by hand (2.0 marks)\n  Which numbers?\n" in feedback
+        (course.course / "tiny" / "feedback" / "ada.md").unlink()
 
 
 def test_a_marking_under_other_limits_or_with_other_checks_is_made_anew(course, tmp_path, monkeypatch):
@@ -363,6 +383,28 @@ def test_a_platform_gets_a_row_for_each_student_with_its_own_number_of_them(cour
     grace, ada = sorted(csv.DictReader(text.decode("utf-8-sig").splitlines()), key=lambda row: max(row.values()))
     assert known.items() <= ada.items() and ada["tiny total"] == ""
     assert "'=grace" in grace.values() and {"tiny twice-test", "tiny why-answer"} <= set(grace)
+
+
+def test_the_options_of_the_command_line_reach_the_marking(course, monkeypatch, capsys):
+    """Who is named by the platform's files and by the roster, and the platform's own table."""
+    course.hand_in("lovelaceada_LATE_12_99_tiny.ipynb", "no notebook")
+    roster = write(course.course.parent / "roster.csv", "=grace,1\n")
+    monkeypatch.setattr(edition, "names", lambda: ["tiny"])
+    monkeypatch.setattr(marking, "mark", functools.partial(marking.mark, labs=course.labs))
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["pipeline.py", *map(str, words), "--work", str(course.course)])
+        pipeline.main()
+        return capsys.readouterr().out.splitlines()[-1]
+
+    marks = command("mark", "tiny", course.submissions, "--names", "canvas", "--roster", roster)
+    rows = {row["student"]: row for row in csv.DictReader(Path(marks).read_text(encoding="utf8").splitlines())}
+    assert set(rows) == {"lovelaceada", "'=grace"} and "handed in late" in rows["lovelaceada"]["note"]
+    for platform, known in (("canvas", ("ID", "12")), ("moodle", ("Identifier", "Participant 12"))):
+        table = command("export", "tiny", "--for", platform)
+        assert table.endswith(f"marks-{platform}.csv")
+        lines = Path(table).read_text(encoding="utf-8-sig").splitlines()
+        assert any(known in row.items() for row in csv.DictReader(lines))
 
 
 def test_a_regular_expression_can_say_how_files_are_named(course):
