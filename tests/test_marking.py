@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import threading
 import zipfile
 
@@ -48,11 +49,31 @@ def wrongs(lab):
     return lab.edition({exercise: lab.wrong(exercise, old, new) for exercise, old, new, _ in lab.mistakes})
 
 
+WHEEL = """import zipfile
+with zipfile.ZipFile("left_behind-1.0-py3-none-any.whl", "w") as made:
+    made.writestr("left_behind.py", "")
+    for name, text in {
+        "METADATA": "Metadata-Version: 2.1\\nName: left-behind\\nVersion: 1.0\\n",
+        "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        "RECORD": "",
+    }.items():
+        made.writestr(f"left_behind-1.0.dist-info/{name}", text)"""
+INSTALLS = (WHEEL, "%pip install --quiet left_behind-1.0-py3-none-any.whl")  # a package that needs no network
+
+
+def packages():
+    """What is installed for the teacher."""
+    return sorted(os.listdir(sysconfig.get_path("purelib")))
+
+
+BEFORE = packages()
+
+
 def hindered(notebook, lab):
     """The notebook with everything in its way that a student leaves behind without harm in mind."""
     scratch = "\n".join(f"{name} = 0" for name in lab.names_of_tests())
     notebook = with_cells(notebook, "exit()", "import sys; sys.exit(3)", "quit", scratch)
-    return with_cells(notebook, "%pip install --quiet numpy==1.0", "print('x' * 10**8)", last=True)
+    return with_cells(notebook, *INSTALLS, "__import__('os').listdir('installed')", "print('x' * 10**8)", last=True)
 
 
 def ended(notebook):
@@ -251,6 +272,17 @@ def test_in_the_cage_there_is_no_master_no_gradebook_and_no_network(class_of, li
     kept = json.loads((class_of(LAB1) / "course" / "lab1" / "executed" / "02-blank-cheat.json").read_text())
     printed = json.dumps(kept["outputs"])
     assert "found 0" in printed and "Connection refused" in printed and listener[1] == []
+
+
+def test_what_a_notebook_installs_is_not_installed_for_the_teacher(class_of, tmp_path):
+    """In a cage, where the student's folder is all that can be written, nor without one."""
+    kept = json.loads((class_of(LAB1) / "course" / "lab1" / "executed" / "01-hindered.json").read_text())
+    assert "'left_behind.py'" in json.dumps(kept["outputs"])
+    with cages.Cage(tmp_path, kind="none") as made:
+        for source in INSTALLS:
+            made.run(source)
+    assert (tmp_path / "installed" / "left_behind.py").exists()
+    assert packages() == BEFORE
 
 
 def test_feedback_has_the_checks_sentence_and_no_hidden_test(class_of):
