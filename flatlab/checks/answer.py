@@ -261,6 +261,12 @@ def unchanged(name: str, tensor: torch.Tensor, before: torch.Tensor) -> None:
         )
 
 
+def reused(given: Sequence[object]) -> bool:
+    """Whether these are one thing, made once and used again, where equal ones could be made anew each time. All of them
+    must still be held, so that no address in memory is given twice."""
+    return len({one.data_ptr() if isinstance(one, torch.Tensor) else id(one) for one in given}) == 1
+
+
 def predicted(answer: object, count: int = 3) -> bool:
     """Whether predictions have an answer, right or wrong, to each of so many questions, by its number or the number as
     text."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from flatlab.checks.answer import Hill, Student, Wrong, check, match, normals, numbers, unchanged
+from flatlab.checks.answer import Hill, Student, Wrong, check, match, normals, numbers, reused, unchanged
 
 
 @check
@@ -116,8 +116,10 @@ def noise(student: Student) -> None:
     for n in (1, 5):
         table = normals(60, n, seed=n) + 1
         calls: list[torch.Tensor] = []
+        given: list[object] = []
 
-        def batch_gradient(rows, table=table, calls=calls):
+        def batch_gradient(rows, table=table, calls=calls, given=given):
+            given.append(rows)
             rows = torch.as_tensor(rows).flatten().cpu()
             calls.append(rows)
             return table[rows].mean(0)
@@ -134,7 +136,7 @@ def noise(student: Student) -> None:
                     "it is far from the noise that 40 batches of 12 have: look at how the mean over a batch is made."
                 )
             continue
-        refuse_bad_batches(drawn, 60, 12, 40)
+        refuse_bad_batches(drawn, 60, 12, 40, again=reused(given[-40:]))
         sampled = torch.stack([table[rows].mean(0) for rows in drawn])
         away = (sampled - table.mean(0)).norm(dim=1)
         right = away.square().mean().sqrt()
@@ -187,8 +189,9 @@ def without_the_full_gradient(calls: list[torch.Tensor], count: int) -> list[tor
     return drawn
 
 
-def refuse_bad_batches(drawn: list[torch.Tensor], count: int, m: int, samples: int) -> None:
-    """A hint if these are not so many batches of m different examples, each drawn from all of them."""
+def refuse_bad_batches(drawn: list[torch.Tensor], count: int, m: int, samples: int, again: bool) -> None:
+    """A hint if these are not so many batches of m different examples, each drawn from all of them; `again` where one
+    batch was made and used again."""
     if len(drawn) != samples or any(len(rows) != m for rows in drawn):
         sizes = sorted({len(rows) for rows in drawn})
         raise Wrong(
@@ -197,15 +200,23 @@ def refuse_bad_batches(drawn: list[torch.Tensor], count: int, m: int, samples: i
     if any(len(rows.unique()) < m for rows in drawn):
         raise Wrong("a batch holds an example twice: draw without replacement.")
     if len({tuple(rows.tolist()) for rows in drawn}) == 1:
+        if torch.equal(drawn[0].sort().values, torch.arange(m)):
+            raise Wrong(f"every batch holds the examples 0 to {m - 1}: draw them at random.")
+        if again:
+            raise Wrong("one batch is used again and again: draw another one in each turn of the loop.")
         raise Wrong("all batches are the same: seed the generator once, before the loop.")
     seen = len(torch.cat(drawn).unique())
     if seen < 0.9 * count:
         raise Wrong(f"only {seen} of the {count} examples are ever drawn: draw from all of them.")
     pairs = {pair for rows in drawn for pair in itertools.combinations(sorted(rows.tolist()), 2)}
     if len(pairs) < 1000:  # of 1770; batches drawn at random make 1370, neighbours 660 at most
-        raise Wrong(
-            "the same examples come together again and again (neighbours, or every k-th): mix them for each batch."
-        )
+        apart = torch.cat([rows.sort().values.diff() for rows in drawn])
+        usual = int(apart.mode().values)
+        if (apart == usual).double().mean() < 0.8:
+            raise Wrong("the same examples come together again and again: mix the numbers of all examples each time.")
+        if usual == 1:
+            raise Wrong("the examples of a batch are neighbours: draw each of them at random.")
+        raise Wrong(f"the examples of a batch stand {usual} apart: draw each of them at random.")
 
 
 @check
@@ -294,8 +305,17 @@ def phi(student: Student) -> None:
     uneven = Hill(0.02 * torch.logspace(-2, 1, 6), 0 * x, 0.5, 1)
     climbed(student, uneven, x, radius, 3)
     moved = [y for y in first_visits(uneven.points) if not torch.equal(y, x)]
-    shares = ((moved[0] - x) / radius).abs() if moved else torch.zeros(1)
+    move = moved[0] - x if moved else 0 * x
+    shares = (move / radius).abs()
     if shares.max() - shares.min() > 1e-3 * shares.max():
+        slope = uneven.curvature * x
+        if any(torch.cosine_similarity(one, slope, dim=0) > 0.999 for one in (move, move / radius)):
+            raise Wrong(
+                "a coordinate with a larger gradient moves farther: take the gradient's sign, so that each moves by "
+                "the same share of its own radius."
+            )
+        if move.abs().max() - move.abs().min() < 1e-3 * move.abs().max():
+            raise Wrong("all coordinates move equally far: move each by a share of its own radius.")
         raise Wrong(
             "each step moves every coordinate by the same share of its own radius, in the direction of the "
             "gradient's sign."

@@ -246,7 +246,7 @@ def draws(gradients: Table, count: int, m: int, M: int, samples: int) -> list[tu
     if any(len(rows.unique()) < len(rows) for rows in [*small, *big]):
         raise Wrong("a batch holds an example twice: draw without replacement.")
     if len({tuple(rows.sort().values.tolist()) for rows in small}) <= max(1, M // m):
-        raise Wrong("all samples are the same: seed the generator once, before the loop.")
+        raise Wrong("all samples are the same: seed the generator once, before the loop, and draw inside it.")
     parts = len(small) // samples
     if len(small) != parts * samples or (len(big) != samples if big else parts * m != M):
         raise Wrong(f"asked for {samples} samples, it drew {len(small)} batches of {m} and {len(big)} of {M}.")
@@ -369,9 +369,11 @@ def refuse_bad_epochs(order: list[int], count: int, m: int) -> None:
     whole = count // m * m
     first = order[:whole]
     if len(set(first)) < len(first):
+        if any(len(set(order[start : start + m])) < m for start in range(0, len(order) - m + 1, m)):
+            raise Wrong("a batch holds an example twice, drawn with replacement: shuffle the numbers of all rows.")
         raise Wrong(
-            "an example is used again before all others had their turn: shuffle the numbers of all rows once in an "
-            "epoch, and go through them batch by batch."
+            "each batch is drawn from all rows again, so that an example comes twice before another comes at all: go "
+            "through one random order batch by batch, until it is used up."
         )
     if first == sorted(first) or first == sorted(first, reverse=True):
         raise Wrong("the examples are used in the order of their numbers: shuffle them.")

@@ -8,7 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatlab.checks.answer import Student, Wrong, check, match, normals, numbers, printed, seeded, table, unchanged
+from flatlab.checks.answer import (
+    Student,
+    Wrong,
+    check,
+    match,
+    normals,
+    numbers,
+    printed,
+    reused,
+    seeded,
+    table,
+    unchanged,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +77,11 @@ class Symmetric:
     def __init__(self, matrix: Tensor) -> None:
         self.matrix = matrix.double()
         self.vectors: list[Tensor] = []
+        self.given: list[object] = []  # the same, as they came
 
     def __call__(self, v: Tensor) -> Tensor:
         """A v."""
+        self.given.append(v)
         v = torch.as_tensor(v).detach().cpu().squeeze()
         if v.shape != self.matrix.shape[:1]:
             raise ValueError(f"matvec takes a vector of {len(self.matrix)} numbers, and got shape {tuple(v.shape)}")
@@ -272,9 +286,10 @@ def top_eigenvalues(student: Student) -> None:
     if order[0] > 1.02 * right[0] or order[-1] < -1.02 * right[0]:
         raise Wrong("a value lies outside of all eigenvalues: lambda v v^T takes one away only if v has length 1.")
     if (order[:-1] - order[1:]).min() < 0.05:
-        raise Wrong(
-            "two equal values, where the matrix has one: a ghost. Keep each vector orthogonal to all that came before."
-        )
+        ghost = "two equal values, where the matrix has one: a ghost."
+        if len(A.vectors) > 1 and torch.cosine_similarity(A.matrix @ A.vectors[0], A.vectors[1], dim=0).abs() > 0.999:
+            raise Wrong(f"{ghost} Take lambda v v^T of all that you have found away, in every step.")  # by deflation
+        raise Wrong(f"{ghost} Keep each vector orthogonal to all that came before.")
     match(answer, right, [], f"these are not the {k} largest eigenvalues after {steps} products for each.")
 
 
@@ -302,7 +317,9 @@ def draws_of_trace(A: Symmetric, samples: int) -> Tensor:
         raise Wrong(f"asked for {samples} samples, it multiplies {len(A.vectors)} times: a sample is one product.")
     z = torch.stack(A.vectors)
     if samples > 1 and all(torch.equal(one, z[0]) for one in z):
-        raise Wrong("all vectors are the same: seed the generator once, before the loop, and draw inside it.")
+        if reused(A.given):
+            raise Wrong("one vector is used for every sample: draw another one in each turn of the loop.")
+        raise Wrong("all vectors are the same: seed the generator once, before the loop.")
     if torch.allclose(z.norm(dim=1), torch.ones(samples).double(), rtol=1e-4):
         z = z * z.shape[1] ** 0.5
     if (z >= 0).all() and not (z == 0).any():
@@ -508,7 +525,7 @@ class Nets:
         if any(len(set(rows)) < m for rows in drawn):
             raise Wrong("a batch holds a row twice: draw without replacement.")
         if len(drawn) == 1 < samples:
-            raise Wrong("all batches are the same: seed the generator once, before the loop.")
+            raise Wrong("all batches are the same: seed the generator once, before the loop, and draw inside it.")
         if len(drawn) != samples:
             raise Wrong(f"asked for {samples} samples, it draws {len(drawn)} batches.")
         seen = len({row for rows in drawn for row in rows})

@@ -3,15 +3,12 @@
 MISTAKES    (exercise, what is replaced in the reference, by what, words of the hint)
 RIGHT       (exercise, a whole answer that is as right as the reference)
 GIVEN       names of the given cells that answers use
-ALIKE       (exercise, words) of mistakes that are one, written in several ways
 
 Each mistake gets its own hint from the check and no marks from the hidden tests; each right answer gets a tick and full
 marks.
 """
 
 GIVEN = {"store": None}
-
-ALIKE = {("phi", "same share of its own radius")}
 
 MISTAKES = [
     ("gap", "final[0] - final[1]", "final[1] - final[0]", "other way round"),
@@ -40,7 +37,21 @@ MISTAKES = [
         "torch.randint(count, (m,), generator=generator)",
         "twice",
     ),
-    ("noise", "[:m]", "[:m].sort().values.new_tensor(range(m))", "all batches are the same"),
+    ("noise", "torch.randperm(count, generator=generator)[:m]", "torch.arange(m)", "holds the examples 0 to 11"),
+    ("noise", "        rows =", "        generator.manual_seed(seed)\n        rows =", "seed the generator once"),
+    (
+        "noise",
+        "    for _ in range(samples):\n        rows = torch.randperm(count, generator=generator)[:m]\n",
+        "    rows = torch.randperm(count, generator=generator)[:m]\n    for _ in range(samples):\n",
+        "one batch is used again and again",
+    ),
+    (
+        "noise",
+        "rows = torch.randperm(count, generator=generator)[:m]",
+        """order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+        rows = order.split(m)[int(torch.randint(count // m, (), generator=generator))]""",
+        "come together again and again",
+    ),
     ("noise", "torch.randperm(count, generator", "torch.randperm(count // 2, generator", "examples are ever drawn"),
     (
         "noise",
@@ -52,7 +63,7 @@ MISTAKES = [
         "noise",
         "torch.randperm(count, generator=generator)[:m]",
         "(torch.randint(count, (1,), generator=generator) + count // m * torch.arange(m)) % count",
-        "every k-th",
+        "stand 5 apart",
     ),
     ("noise", "- full)", ")", "length of the batch gradients"),
     ("noise", "range(samples)", "range(samples - 1)", "it drew 39"),
@@ -80,8 +91,15 @@ MISTAKES = [
     ("phi", ".clamp(x - radius, x + radius)", "", "leaves the box"),
     ("phi", "y + radius", "y - radius", "goes down"),
     ("phi", "(best - base)", "best", "not subtracted"),
-    ("phi", "gradient.sign()", "gradient / gradient.norm()", "same share of its own radius"),
-    ("phi", "radius / 4 * gradient", "radius.mean() / 4 * gradient", "same share of its own radius"),
+    ("phi", "gradient.sign()", "gradient / gradient.norm()", "take the gradient's sign"),
+    ("phi", "radius / 4 * gradient", "radius.mean() / 4 * gradient", "all coordinates move equally far"),
+    ("phi", "radius / 4 * gradient", "x.abs() / 40 * gradient", "same share of its own radius"),
+    (
+        "phi",
+        "f.gradient",
+        "(lambda y: (f.value(y), torch.tensor([f.value(y + h) - f.value(y) for h in 0.001 * torch.eye(len(y))])))",
+        "only probe",
+    ),
     ("phi", "range(steps)", "range(steps - 1)", "asked for 3 steps, it evaluates f at 2"),
     ("phi", "range(steps)", "range(steps + 1)", "asked for 3 steps, it evaluates f at 4"),
     ("phi", "for _ in range(steps)", "for _ in range(1)", "asked for 20 steps, it evaluates f 2 times"),

@@ -2,7 +2,6 @@
 
 MISTAKES    (exercise, what is replaced in the reference, by what, words of the hint)
 RIGHT       (exercise, a whole answer that is as right as the reference)
-ALIKE       (exercise, words) of mistakes that are one, written in several ways
 
 Each mistake gets its own hint from the check and no marks from the hidden tests; each right answer gets a tick and full
 marks.
@@ -23,8 +22,6 @@ DRAW = "torch.randperm(count, generator=generator)[:M]"
 SHUFFLED = "torch.randperm(f.rows, generator=generator)"
 
 import json
-
-ALIKE = {("sgd", "had their turn")}
 
 MISTAKES = [
     ("predicted_noise", " * (count - m) / (count - 1)", "", "right with replacement"),
@@ -98,8 +95,8 @@ MISTAKES = [
     ("stationary", "0 < lr * lam < 2", "lr * lam < 2", "for a negative lam"),
     ("stationary", "0 < lr * lam < 2", "0 < lr * lam <= 2", "at lr lam = 2"),
     ("stationary", "0 < lr * lam < 2", "0 < lr * lam < 1", "swings and still settles"),
-    ("sgd", "list(order.split(m))", "[torch.randint(f.rows, (m,), generator=generator)]", "had their turn"),
-    ("sgd", "list(order.split(m))", "[order[:m]]", "had their turn"),
+    ("sgd", "list(order.split(m))", "[torch.randint(f.rows, (m,), generator=generator)]", "with replacement"),
+    ("sgd", "list(order.split(m))", "[order[:m]]", "drawn from all rows again"),
     ("sgd", "if not waiting:", "if not waiting:\n            generator.manual_seed(seed)", "repeats the first"),
     ("sgd", SHUFFLED, "torch.arange(f.rows)", "shuffle them"),
     ("sgd", "- lr * f", "- lr * m * f", "m times too long"),

@@ -55,7 +55,7 @@ LANCZOS_WITH_GHOSTS = """generator = torch.Generator().manual_seed(seed)
     return np.linalg.eigvalsh(T)[::-1][:k].tolist()
 """
 
-ALIKE = {("top_eigenvalues", "a ghost"), ("hvp", "v comes too late"), ("trace", "seed the generator once")}
+ALIKE = {("hvp", "v comes too late")}
 
 MISTAKES = [
     ("hvp", "grad(g @ v, x)", "grad(g @ g, x)", "the gradient of g·g"),
@@ -126,8 +126,13 @@ MISTAKES = [
     ("power", RANDOM, "torch.randn(n, generator=torch.Generator().manual_seed(0))", "another seed gives the same"),
     ("power", RANDOM, "torch.randn(n)", "the same seed gives another start"),
     ("power", RANDOM, "torch.ones(n)", "start at random"),
-    ("top_eigenvalues", "v = v - value * (w @ u) * w", "pass", "a ghost"),
-    ("top_eigenvalues", "generator = torch.Generator().manual_seed(seed)\n", LANCZOS_WITH_GHOSTS, "a ghost"),
+    ("top_eigenvalues", "v = v - value * (w @ u) * w", "pass", "of all that you have found"),
+    (
+        "top_eigenvalues",
+        "generator = torch.Generator().manual_seed(seed)\n",
+        LANCZOS_WITH_GHOSTS,
+        "Keep each vector orthogonal",
+    ),
     ("top_eigenvalues", "found.append((float(u @ v), u))", "found.append((float(u @ v), v))", "outside of all"),
     ("top_eigenvalues", "v - value * (w @ u) * w", "v - (w @ u) * w", "not v v^T"),
     ("top_eigenvalues", "reverse=True", "reverse=False", "the other way round"),
@@ -167,7 +172,7 @@ MISTAKES = [
         "trace",
         "    for _ in range(samples):\n        z = torch.randint(2, (n,), generator=generator) * 2.0 - 1\n",
         "    z = torch.randint(2, (n,), generator=generator) * 2.0 - 1\n    for _ in range(samples):\n",
-        "seed the generator once",
+        "one vector is used for every sample",
     ),
     ("trace", SIGNS, "torch.rand(n, generator=generator)", "entries are above 0"),
     ("trace", SIGNS, "torch.rand(n, generator=generator) * 2 - 1", "the mean square 1"),

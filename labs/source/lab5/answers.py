@@ -29,7 +29,12 @@ def written(**change):
     return json.dumps(json.dumps({**GPU, "gain": interval, **change}))
 
 
-ALIKE = {("compare", "different seeds"), ("ghost_norm", "the whole batch"), ("average", "the last network")}
+ALIKE = {
+    ("compare", "different seeds"),
+    ("ghost_norm", "the whole batch"),
+    ("average", "the last network"),
+    ("trust_ratio", "where w is 0 the ratio"),
+}
 
 AHEAD = "f.gradient(x + rho * g / g.norm())[1]"
 STEP = f"return x - lr * {AHEAD}"
@@ -188,7 +193,7 @@ MISTAKES = [
         "w, g = float(w.abs().sum()), float(g.abs().sum())",
         "sums of absolute values",
     ),
-    ("trust_ratio", " if w > 0 and g > 0 else 1.0", "", "where w is 0 the ratio is 1"),
+    ("trust_ratio", " if w > 0 and g > 0 else 1.0", "", "where w is 0 the ratio"),
     ("trust_ratio", " if w > 0 and g > 0 else 1.0", " if w > 0 else 1.0", "where g is 0 the ratio is 1"),
     ("trust_ratio", " if w > 0 and g > 0 else 1.0", " if w > 0 or g > 0 else float('nan')", "where w is 0 the ratio"),
     ("compare", "rivals[steps * per_step]", "rivals[steps]", "costs several gradients"),

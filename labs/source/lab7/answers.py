@@ -13,7 +13,7 @@ from scipy import stats
 
 GIVEN = {"stats": stats}
 
-ALIKE = {("paired_interval", "the pairs are lost"), ("kendall", "counted twice")}
+ALIKE = {("paired_interval", "the pairs are lost")}
 
 ENDS = "return d.mean() - half, d.mean() + half"
 OWN = "low, high = paired_interval(values, [0.0] * len(values), 0.95)"

@@ -16,11 +16,7 @@ from scipy import stats
 
 GIVEN = {"json": json, "plt": plt, "stats": stats}
 
-ALIKE = {
-    ("claim", "it is a text that tells it"),
-    ("effect", "the pairs are lost"),
-    ("record", "return the pair of two texts"),
-}
+ALIKE = {("effect", "the pairs are lost"), ("experiment", "in another order than the seeds")}
 
 CHANGED = '"changed": {**descent, "lr": 0.02, "momentum": 0.9},'
 BOTH = "for arm, recipe in arms.items():"
@@ -110,7 +106,7 @@ MISTAKES = [
     ),
     ("experiment", APPEND, APPEND.replace("{what} {arm}", "{arm} {what}"), "the other way round"),
     ("experiment", APPEND, 'columns[f"{what} {arm}"] = value', "keep one for each seed"),
-    ("experiment", APPEND, APPEND.replace("append(value)", "insert(0, value)"), "in another order"),
+    ("experiment", APPEND, APPEND.replace("append(value)", "insert(0, value)"), "in another order than the seeds"),
     (
         "experiment",
         APPEND,
