@@ -292,6 +292,10 @@ def refuse_bad_ring(student: Student, chunks: list[list[float]]) -> None:
                 "a worker sends the same chunk in every round, so it is added again: send the one that just arrived.",
             ),
             (
+                torch.tensor(ring(chunks, lambda worker, turn: worker + turn)).double(),
+                "what arrives is added to a chunk that its worker has already sent: send on the one that just arrived.",
+            ),
+            (
                 torch.tensor(ring(chunks, keep=True)).double(),
                 "in the second half a finished sum is added to what is there: it must replace it.",
             ),

@@ -103,6 +103,12 @@ MISTAKES = [
     ("best_batch", " * int(np.ceil(rows / m))", "", "the updates of an epoch do not enter"),
     ("ring_all_reduce", "return chunks", "return [[one / P for one in row] for row in chunks]", "that is the mean"),
     ("ring_all_reduce", "c, q = (p - turn) % P, (p + 1) % P", "c, q = p, (p + 1) % P", "the same chunk"),
+    (
+        "ring_all_reduce",
+        "c, q = (p - turn) % P, (p + 1) % P",
+        "c, q = (p + turn) % P, (p + 1) % P",
+        "its worker has already sent",
+    ),
     ("ring_all_reduce", "chunks[q][c] = send", "chunks[q][c] += send", "it must replace it"),
     (
         "ring_all_reduce",
