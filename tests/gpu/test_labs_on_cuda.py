@@ -80,6 +80,25 @@ def test_what_an_exercise_is_given_lies_on_the_processor(lab, tmp_path, monkeypa
     assert tensors and not [name for name, tensor in tensors.items() if tensor.is_cuda]
 
 
+def on_the_device(answer):
+    """An answer whose tensors and numbers of floating point are tensors on the device."""
+    if isinstance(answer, (list, tuple)):
+        return type(answer)(on_the_device(one) for one in answer)
+    return torch.as_tensor(answer, device="cuda") if isinstance(answer, (float, torch.Tensor)) else answer
+
+
+@pytest.mark.parametrize("lab", [f"lab{number}" for number in range(1, 9)])
+def test_a_right_answer_on_the_device_gets_a_tick_in_every_exercise(lab):
+    source = cells(lab)
+    exercises = [name for name in source if f"{name}-check" in source and f"{name}-test" in source]
+    given = runpy.run_path(str(MASTERS / lab / "answers.py")).get("GIVEN", {})
+    exec("\n\n".join([HEAD, *(source[name] for name in exercises)]), given)
+    for name in exercises:
+        right = given[re.search(r"^def (\w+)", source[name], re.MULTILINE).group(1)]
+        answer = getattr(checks, name)(lambda *asked, **more: on_the_device(right(*asked, **more)))
+        assert answer, answer
+
+
 def line(said):
     """The one line of JSON in what a cell printed."""
     [found] = [one for one in said.splitlines() if one.startswith("{")]
