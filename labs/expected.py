@@ -1,14 +1,17 @@
 """Expected output: what a master's experiments print with the reference's answers, put below each for comparison.
 
 `make labs` runs a master whose code has changed since, or of which a recorded result or a verdict that it reads has, on
-the CPU at the smoke tier, and writes the numbers into it. No number in such a cell is typed. An experiment whose
-numbers the machine decides has the tag `timed`, and no expected output.
+the CPU at the smoke tier, and writes the numbers into it. No number in such a cell is typed. It is run once for each of
+`ORDERS`, since a processor that adds up in another order gives other numbers after many updates; where they differ, the
+range is written. An experiment whose numbers the clock decides has the tag `timed`, and no expected output.
 """
 
 import copy
 import hashlib
+import itertools
 import json
 import os
+import re
 import tempfile
 
 import nbformat
@@ -29,6 +32,29 @@ digits, and by more after many updates: another processor adds up in another ord
 ```
 </details>"""
 
+RANGES = """<details><summary>Expected output</summary>
+
+What the reference's answers print here, on a processor (made by <code>make labs</code>). They were run four times, each
+time with the sums in another order, because another processor adds up in another order. <i>A to B</i> are the least and
+the largest of the four numbers; one that stands alone was the same in all of them. If yours is beyond A or B by more
+than they are apart, look at {look}.
+
+```text
+{text}
+```
+</details>"""
+# Unless the cell's own `look` says more.
+LOOK = "the answer of the check above, and at the given cells, which must be as they were"
+
+# Settings with which the libraries add up as they do on other processors.
+ORDERS = (
+    {},
+    {"ATEN_CPU_CAPABILITY": "default"},
+    {"MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+)
+PARTS = re.compile(r"\s+|[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?|[^\W\d]+|.")  # spaces, numbers, words, signs
+
 
 def record(lab, labs=LABS):
     """Write what a master's experiments print into the master. One that has not changed since is left as it is."""
@@ -36,18 +62,46 @@ def record(lab, labs=LABS):
     notebook = nbformat.read(file, 4)
     if notebook.metadata.get("expected") == fingerprint(notebook):
         return
-    printed = run(notebook)
+    printed = [run(notebook, order) for order in ORDERS]
     cells = []
     for cell in notebook.cells:
         if cell.id.endswith("-expected"):
             continue
         cells.append(cell)
-        if text := printed.get(cell.id):
+        if text := shown([one.get(cell.id, "") for one in printed], cell.metadata.get("look", LOOK)):
             name = cell.id.removesuffix("-run") + "-expected"
-            cells.append(nbformat.v4.new_markdown_cell(TEXT.format(text), id=name))
+            cells.append(nbformat.v4.new_markdown_cell(text, id=name))
     notebook.cells = cells
     notebook.metadata["expected"] = fingerprint(notebook)
     file.write_text(as_text(notebook), encoding="utf8")
+
+
+def shown(printed, look):
+    """The text of a cell for what the runs have printed: nothing if they have printed nothing."""
+    if not any(printed):
+        return ""
+    if len(set(printed)) == 1:
+        return TEXT.format(printed[0])
+    lines = itertools.zip_longest(*(text.splitlines() for text in printed), fillvalue="")
+    return RANGES.format(look=look, text="\n".join(map(in_one, lines)))
+
+
+def in_one(lines):
+    """One line for the same line of several runs: `A to B` where their numbers differ, `A or B` where words do."""
+    parts = [PARTS.findall(line) for line in lines]
+    if len({len(one) for one in parts}) > 1:
+        return " or: ".join(dict.fromkeys(line.strip() for line in lines if line))
+    return "".join(map(span, zip(*parts)))
+
+
+def span(parts):
+    """The least and the largest of several numbers as they were printed, or each of several words."""
+    if len(set(parts)) == 1 or not "".join(parts).strip():
+        return parts[0]
+    if all(re.search(r"\d", part) for part in parts):
+        parts = sorted(parts, key=lambda part: float(part.replace(",", "")))
+        return f"{parts[0]} to {parts[-1]}"
+    return " or ".join(dict.fromkeys(parts))
 
 
 def fingerprint(notebook):
@@ -74,14 +128,15 @@ def named(source):
     return [flatlab.recorded(*name) for name in found]
 
 
-def run(notebook):
-    """What each experiment prints: {name of its cell: text}. An experiment is a cell named NAME-run."""
+def run(notebook, order):
+    """What each experiment prints, with one of `ORDERS`: {name of its cell: text}. An experiment is a cell named
+    NAME-run."""
     from nbclient import NotebookClient
 
     with tempfile.TemporaryDirectory() as room:
         settings = {"FLATLAB_TIER": "smoke", "FLATLAB_STORE": f"{room}/store", "CUDA_VISIBLE_DEVICES": ""}
         client = NotebookClient(copy.deepcopy(notebook), timeout=900, resources={"metadata": {"path": room}})
-        notebook = client.execute(env={**os.environ, **settings})
+        notebook = client.execute(env={**os.environ, **settings, **order})
     return {
         cell.id: "".join(output.text for output in cell.outputs if output.get("name") == "stdout").rstrip()
         for cell in notebook.cells
