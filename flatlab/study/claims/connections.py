@@ -43,7 +43,7 @@ CLAIMS = (
         remark="asked with three seeds, and undecided, before this rule",
     ),
     Claim(
-        name="a curve has none",
+        name="a curve has no barrier",
         words="minima are joined by a curve of nearly constant loss",
         source=GARIPOV,
         experiment="connect",
@@ -53,7 +53,7 @@ CLAIMS = (
         below=0.05,
     ),
     Claim(
-        name="also in test accuracy",
+        name="a curve loses no test accuracy",
         words="along which the test accuracy hardly falls, also across batch sizes",
         source="Gotmare et al. 2018",
         experiment="connect",

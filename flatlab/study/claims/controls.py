@@ -16,14 +16,14 @@ CLAIMS = (
         above=0,
     ),
     Claim(
-        name="sharper by every maximiser",
-        words="and whichever search finds the maximum",
+        name="sharper by each of three searches",
+        words="and whichever of three searches looks for the maximum",
         source="the control of the measurement",
         experiment="maximiser",
         measure="log10 of phi(LB) / phi(SB), the least over three searches",
         effect=least_factor("LB", "SB", SCALE_FREE),
         above=0,
-        remark="the paper's own search, first among them, is asked apart: it stops by absolute tolerances, at a "
+        remark="the paper's own search is none of the three and is asked apart: it stops by absolute tolerances, at a "
         "well-trained point where it starts, and what it then has is no maximum",
     ),
     Claim(

@@ -197,7 +197,7 @@ CLAIMS = (
         below=2,
     ),
     does_not_help(
-        "decay does not serve accuracy",
+        "decay serves no accuracy to the large batch",
         "weight decay serves neither accuracy nor speed",
         "study notes on optimisation",
         "weight-decay",

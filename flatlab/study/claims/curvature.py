@@ -46,7 +46,7 @@ CLAIMS = (
         "may be steep before anything is trained",
     ),
     Claim(
-        name="fewer than at the small batch's end",
+        name="fewer steep directions than at the small batch's end",
         words="fewer directions carry the curvature than at the small batch's end",
         source="the control of the spectrum",
         experiment="spectrum",
@@ -173,7 +173,7 @@ CLAIMS = (
         below=0.9,
     ),
     Claim(
-        name="their own curvature is at the edge",
+        name="the curvature of a small batch is at the edge",
         words="but each batch's own curvature along its gradient is at the edge",
         source="Andreyev and Beneventano 2024",
         experiment="edge-by-batch",

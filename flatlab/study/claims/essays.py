@@ -128,7 +128,7 @@ CLAIMS = (
         below=-1,
     ),
     Claim(
-        name="an epoch is shorter",
+        name="the larger the batch, the shorter an epoch",
         words="a larger batch is faster a unit of data",
         source="study notes on optimisation",
         experiment="lenet-sweep",
@@ -137,7 +137,7 @@ CLAIMS = (
         above=0,
     ),
     Claim(
-        name="more epochs to the same accuracy",
+        name="the larger the batch, the more epochs to one accuracy",
         words="a larger batch needs more epochs to the same accuracy",
         source="study notes on optimisation",
         experiment="lenet-sweep",
@@ -215,7 +215,7 @@ CLAIMS = (
         below=1,
     ),
     Claim(
-        name="nor speed",
+        name="decay gives the small batch no speed",
         words="weight decay serves neither accuracy nor speed",
         source="study notes on optimisation",
         experiment="regularisers",
@@ -270,7 +270,7 @@ CLAIMS = (
         above=0,
     ),
     Claim(
-        name="its best loss is higher",
+        name="a larger batch has a higher best loss",
         words="with a larger batch the least validation loss is higher",
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",
@@ -280,7 +280,7 @@ CLAIMS = (
         above=0,
     ),
     Claim(
-        name="also with a tuned rate",
+        name="a larger batch has a higher best loss at a tuned rate",
         words="with a larger batch the least validation loss is higher",
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",
@@ -290,7 +290,7 @@ CLAIMS = (
         above=0,
     ),
     Claim(
-        name="in all it takes longer",
+        name="a larger batch takes longer in all",
         words="the large batch loses in total time as well",
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",
@@ -299,7 +299,7 @@ CLAIMS = (
         above=0,
     ),
     Claim(
-        name="an epoch of it is shorter",
+        name="a larger batch has a shorter epoch",
         words="with a larger batch an epoch is shorter",
         source="study notes with a TensorFlow experiment",
         experiment="batch-table",

@@ -43,7 +43,7 @@ CLAIMS = (
         above=0.9,
     ),
     Claim(
-        name="and at the start",
+        name="a part has nearly the whole gradient at the start",
         words="half of the data, or far less, gives almost the same gradient as all",
         source=STUDY_NOTES,
         experiment="part-of-the-data",
@@ -109,7 +109,7 @@ CLAIMS = (
         above=0.5,
     ),
     Claim(
-        name="and not everywhere alike",
+        name="the noise is not round",
         words="the noise of a batch is not isotropic",
         source="Jastrzebski et al. 2017",
         experiment="noise-directions",

@@ -402,7 +402,7 @@ CLAIMS = (
         above=-1,
     ),
     Claim(
-        name="a higher rate frees it as well",
+        name="a higher rate frees the large batch as well",
         words="or switching to a higher rate",
         source=SHEN,
         experiment="escape",

@@ -246,7 +246,7 @@ CLAIMS = (
         above=0,
     ),
     Claim(
-        name="and not by its steps alone",
+        name="conservative training helps beyond its steps",
         words="and that is not merely its three steps per batch",
         source="the control of the paper",
         experiment="table7",
