@@ -105,6 +105,20 @@ def test_a_network_that_is_not_recorded_says_so(name):
     assert [row[1:] for row in rows[1::2]] == [list(map(str, row.values())) for row in PUBLISHED[name].values()]
 
 
+def test_no_table_has_more_columns_than_a_page_has_room_for():
+    """Columns that the paper's table lacks stand in a table of their own, and many networks below one another."""
+    values = {column: [1.0, 2.0, 3.0] for column in ("test SB", "test LB", "LB 1e-3", "LB 5e-4", "test LB plain")}
+    result = Result("table6", "reduced", {"mlp": "mnist1d"}, {"mlp": (0, 1, 2)}, {}, {"mlp": values}, {})
+    first, second = table("table6", [result], whole=True).split("\n\n")
+    assert [len(row) for row in cells(first)] == [5] * 10
+    assert cells(second) == [["", "test LB plain"], ["mlp on MNIST-1D, reduced tier, 3 seeds", "2.00 ± 2.48"]]
+    nets = ("mlp", "plain-mlp", "F1")
+    many = Result("distances", "smoke", dict.fromkeys(nets, "mnist1d"), dict.fromkeys(nets, (0,)), {}, {}, {})
+    many.values.update((net, {"ratio": [600.0]}) for net in nets)
+    head, *rows = cells(table("distances", [many]))
+    assert head == ["", "ratio"] and [row[1] for row in rows] == ["600", "3 to 10, six networks"] * 3
+
+
 def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
     def shown(name, column, net="mlp", read=None):
         rows = cells(
@@ -143,10 +157,13 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
         ([1, 2, 3, 4, 5], "3.00 ± 1.96"),  # 2.7764 sqrt(2.5 / 5)
         ([1001, 1002, 1003, 1004, 1005], "1,003.0 ± 2.0"),
         ([7.25], "7.25"),
-        ([12500, 12500], "12,500 ± 0"),
+        ([12500, 12500, 12500], "12,500"),
+        ([0.1, 0.1, 0.1 + 1e-17], "0.1"),
         ([12500], "12,500"),
-        ([0.0, 2e-9], "1.00·10⁻⁹ ± 1.3·10⁻⁸"),
-        ([100, 300], "200 ± 1,271"),
+        ([0.0, 2e-9], "0 and 2·10⁻⁹"),
+        ([100, 300], "100 and 300"),
+        ([0.0, 2e-9, 1e-9], "1.00·10⁻⁹ ± 2.5·10⁻⁹"),
+        ([319_000, 500, 12], "107,000 ± 457,000"),
         ([5.5e10, 5.6e10, 5.9e10], "5.67·10¹⁰ ± 5.2·10⁹"),
         ([2.21e4], "22,100"),
         ([5.5e10], "5.5·10¹⁰"),
@@ -154,6 +171,29 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
 )
 def test_a_mean_and_its_interval_in_words(values, words):
     assert plus_minus(values) == words
+
+
+@pytest.mark.parametrize(
+    "column, words",
+    [
+        ("1/16 4", "test accuracy, %: 1/16 of the rows, batch 4"),
+        ("best 1/1", "best batch size: all rows"),
+        ("full short loss", "all rows, equal epochs: loss"),
+        ("test inverse", "test accuracy, %: inverse rule"),
+        ("LB again barrier", "large batch, twice from one start: barrier"),
+        ("none adaptive", "without: adaptive sharpness"),
+        ("1 decaying norm", "batch 1, falling rate: length of x"),
+        ("rprop full rate", "Rprop, all rows: rate"),
+        ("loss sgd 32", "training loss, nats: gradient descent, batch 32"),
+        ("SB apgd 20", "small batch: APGD, 20 steps"),
+        ("SB root", "small batch: root"),
+        ("test LB root slower", "test accuracy, %: large batch, going on, rate over the root of the ratio"),
+        ("line LB less SB decayed", "loss beyond the large batch less beyond the small batch, with weight decay"),
+    ],
+)
+def test_a_column_is_called_by_words_and_not_by_its_keys(column, words):
+    result = Result("essay", "smoke", {"mlp": "mnist1d"}, {"mlp": (0,)}, {}, {"mlp": {column: [1.0]}}, {})
+    assert cells(table("essay", [result]))[1] == [words, "1"]
 
 
 def test_each_network_is_taken_from_its_largest_tier(monkeypatch):

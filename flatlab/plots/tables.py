@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flatlab.measure.estimate import interval
@@ -11,12 +11,10 @@ from flatlab.study.columns import RATIO, THRESHOLD
 from flatlab.study.recorded import Result
 
 NOTE = (
-    "Ours: mean ± half the width of the 95 % interval over seeds. The paper's: mean ± standard deviation of five "
-    "runs; the difference, "
-    "ours less the paper's, where network and data are the same. SB: small batch, LB: large batch; train, test: "
-    "accuracy in %; "
-    "1e-3, 5e-4: sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without "
-    "dropout."
+    "Ours: mean ± half the width of the 95 % interval over seeds; a number alone where all seeds have it, and both "
+    "numbers of two seeds. The paper's: mean ± standard deviation of five runs; the difference, ours less the paper's, "
+    "where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; 1e-3, 5e-4: "
+    "sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without dropout."
 )
 
 
@@ -36,6 +34,7 @@ SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 NO_BREAK = "\u00a0"
 LARGEST_IN_FULL = 1e7  # from here on a number is a product with a power of ten
+MOST_COLUMNS = 5  # of networks beside one another
 
 # A number as code writes it: with an exponent, and below 0.
 POWER = r"\b([\d.]+)e([+-])0*(\d+)\b"
@@ -147,20 +146,32 @@ def printed(experiment: str) -> dict[str, dict[str, paper.Value]]:
 def table(experiment: str, results: Sequence[Result], whole: bool = False) -> str:
     """Results of an experiment in Markdown: of what holds one number per seed; "" where there is none.
 
-    As in the paper where it has the table: a row for each network, and below it the paper's and the difference. Else a
-    column for each. whole    also the networks of the paper's table that no result has, as "not recorded"
+    As in the paper where it has the table: a row for each network, and below it the paper's and the difference; columns
+    that the paper's lacks follow in tables as wide as the paper's. Else a column for each network, or a row where there
+    are too many. whole    also the networks of the paper's table that no result has, as "not recorded"
     """
     found = {net: result for result in reversed(results) for net in result.values}
     standing = {paper.original(net): net for net in found}
     nets = dict.fromkeys([*(standing.get(net, net) for net in printed(experiment) if whole or net in standing), *found])
     rows = [row for net in nets for row in _rows(experiment, net, found.get(net))]
     columns = list(dict.fromkeys(column for _, cells in rows for column in cells))
-    names = columns if printed(experiment) else [_in_words(column) for column in columns]  # the paper's are its own
-    grid = [["", *names], *([head, *(cells.get(column, "") for column in columns)] for head, cells in rows)]
     if not printed(experiment):
-        grid = [list(row) for row in zip(*grid)]
-    lines = ["| " + " | ".join(map(_unbroken, row)) + " |" for row in [grid[0], ["---"] * len(grid[0]), *grid[1:]]]
-    return "\n".join(lines) if columns else ""
+        grid = _grid(rows, columns, [_in_words(column) for column in columns])
+        return _markdown(grid if len(rows) > MOST_COLUMNS else [list(row) for row in zip(*grid)]) if columns else ""
+    width = len(next(iter(printed(experiment).values())))
+    parts = [columns[k : k + width] for k in range(0, len(columns), width)]
+    return "\n\n".join(_markdown(_grid(rows, part, part)) for part in parts)
+
+
+def _grid(rows: Sequence[tuple[str, Mapping[str, str]]], columns: Sequence[str], names: Sequence[str]) -> list:
+    """Head and rows of some columns, without the rows that have none of them."""
+    some = [(head, cells) for head, cells in rows if any(column in cells for column in columns)]
+    return [["", *names], *([head, *(cells.get(column, "") for column in columns)] for head, cells in some)]
+
+
+def _markdown(grid: Sequence[Sequence[str]]) -> str:
+    lines = (map(_unbroken, row) for row in [grid[0], ["---"] * len(grid[0]), *grid[1:]])
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
 
 
 # Of a column's name whose number it is, and how a reader calls them; the longer names first.
@@ -183,34 +194,84 @@ RUNS = {
     "cure": "large batch with it",
     "rival": "its tuned rival",
 }
+RUNS_OF_OTHERS = {
+    "rate": "root rule",
+    "updates": "the small batch's updates",
+    "regime": "root rule, ghost batches and the small batch's updates",
+    "inverse": "inverse rule",
+    "growing": "growing batch",
+    "decaying": "small batch, rate falls",
+    "again": "twice from one start",
+    "elsewhere": "from two starts",
+    "decayed": "with weight decay",
+    "start": "at the start",
+    "none": "without",
+    "mini": "small batches",
+    "few": "batches of 1,000",
+    "all": "all rows",
+    "full": "all rows",
+}
 SEARCHES = {"lbfgs": "L-BFGS", "apgd": "APGD", "scipy": "scipy's L-BFGS-B"}  # what a search is called
 OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop", "rprop": "Rprop", "sgd": "gradient descent"}
-_RUN = re.compile(rf"\b({'|'.join(RUNS)})\b")
-_OF_A_RUN = re.compile(r"(SB|LB|start|none|L1|L2|momentum|full|mini|few|all|(?:adam|rmsprop|rprop|sgd) \w+) (.+)")
+MEASURED = {  # of a run, where a column's name is not the words
+    "norm": "length of x",
+    "adaptive": "adaptive sharpness",
+    "near zero": "share of weights near zero",
+    "largest": "largest eigenvalue",
+    "smallest": "smallest eigenvalue",
+    "residual": "residual of the largest eigenvalue",
+    "flat share": "share of flat directions",
+    "dose": "dose",
+    "factor": "rate, in units of the paper's",
+    "batch": "statistics of the batch",
+    "frozen": "frozen statistics",
+    "batches of 256": "statistics of batches of 256",
+    "test": "test accuracy, %",
+}
+_RUN = re.compile(rf"\b({'|'.join([*RUNS, *RUNS_OF_OTHERS])})\b")
+_OPTIMIZED = re.compile(rf"({'|'.join(OPTIMIZERS)}) (\w+)")
+_ONE_ROW = re.compile(r"(\d+) (constant|decaying)")
+_SHARE = re.compile(r"(?:(.+) )?1/(\d+)(?: (\d+))?")
+_OF_A_RUN = re.compile(
+    r"((?:SB|LB)(?: (?:again|elsewhere|decayed|averaged|root|linear|warm|tuned))*"
+    rf"|start|none|L1|L2|momentum|full short|full|mini|few|all|cure|growing|{_OPTIMIZED.pattern}|{_ONE_ROW.pattern})"
+    r" (?P<measured>.+)"
+)
 
 
 def _in_words(column):
     """A column's name with words for its keys: "test LB long" is "test accuracy, %: large batch, as many gradients"."""
     part, _, whose = column.partition(" ")
-    if part in ("test", "train") and whose:
-        what = f"{'test' if part == 'test' else 'training'} accuracy, %"
+    if part in ("test", "train", "loss") and whose:
+        what = {"test": "test accuracy, %", "train": "training accuracy, %", "loss": "training loss, nats"}[part]
         return f"{what}: {_called_run(whose)}"
     if sharp := re.fullmatch(r"(.+) (1e-3|5e-4)", column):
         return f"{readable(f'phi({sharp[2]}), %')}: {_called_run(sharp[1])}"
+    if beyond := re.fullmatch(r"line LB less SB(?: (decayed))?", column):
+        return "loss beyond the large batch less beyond the small batch" + ", with weight decay" * bool(beyond[1])
+    if share := _SHARE.fullmatch(column):
+        what, parts, batch = share.groups()
+        what = {None: "test accuracy, %", "best": "best batch size", "critical": "critical batch size"}.get(what, what)
+        rows = "all rows" if parts == "1" else f"1/{parts} of the rows"
+        return f"{what}: {rows}" + (f", batch {batch}" if batch else "")
     if after := re.fullmatch(r"((?:(?!LB).)+) (SB|LB)", column):
         column = f"{after[1]}: {RUNS[after[2]]}"
     elif before := _OF_A_RUN.fullmatch(column):
-        column = f"{_called_run(before[1])}: {before[2]}"
+        column = f"{_called_run(before[1])}: {MEASURED.get(before['measured'], before['measured'])}"
     for name, words in SEARCHES.items():
-        column = re.sub(rf"\b{name}\b", words, column)
+        column = re.sub(rf"\b{name} (\d+)\b", rf"{words}, \1 steps", column)
     return readable(column)
 
 
 def _called_run(run):
     """A run as a reader calls it, its parts between commas."""
-    for name, words in OPTIMIZERS.items():
-        run = re.sub(rf"\b{name}\b", words, run)
-    parts = [RUNS.get(part, part) for part in re.split(_RUN, run) if part.strip()]
+    if found := _OPTIMIZED.fullmatch(run):
+        return f"{OPTIMIZERS[found[1]]}, {'all rows' if found[2] == 'full' else f'batch {found[2]}'}"
+    if found := _ONE_ROW.fullmatch(run):
+        return f"batch {found[1]}, {'constant' if found[2] == 'constant' else 'falling'} rate"
+    if run == "full short":
+        return "all rows, equal epochs"
+    parts = [{**RUNS, **RUNS_OF_OTHERS}.get(part, part) for part in re.split(_RUN, run) if part.strip()]
     return ", ".join(part.strip() for part in parts)
 
 
@@ -244,22 +305,24 @@ def _unbroken(cell):
 
 
 def plus_minus(values: Sequence[float]) -> str:
-    """Mean and 95 % interval of a column in words; the number alone for one seed. Two digits of the interval are given,
-    or three where the mean would have fewer."""
+    """Mean and 95 % interval of a column in words. Two digits of the interval are given, or three where the mean would
+    have fewer. The number alone for one seed or where all seeds agree, and both numbers of two, whose interval says
+    next to nothing."""
     return readable(_plus_minus(values))
 
 
 def _plus_minus(values: Sequence[float]) -> str:
     mean, half = interval(values)
-    if math.isnan(half):
+    if math.isnan(half) or half <= 1e-9 * abs(mean):
         return _number(mean)
-    if half == 0:
-        return f"{_number(mean)} ± 0"
+    if len(values) == 2:
+        return " and ".join(map(_number, values))
     decimals = 1 - math.floor(math.log10(half))
     if decimals > 5 or max(abs(mean), half) >= LARGEST_IN_FULL:
         return f"{mean:.2e} ± {half:.1e}"
-    decimals = max(0, decimals + (abs(mean) * 10**decimals < 100))
-    return f"{mean:,.{decimals}f} ± {half:,.{decimals}f}"
+    decimals += abs(mean) * 10.0**decimals < 100
+    mean, half = round(mean, decimals), round(half, decimals)
+    return f"{mean:,.{max(0, decimals)}f} ± {half:,.{max(0, decimals)}f}"
 
 
 def _number(value):
