@@ -120,5 +120,5 @@ def _named(net: str, data: str) -> str:
 
 
 def _times(ratio: float) -> str:
-    """A ratio as one says it: two digits below a hundred, whole numbers above."""
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+    """A ratio as one says it: two digits of it."""
+    return f"{float(f'{ratio:.2g}'):,.0f}" if ratio >= 10 else f"{ratio:.2g}"
