@@ -115,6 +115,12 @@ def test_networks_stand_in_the_papers_order_and_the_small_ones_in_the_place_of_t
     assert heads[1:] == ["mlp", "mlp, half", "plain-mlp", "F1", "F2", "small-C2", "C3", "small-C4"]
 
 
+def test_the_problems_of_the_regression_stand_in_their_own_order_and_are_called_as_in_its_figure():
+    shown = Grid([(claim(above=0), [judgement(1, 0, 2, "holds", net) for net in ("network", "many even", "uneven")])])
+    heads = re.findall(r'<th scope="col">(.*?)</th>', shown._repr_html_().partition("</table>")[0])
+    assert heads == ["claim", "4 features, uneven", "64 features, even", "4 features, a network"]
+
+
 # Of rows, each with: whether it is seen, its first line, and how many cells of a verdict its part of the table has. All
 # in one question to the browser: one for each of its hundreds of rows took half a minute.
 ROWS = """(rows, word) => rows.map((row) => [

@@ -22,6 +22,7 @@ from flatlab.plots.tables import called, named, readable
 from flatlab.study import paper
 from flatlab.study.design import HALF_OF_ROWS
 from flatlab.study.ledger import Entry, Judgement
+from flatlab.study.regression import PROBLEMS
 from flatlab.study.rules import Claim
 
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
@@ -37,8 +38,9 @@ CSS = f"""<style>
   color: inherit; }}
 .ledger .verdicts th {{ padding: 0 0.3rem; text-align: left; font-weight: 600;
   background: var(--pst-color-background, Canvas); }}
+.ledger .verdicts thead th {{ padding: 0 0.15rem; font-size: 0.8em; vertical-align: bottom; }}
 .ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1;
-  min-width: min(14rem, 38vw); max-width: 16rem; }}
+  min-width: min(11.5rem, 38vw); max-width: 16rem; }}
 .ledger .verdicts td {{ position: relative; padding: 0.05rem 0.1rem; white-space: nowrap; border-radius: 3px;
   text-align: left; }}
 .ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
@@ -186,7 +188,7 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
     return (
         f'<td class="{judgement.word}" title="{words}">'
         f'<span class="sign" aria-hidden="true">{SIGN[judgement.word]}</span>'
-        f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="42" height="13" aria-hidden="true">'
+        f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="38" height="12" aria-hidden="true">'
         f'<path d="M30 1V17" stroke-width="1" stroke-dasharray="2 2"/>{bar}'
         f'<circle cx="{x:.1f}" cy="9" r="3"/></svg></td>'
     )
@@ -206,13 +208,20 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
     return f'<tr><th scope="row">{words}</th>{"".join(cells)}</tr>'
 
 
+def _head(net: str) -> str:
+    """A network as a column's head, a problem of the regression as its figure calls it."""
+    if net not in PROBLEMS:
+        return net
+    return f"{PROBLEMS[net].features} features, {'a network' if net == 'network' else net.removeprefix('many ')}"
+
+
 def _table(caption: str, found: Sequence[Judged]) -> str:
     """A table with a body for each source."""
     run = {judgement.net for _, judgements in found for judgement in judgements}
-    order = ["mlp", HALF_OF_ROWS.name, "plain-mlp", *paper.NETWORKS]
+    order = ["mlp", HALF_OF_ROWS.name, "plain-mlp", *paper.NETWORKS, *PROBLEMS]
     known = [net for original in order for net in (original, f"small-{original}") if net in run]
     nets = [*known, *sorted(run - set(known))]
-    head = "".join(f'<th scope="col">{html.escape(net)}</th>' for net in nets)
+    head = "".join(f'<th scope="col">{html.escape(_head(net))}</th>' for net in nets)
     bodies = ""
     groups: dict[str, list[Judged]] = {}
     for claim, judgements in found:
