@@ -59,7 +59,8 @@ def test_each_rate_is_a_position_that_reads_what_was_recorded():
     drawn = what_a_batch_size_changes.by_rate(result, "mlp")
     assert len(drawn.layers) == len(drawn.says) == 5 and drawn.start == 2
     for place, (said, row) in enumerate(zip(drawn.says, drawn.picture.table)):
-        assert said.startswith(f"At {[0.25, 0.5, 1, 2, 4][place]:g} times the paper's rate batch 32 ")
+        times = ["0.25 times ", "0.5 times ", "", "2 times ", "4 times "][place]
+        assert said.startswith(f"At {times}the paper's rate batch 32 ")
         for name, batch in (("SB", 32), ("LB", 2000)):
             test = np.mean(np.array(result.values["mlp"][f"{name}_test"])[:, place])
             phi = np.exp(np.mean(np.log(np.array(result.values["mlp"][f"{name}_1e-3"])[:, place])))

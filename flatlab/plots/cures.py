@@ -410,7 +410,8 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         phis, test = positive(values[phi(run)]), np.array(values[columns.test(run)], float)
         at_x, at_y = float(np.exp(np.log(phis).mean())), float(test.mean())
         axes.plot(at_x, at_y, "*", color=colour, markersize=11)
-        label(axes, at_x, at_y, name, colour, xytext=(0, -14), ha="center")  # the best doses lie above the small batch
+        away = {"xytext": (6, 9)} if run == "SB" else {"xytext": (0, -14), "ha": "center"}  # off the cures' lines
+        label(axes, at_x, at_y, name, colour, **away)
         rows.append(
             {"cure": name, "strength": 0, "phi(1e-3)": at_x, "test accuracy": at_y, "training accuracy": np.nan}
         )

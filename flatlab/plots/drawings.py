@@ -150,10 +150,10 @@ def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
     )
 
 
-def along_descent(label: str, descent: str, rates: tuple[str, ...]) -> Panel:
+def along_descent(label: str, descent: str, rates: tuple[str, ...], words: str = "") -> Panel:
     """lambda_max in units of the edge, for some rates."""
     return Panel(
-        label, tuple(Curve(of(descent, rate), f"rate {rate}", style=style) for rate, style in zip(rates, "-:"))
+        label, tuple(Curve(of(descent, rate), f"{words}rate {rate}", style=style) for rate, style in zip(rates, "-:"))
     )
 
 
@@ -163,7 +163,7 @@ def penalised(label: str, kind: str, **panel: Any) -> Panel:
     return Panel(label, tuple(Curve(series(name, kind), name, *style) for name, style in styles.items()), **panel)
 
 
-OVER_THE_EDGE = "$\\lambda_{max}$ over the edge"
+OF_THE_EDGE = "$\\lambda_{max}$ × rate / 2"
 
 DRAWINGS = {
     **{name: at_doses(name, cure.gradients > 1, log=min(cure.doses) > 0) for name, cure in CURES.items()},
@@ -207,16 +207,14 @@ DRAWINGS = {
     "edge": Drawing(
         columns.STEP,
         "step",
-        tuple(
-            along_descent(f"{OVER_THE_EDGE}, {loss}", loss, ("0.05", "0.1")) for loss in ("squared", "cross entropy")
-        ),
+        tuple(along_descent(OF_THE_EDGE, loss, ("0.05", "0.1"), f"{loss}, ") for loss in ("squared", "cross entropy")),
     ),
     "edge-by-batch": Drawing(
         columns.BATCH_SIZE,
         "batch size",
         (
             Panel(
-                OVER_THE_EDGE,
+                "curvature × rate / 2",
                 (
                     Curve(columns.CURVATURE, "all rows", BETWEEN, "--"),
                     Curve(columns.BATCH_CURVATURE, "a batch, along its gradient", CONTROL),
@@ -226,7 +224,7 @@ DRAWINGS = {
         log=True,
     ),
     "adam-edge": Drawing(
-        columns.STEP, "step", (along_descent(f"{OVER_THE_EDGE}, Adam's", "adam", ("0.0001", "0.0003")),)
+        columns.STEP, "step", (along_descent("Adam's $\\lambda_{max}$ × rate / 38", "adam", ("0.0001", "0.0003")),)
     ),
     "regularisers": Drawing(
         None,

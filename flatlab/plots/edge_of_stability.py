@@ -137,8 +137,9 @@ def by_batch_size(found: Mapping[int, Mapping[str, Sequence[Any]]], data: str) -
         One row per batch size and measured step.
     """
     whole, own, colour, rows, told = canvas(HALF, 3.2), canvas(HALF, 3.2), colours(found), [], []
+    last = max(seen["step"][-1] for seen in found.values())
     for axes in (whole, own):
-        axes.axhline(1, color=TEXT, linewidth=0.8)
+        axes.plot([0, last], [1, 1], color=TEXT, linewidth=0.8)  # no further, where the names stand
     for batch, seen in found.items():
         steps = seen["step"]
         whole.plot(steps, seen["edge"], color=colour[batch])

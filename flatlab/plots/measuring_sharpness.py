@@ -237,6 +237,8 @@ def rescaling(factors: Sequence[float], phis: Mapping[str, Mapping[int, Table]],
         axes.set(xscale="log", yscale="log", xlabel="weights multiplied by", ylabel="$\\phi(10^{-3})$, %", title=space)
         panels.append(axes)
     alike(panels)
+    for axes in panels:
+        axes.set_ylim(axes.get_ylim()[0] / 3)  # room for the lower curve's name
     alt = (
         f"Sharpness in percent against the factor by which weights are multiplied, both logarithmic: {'; '.join(told)}."
     )

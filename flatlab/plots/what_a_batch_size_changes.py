@@ -168,7 +168,7 @@ def _read(row: dict[str, float]) -> str:
     read = []
     for (name, phi), (_, test) in zip(rest[::2], rest[1::2]):
         read.append(f"{name.partition(', ')[2]} has a sharpness of {phi:.3g} % and a test accuracy of {test:.1f} %")
-    return f"At {factor:g} times the paper's rate {', '.join(read)}."
+    return f"At {f'{factor:g} times ' if factor != 1 else ''}the paper's rate {', '.join(read)}."
 
 
 @styled
