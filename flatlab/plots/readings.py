@@ -25,13 +25,13 @@ def counted(said: Iterable[Word]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]])) or "none"
 
 
-def whether(question: str, *said: Word) -> str:
-    """The sentence on a question that the words leave open."""
+def whether(question: str, *said: Word, by: str = "what is recorded so far") -> str:
+    """The sentence on a question that the words leave open; `by`: whose words they are."""
     if "not run" in said:
         return f"Whether {question} is not known, because not all of it has been run yet."
     if "mixed" in said:
         return f"Whether {question} depends on the network, because the recorded ones disagree."
-    return f"Whether {question} is not decided by what is recorded so far."
+    return f"Whether {question} is not decided by {by}."
 
 
 def the_answer(gap: Word, statistics: Word, flatter: Word, worse: Word) -> str:
@@ -59,7 +59,7 @@ def law_of_nature(mnist1d: Word, digits: Word) -> str:
         return "Both tasks have a gap. Two tasks are not all tasks."
     if "fails" in (mnist1d, digits):
         return "A gap is not a law of nature: it fails on at least one of two tasks."
-    return whether("both tasks have a gap", mnist1d, digits)
+    return whether("both tasks have a gap", mnist1d, digits, by="this page's seeds")
 
 
 def together_on_digits(sharper: Word, gap: Word) -> str:
@@ -72,7 +72,7 @@ def together_on_digits(sharper: Word, gap: Word) -> str:
         "refute *whenever worse, then sharper*.",
         ("fails", "fails"): "On digits the large batch is flatter and better: the two come together, the other way "
         "round.",
-    }.get((sharper, gap)) or whether("the two come together on digits", sharper, gap)
+    }.get((sharper, gap)) or whether("the two come together on digits", sharper, gap, by="this page's seeds")
 
 
 def without_a_large_batch(steep: Word, share: float, loss: float) -> str:
@@ -170,7 +170,7 @@ def own_edges(ordering: Word, own: Word) -> str:
 def move_together(word: Word) -> str:
     """*The paper's cures*: do accuracy and sharpness move together?"""
     return {
-        "holds": "Over these cures accuracy and sharpness move together.",
+        "holds": "Over these cures accuracy rises where sharpness falls: the two move together.",
         "fails": "Over these cures accuracy and sharpness do not move together.",
     }.get(word) or whether("accuracy and sharpness move together over these cures", word)
 
@@ -221,7 +221,7 @@ def distance_or_sharpness(distance: Word, further: Word) -> str:
     """
     if distance == "holds":
         more = "How far a net has travelled says more about its test error than $\\phi$ does."
-        better = " Farther is better, although the bound of this page grows with the distance."
+        better = " Further is better, although the bound of this page grows with the distance."
         return more + (better if further == "holds" else "")
     if distance == "fails":
         return "How far a net has travelled says less about its test error than $\\phi$ does."
