@@ -35,9 +35,9 @@ digits, and by more after many updates: another processor adds up in another ord
 RANGES = """<details><summary>Expected output</summary>
 
 What the reference's answers print here, on a processor (made by <code>make labs</code>). They were run four times, each
-time with the sums in another order, because another processor adds up in another order. <i>A to B</i> are the least and
-the largest of the four numbers; one that stands alone was the same in all of them. If yours is beyond A or B by more
-than they are apart, look at {look}.
+time with the sums in another order, because another processor adds up in another order. <code>A..B</code> are the
+least and the largest of the four numbers; one that stands alone was the same in all of them. If yours is beyond A or B
+by more than they are apart, look at {look}.
 
 ```text
 {text}
@@ -87,7 +87,7 @@ def shown(printed, look):
 
 
 def in_one(lines):
-    """One line for the same line of several runs: `A to B` where their numbers differ, `A or B` where words do."""
+    """One line for the same line of several runs: `A..B` where their numbers differ, `A or B` where words do."""
     parts = [PARTS.findall(line) for line in lines]
     if len({len(one) for one in parts}) > 1:
         return " or: ".join(dict.fromkeys(line.strip() for line in lines if line))
@@ -100,7 +100,7 @@ def span(parts):
         return parts[0]
     if all(re.search(r"\d", part) for part in parts):
         parts = sorted(parts, key=lambda part: float(part.replace(",", "")))
-        return f"{parts[0]} to {parts[-1]}"
+        return f"{parts[0]}..{parts[-1]}"
     return " or ".join(dict.fromkeys(parts))
 
 

@@ -122,7 +122,7 @@ def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_cha
         expected.record("toy", tmp_path)
         notebook = nbformat.read(file, 4)
         assert [cell.id for cell in notebook.cells] == ["settings", "sum-run", "sum-expected", "-run", "-expected"]
-        assert f"```text\nsum {x + 0.75} to {x + 1.0}\n```" in notebook.cells[2].source
+        assert f"```text\nsum {x + 0.75}..{x + 1.0}\n```" in notebook.cells[2].source
         assert "look at the sign." in notebook.cells[2].source
         assert f"```text\n{x}\n```" in notebook.cells[4].source and "look at" not in notebook.cells[4].source
         assert not notebook.cells[1].outputs
@@ -135,11 +135,11 @@ def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_cha
     [
         (
             ["S_min 36 of 5,006, tau -0.09", "S_min 41 of 4,808, tau  0.10"],
-            "S_min 36 to 41 of 4,808 to 5,006, tau -0.09 to 0.10",
+            "S_min 36..41 of 4,808..5,006, tau -0.09..0.10",
         ),
-        (["after 9 epochs: yes", "after 10 epochs: no"], "after 9 to 10 epochs: yes or no"),
+        (["after 9 epochs: yes", "after 10 epochs: no"], "after 9..10 epochs: yes or no"),
         (["the first is plain", "the first is root + ghost"], "the first is plain or: the first is root + ghost"),
-        (["1.5e-06 %", "2.5e-05 %", "2.5e-05 %"], "1.5e-06 to 2.5e-05 %"),
+        (["1.5e-06 %", "2.5e-05 %", "2.5e-05 %"], "1.5e-06..2.5e-05 %"),
         (["None epochs", "28 epochs"], "None or 28 epochs"),
         (["one line", "one line\ntwo"], "one line\ntwo"),
     ],
