@@ -188,21 +188,33 @@ def test_a_changed_verdict_or_rule_that_a_lab_reads_is_noticed(monkeypatch, sour
     assert found(effect=2.0) == found()
 
 
+CLOCKS, KEPT = {"perf_counter", "time", "datetime"}, ("seconds", "registered", "first run")
+
+
 def reads_the_clock(lab):
-    """The experiments that print what the machine decides: they use the clock, or what a function or a variable holds
-    that does. The branch for a GPU has no expected output."""
-    known, timed = {"perf_counter"}, set()
+    """The experiments that print what the machine decides: they use the clock, the times that a run has kept, or what
+    a function or a variable holds that does. The branch for a GPU has no expected output."""
+    known, timed = set(CLOCKS), set()
     for cell in lab.master.cells:
-        for part in ast.parse(cell.source).body if cell.id.endswith("-run") else ():
-            used = {
-                getattr(node, "id", getattr(node, "attr", None)) for one in without_gpu(part) for node in ast.walk(one)
-            }
-            if used & known and isinstance(part, (ast.FunctionDef, ast.ClassDef)):
+        if cell.id != "settings" and not cell.id.endswith("-run"):
+            continue
+        for part in ast.parse(cell.source).body:
+            nodes = [node for one in without_gpu(part) for node in ast.walk(one)]
+            used = {getattr(node, "id", getattr(node, "attr", None)) for node in nodes}
+            if not used & known and not any(map(kept_seconds, nodes)):
+                continue
+            if isinstance(part, (ast.FunctionDef, ast.ClassDef)):
                 known.add(part.name)
-            elif used & known:
+            elif cell.id.endswith("-run"):
                 timed.add(cell.id)
                 known |= {one.id for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
     return timed
+
+
+def kept_seconds(node):
+    """Whether this reads seconds or times of a run that is made here, as `history["seconds"]`."""
+    texts = ast.walk(node.slice) if isinstance(node, ast.Subscript) else ()
+    return any(isinstance(one, ast.Constant) and str(one.value).startswith(KEPT) for one in texts)
 
 
 def without_gpu(part):

@@ -10,6 +10,7 @@ marks. The other right claims are the reference's, written otherwise: a record i
 """
 
 import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from scipy import stats
@@ -163,6 +164,10 @@ MISTAKES = [
     ),
 ]
 
+MASTER = json.loads(Path(__file__).with_name("lab8.ipynb").read_text(encoding="utf8"))
+RECORD = next(cell["source"] for cell in MASTER["cells"] if cell["id"] == "record")
+TYPED = RECORD[RECORD.index("    line = (") : RECORD.index("    columns =")]  # the line, as the reference types it
+
 RIGHT = [
     (
         "claim",
@@ -275,6 +280,18 @@ def picture(claim, effects):
     plt.title(str(len(effects)) + " seeds")
     alt = f"On average {m:+.2f} over {len(effects)} pairs of runs, 95 % interval {l:.2f}–{h:.2f}, beside its bound"
     return {"alt": alt, "data": {"effects": np.array(effects), "low": l, "high": h, "mean": m}}
+""",
+    ),
+    (
+        "record",
+        f"""
+def record():
+    # The same facts in another order and over several lines, and the word by the ledger.
+    from flatlab.study.ledger import verdict
+{TYPED}
+    facts, rule = dict(reversed(json.loads(line).items())), claim()
+    effects = np.array(effect(facts["columns"]), float)
+    return [json.dumps(facts, indent=1), verdict(effects, above=rule["above"], below=rule["below"])]
 """,
     ),
 ]
