@@ -227,7 +227,7 @@ def _table(caption: str, found: Sequence[Judged]) -> str:
     for claim, judgements in found:
         groups.setdefault(claim.source.split(",")[0], []).append((claim, judgements))
     for source, pairs in groups.items():
-        heading = html.escape(source[0].upper() + source[1:])
+        heading = html.escape(source[0].upper() + source[1:] if source.split()[0].islower() else source)  # engrXiv
         name = f'<tr><th scope="rowgroup" colspan="{len(nets) + 1}">{heading}</th></tr>'
         rows = "".join(_row(claim, judgements, nets) for claim, judgements in pairs)
         bodies += f"<tbody>{name if len(groups) > 1 else ''}{rows}</tbody>"

@@ -144,7 +144,8 @@ def by_rate(result: Result, net: str, start: int = 2) -> Slides:
         for place in range(len(factors) - 1):
             way = {"arrowstyle": "->", "color": colour, "alpha": 0.5, "shrinkA": 3, "shrinkB": 3}
             axes.annotate("", (x[place + 1], y[place + 1]), (x[place], y[place]), arrowprops=way)
-        label(axes, x[0], y[0], f"batch {size}", colour, xytext=(0, 12 if name == "SB" else -12), ha="center")
+        away = {"xytext": (9, 0)} if name == "SB" else {"xytext": (0, -12), "ha": "center"}  # off the arrows
+        label(axes, x[0], y[0], f"batch {size}", colour, **away)
         for place, layer in enumerate(layers):
             layer += axes.plot(phi[:, place], test[:, place], "o", color=colour, markersize=4, alpha=0.6, mew=0)
             layer += axes.plot(x[place], y[place], "o", color=colour, markersize=9)
