@@ -778,6 +778,13 @@ def test_the_marks_that_a_lab_and_the_teachers_page_give_to_tests_and_to_readers
 
 
 @every_lab
+def test_the_place_where_the_predictions_come_back_is_a_heading_of_the_lab(lab):
+    told = lab.master.cells[find(lab.master, "predictions-text")].source
+    (place,) = re.findall(r"\*([^*]+)\*, near the end of the lab, shows", told)
+    assert lab.master.cells[find(lab.master, "outcome-text")].source == f"## {place}"
+
+
+@every_lab
 def test_a_lab_closes_with_an_optional_exercise_that_has_no_marks(lab):
     headings = [cell.source.splitlines()[0] for cell in lab.master.cells if cell.source.startswith("## ")]
     assert headings[-1] == "## Take-away" and re.fullmatch(r"## ★ .+ \(not marked\)", headings[-2])
