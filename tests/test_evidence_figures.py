@@ -152,3 +152,10 @@ def test_a_cure_is_drawn_against_its_dose_with_both_batches_as_levels():
         assert lines[style.BETWEEN] == pytest.approx(mean(columns[curve], 0))
         for colour, level in zip((style.SMALL, style.LARGE, style.CONTROL), levels):
             assert set(np.round(lines[colour], 9)) == {np.round(mean(columns[level], 0), 9)}
+
+
+def test_what_is_counted_has_no_tick_between_two_numbers():
+    drawn = results.draw(synthetic("regularisers", points=3))
+    for figure in drawn.panels:
+        ticks = figure.axes[0].get_xticks()
+        assert len(ticks) > 1 and (ticks == np.round(ticks)).all()

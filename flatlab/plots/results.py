@@ -67,6 +67,8 @@ def draw(result: Result) -> Picture:
                 values += found
                 rows += [{"network": net, **point} for point in points]
             frame(axes, np.concatenate([np.ravel(one) for one in values]), panel.log)
+            if drawing.x is None and not drawing.log:
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # what is counted has no halves
             if drawing.reverse:
                 axes.invert_xaxis()
             _legend(axes, _title(net, result.data.get(net), theirs), lines)

@@ -221,7 +221,6 @@ MEASURED = {  # of a run, where a column's name is not the words
     "smallest": "smallest eigenvalue",
     "residual": "residual of the largest eigenvalue",
     "flat share": "share of flat directions",
-    "dose": "dose",
     "factor": "rate, in units of the paper's",
     "batch": "statistics of the batch",
     "frozen": "frozen statistics",
@@ -257,7 +256,9 @@ def _in_words(column):
     if after := re.fullmatch(r"((?:(?!LB).)+) (SB|LB)", column):
         column = f"{after[1]}: {RUNS[after[2]]}"
     elif before := _OF_A_RUN.fullmatch(column):
-        column = f"{_called_run(before[1])}: {MEASURED.get(before['measured'], before['measured'])}"
+        counted = before[1] in ("none", "L1", "L2", "momentum") and before["measured"] == "dose"
+        what = "place of the best dose, from 0" if counted else MEASURED.get(before["measured"], before["measured"])
+        column = f"{_called_run(before[1])}: {what}"
     for name, words in SEARCHES.items():
         column = re.sub(rf"\b{name} (\d+)\b", rf"{words}, \1 steps", column)
     return readable(column)
