@@ -5,9 +5,9 @@
         box_radius = cage.function("box_radius")
         box_radius(x, 1e-3)                   called in the cage; the result is a copy
 
-In the cage there is no network, no course, no other student: the system and the package read-only, and a home of its
-own. The hidden tests run outside. They pass values in and get values out; an object that they pass, an f with f.value,
-stays outside and answers.
+In the cage there is no network, no course, no other student: the system and the package read-only, without the checks
+of the labs, which hold answers, and a home of its own. The checks and the hidden tests run outside. They pass values in
+and get values out; an object that they pass, an f with f.value, stays outside and answers.
 
 A cage is made by bubblewrap; by podman or docker where that is not installed; where there is none, the code runs in a
 process of its own without walls, and marking says "uncaged". $FLATLAB_CAGE names one of the four: bwrap, podman,
@@ -22,6 +22,7 @@ import inspect
 import json
 import math
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -65,12 +66,16 @@ class Died(Exception):
     """Why the process in the cage is no more."""
 
 
-class Overtime(Exception):
-    """The student's whole time is over: how long it was."""
+class Overtime(BaseException):
+    """The student's whole time is over: how long it was. What else a student's function meets, a check answers."""
 
 
 class Failed(Exception):
-    """What a student's function raised, in one line."""
+    """What a student's function raised, in one line; the name of its class, and what a check says of it."""
+
+    def __init__(self, text, kind="", said=""):
+        super().__init__(text)
+        self.kind, self.said = kind, said or text
 
 
 # What settles the order of sums: in another order a right answer that trains a net is another number.
@@ -126,12 +131,16 @@ def command(kind, home, program):
     import flatlab
     from flatlab.study.recorded import IS_CLONE, results_directory
 
-    package = {str(Path(flatlab.__file__).parent): "/package/flatlab", str(LABS / "inside.py"): "/package/inside.py"}
+    source = Path(flatlab.__file__).parent
+    package = {str(LABS / "inside.py"): "/package/inside.py"}
+    for file in (*source.iterdir(), *(source / "checks").glob("*.py")):
+        if file.name != "checks" and not is_of_a_lab(file):
+            package[str(file)] = f"/package/flatlab/{file.relative_to(source)}"
     if IS_CLONE:  # else the results lie beside this Python's packages
         package[str(results_directory())] = "/package/results"
     python = [sys.executable, *program]
     if kind == "none":
-        paths = os.pathsep.join([str(Path(flatlab.__file__).parent.parent), str(LABS)])
+        paths = os.pathsep.join([str(source.parent), str(LABS)])
         return [*_env({**environment(home), "PYTHONPATH": paths}), *python]
     inner = Path("/student")
     settings = environment(inner)
@@ -144,6 +153,8 @@ def command(kind, home, program):
             walls += ["--ro-bind-try", path, path]
         for outer, seen in package.items():
             walls += ["--ro-bind", outer, seen]
+        if is_installed(source):
+            walls += ["--tmpfs", str(source / "checks")]
         walls += ["--bind", str(home), str(inner), "--chdir", str(inner), "--remount-ro", "/"]
         return [*walls, *_env(settings), *python]
     # The image only lends its name: the system is this machine's, read-only.
@@ -163,8 +174,20 @@ def command(kind, home, program):
             walls += ["-v", f"{Path(path).resolve()}:{path}:ro"]
     for outer, seen in package.items():
         walls += ["-v", f"{outer}:{seen}:ro"]
+    if is_installed(source):
+        walls += ["--tmpfs", str(source / "checks")]
     walls += ["-v", f"{home}:{inner}", "-w", str(inner)]
     return [*walls, os.environ.get("FLATLAB_CAGE_IMAGE", "debian:stable-slim"), *_env(settings), *python]
+
+
+def is_of_a_lab(file):
+    """Whether a file of the package's checks is one lab's: these hold answers, and are not shown in a cage."""
+    return file.parent.name == "checks" and bool(re.match(r"lab\d", file.name))
+
+
+def is_installed(source):
+    """Whether a package lies where a cage shows this Python's own packages."""
+    return any(Path(place).resolve() in source.resolve().parents for place in (*SYSTEM, *installation()))
 
 
 def _env(settings):
@@ -272,8 +295,9 @@ class Cage:
             self._start()
             raise
         try:
-            if "error" in answer:
-                raise Failed(f"{answer['error']['ename']}: {answer['error']['evalue']}")
+            if error := answer.get("error"):
+                name, said = (text_of(error[one]) for one in ("ename", "said"))
+                raise Failed(f"{name}: {error['evalue']}", name, said)
             return use(answer)
         except (KeyError, TypeError, AttributeError):
             raise Died(NONSENSE) from None
@@ -486,7 +510,7 @@ def _answered(question, passed):
         args, kwargs = decode_values(question["args"]), decode_values(question["kwargs"])
         return {"value": passed.encode(getattr(thing, question["method"])(*args, **kwargs))}
     except Exception as error:  # noqa: BLE001 - the question may be nonsense
-        return {"error": f"{type(error).__name__}: {error}"[:500]}
+        return {"error": {"kind": type(error).__name__, "text": str(error)[:500]}}
 
 
 class Other:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 MOST_TEXT = 20_000  # characters that are kept of what one cell prints
+MOST_NUMBERS = 1_000_000  # of a range
 PATIENCE = 10  # by the clock all may take this many times as long as it may compute: what waits computes nothing
 
 
@@ -58,6 +59,8 @@ def encode(value):
         raw = value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
         kind = str(value.dtype).removeprefix("torch.")
         return {"tensor": kind, "shape": list(value.shape), "data": base64.b64encode(raw).decode()}
+    if isinstance(value, range) and len(value) <= MOST_NUMBERS:
+        value = list(value)
     if isinstance(value, (list, tuple)):
         return {"list" if isinstance(value, list) else "tuple": [encode(one) for one in value]}
     if isinstance(value, dict):
@@ -116,8 +119,15 @@ class Wire:
         self.send({"ask": number, "method": method, "args": encode(list(args)), "kwargs": encode(kwargs)})
         answer = self.receive()
         if "error" in answer:
-            raise RuntimeError(answer["error"])
+            raise refusal(**answer["error"])
         return decode(answer["value"], self)
+
+
+def refusal(kind, text):
+    """The error with which an object of the marker's has answered. Its own sentences are the hints of a check."""
+    from flatlab.checks.answer import Wrong
+
+    return Wrong(text) if kind == Wrong.__name__ else RuntimeError(f"{kind}: {text}")
 
 
 class Short(io.TextIOBase):
@@ -164,6 +174,13 @@ def failure(error):
     """An error as a notebook's output."""
     name, text = type(error).__name__, str(error)[:2000]
     return {"output_type": "error", "ename": name, "evalue": text, "traceback": [f"{name}: {text}"]}
+
+
+def told(error):
+    """An error of a call, with what a check says of it, since the line that stopped is known here alone."""
+    from flatlab.checks.answer import sentence
+
+    return {**failure(error), "said": sentence(error)[:2000]}
 
 
 def run(shell, source, seconds):
@@ -256,7 +273,7 @@ def main():
                 name, args, kwargs = message["call"], message["args"], message["kwargs"]
                 answer = call(wire, shell.user_ns, name, args, kwargs, message["seconds"])
         except BaseException as error:  # noqa: BLE001 - whatever a student's code raises
-            answer = {"error": failure(error)}
+            answer = {"error": told(error)}
         wire.send(answer)
 
 

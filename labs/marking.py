@@ -42,8 +42,8 @@ SUSPICIOUS = re.compile(
     r"|\.\./|labs/source|BEGIN SOLUTION|HIDDEN|FLATLAB_MARK_SEED|os\.(?:system|popen|exec|environ)|builtins"
 )
 
-# The checks hold the numbers and some of the functions that they ask for, and students have them: whoever calls one in
-# an answer is named, in a cage as well.
+# The checks hold the numbers and some of the functions that they ask for. A cage does not show them, and who asks for
+# one is named.
 ANSWERS = re.compile(r"flatlab\.checks|\bchecks\.lab\d|\brivals\(")
 
 

@@ -1,14 +1,15 @@
-"""One student's notebook, run for marks: cells in a cage, hidden tests outside it, and the outputs put into the
-notebook."""
+"""One student's notebook, run for marks: cells in a cage, checks and hidden tests outside it, and the outputs put into
+the notebook."""
 
 import ast
+import builtins
 import copy
 import os
 import re
 import traceback
 from pathlib import Path
 
-from cage import Cage, Died, Failed, Overtime, limit
+from cage import Cage, Died, Failed, Other, Overtime, limit
 from nbformat import NotebookNode
 from submission import Refused
 
@@ -46,6 +47,7 @@ def run(notebook, master, home, seed):
         What the hidden tests draw their problems from.
     """
     tests = {cell.metadata.nbgrader.grade_id: cell.source for cell in master.cells if is_test(cell)}
+    checks = {cell.metadata.nbgrader.grade_id: asked for cell in master.cells if (asked := check_of(cell))}
     functions, variables = answered(master)
     notebook, notes = copy.deepcopy(notebook), []
     os.environ["FLATLAB_MARK_SEED"] = seed
@@ -62,6 +64,8 @@ def run(notebook, master, home, seed):
                     cell.outputs = over
                 elif is_test(cell):
                     cell.outputs = examine(tests[name], space, cage, variables, f"of the test '{name}'", notes)
+                elif name in checks:
+                    cell.outputs = checked(*checks[name], cage, space, f"of the check '{name}'", notes)
                 else:
                     cell.outputs = _outputs(cell.source, cage, f"'{name}'", notes)
             except Overtime as length:
@@ -75,6 +79,12 @@ def run(notebook, master, home, seed):
 def is_test(cell):
     """Whether a cell is code that gives marks."""
     return cell.cell_type == "code" and bool(_mark(cell).get("grade"))
+
+
+def check_of(cell):
+    """(exercise, function) of a given cell that asks a check, `checks.exercise(function)`; None for any other."""
+    asked = re.fullmatch(r"checks\.(\w+)\((\w+)\)", cell.source.strip()) if cell.cell_type == "code" else None
+    return asked.groups() if asked and _mark(cell).get("locked") else None
 
 
 def answered(master):
@@ -116,6 +126,45 @@ def examine(source, space, cage, variables, where, notes):
         line = traceback.extract_tb(error.__traceback__)[-1].lineno
         return [_error(type(error).__name__, f"line {line}: {error}")]
     return []
+
+
+def checked(exercise, name, cage, space, where, notes):
+    """The output of a check's cell: what the check says of the student's function of this name."""
+    from flatlab.checks import CHECKS
+
+    try:
+        known = cage.value(name)
+    except Failed:
+        return [_error("NameError", f"name {name!r} is not defined")]
+    answer = CHECKS[exercise](Asked(name, cage, space, where, notes) if isinstance(known, Other) else known)
+    text = {"text/plain": repr(answer)}
+    return [NotebookNode(output_type="execute_result", data=text, metadata={}, execution_count=None)]
+
+
+class Asked:
+    """A student's function as a check calls it: carried out in the cage. What it raises there is raised here as an
+    error of the same class, and with the sentence for it."""
+
+    def __init__(self, name, cage, space, where, notes):
+        self.function, self.where, self.notes = cage.function(name), where, notes
+        self.__globals__ = space  # the student's other functions
+
+    def __call__(self, *args, **kwargs):
+        from flatlab.checks.answer import Wrong
+
+        try:
+            answer = self.function(*args, **kwargs)
+        except Died as why:
+            self.notes.append(f"the kernel ended in a call {self.where}: {why}.")
+            raise Wrong(f"the kernel ended: {why}.") from None
+        except Failed as error:
+            self.notes += met(str(error), f"a call {self.where}")
+            known = getattr(builtins, error.kind, None)
+            also = (known,) if known in (ZeroDivisionError, ValueError, TypeError) else ()
+            raise type("Stopped", (Wrong, *also), {})(error.said) from None
+        if isinstance(answer, Other):
+            raise Wrong(f"it returns {answer!r}: return a number, or numbers in a list, an array or a tensor.")
+        return answer
 
 
 def _outputs(source, cage, where, notes):

@@ -620,12 +620,17 @@ def test_a_file_with_the_name_of_one_of_pythons_ends_nothing(course):
     assert row["twice-test"]["points"] == 3 and row["total"]["note"].count("the kernel ended") == 1
 
 
-def test_who_answers_with_the_checks_own_functions_is_named_in_a_cage_as_well(course):
-    course.hand_in("ada.ipynb", course.answered("from flatlab.checks import lab6\n\n\ndef twice(x):\n    return x + x"))
-    course.hand_in("bob.ipynb", course.answered())
+def test_who_answers_with_the_checks_own_functions_is_named_and_in_a_cage_has_nothing(course):
+    told = "from flatlab.checks.lab6 import first_epoch\n\n\ndef twice(x):\n    return x + x"
+    hidden = told.replace("from flatlab.checks.lab6 import first_epoch", '__import__("flatlab.chec" "ks.lab6")')
+    course.hand_in("ada.ipynb", course.answered(told))
+    course.hand_in("bob.ipynb", course.answered(hidden))
+    course.hand_in("eve.ipynb", course.answered())
     marks = course.mark()
     assert "read its code: it has flatlab.checks." in marks["ada"]["total"]["note"]
-    assert "read its code" not in marks["bob"]["total"]["note"]
+    assert "read its code" not in marks["eve"]["total"]["note"]
+    got = [marks[name]["twice-test"]["points"] for name in ("ada", "bob", "eve")]
+    assert got == ([3, 3, 3] if cage.kind_of_cage() == "none" else [0, 0, 3])
 
 
 class Unwilling(cage.Cage):

@@ -10,23 +10,26 @@ import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import threading
 import zipfile
+from pathlib import Path
 
 import cage as cages
 import marking
 import nbformat
 import pytest
+import running
 import tables
 import torch
 from submission import Refused, preflight
 from test_labs import EVERY, LAB1, LABS, doubled, find, write
 
 import flatlab
-from flatlab.checks.lab3 import Quartic
+from flatlab.checks.losses import Quartic
 
 RELEASE = LAB1.release
 CAGED = cages.kind_of_cage() != "none"
@@ -242,6 +245,8 @@ def outputs(room, lab, student):
 def test_a_lab_runs_from_the_first_cell_to_the_last_answered_or_blank(lab, class_of):
     for cell, found in outputs(class_of(lab), lab, "01-hindered"):
         assert '"error"' not in json.dumps(found), (cell["id"], found)
+        if cell["id"].endswith("-check"):
+            assert found[0]["data"]["text/plain"].startswith("✓"), found
     for cell, found in outputs(class_of(lab), lab, "02-blank-cheat"):
         said, name = json.dumps(found), cell["id"]
         if name not in lab.tests:
@@ -472,6 +477,8 @@ def test_an_object_that_a_method_returns_stays_outside_too_and_shows_its_propert
 
     cage.run("def f(part):\n    few = part.subset([0, 2])\n    return part.rows, few.rows, few.total()")
     assert cage.function("f")(Part([1, 10, 100])) == (3, 2, 101)
+    cage.run("def first(part):\n    return part.subset(range(2)).total()")
+    assert cage.function("first")(Part([1, 10, 100])) == 11
     cage.run("def peep(part):\n    return part.subset([0]).secret")
     with pytest.raises(cages.Failed, match="AttributeError"):
         cage.function("peep")(Part([1]))
@@ -532,6 +539,40 @@ def test_the_walls_of_the_cage(cage):
         cage.run("import os\nos.environ.get('FLATLAB_MARK_SEED'), os.getppid() < 3")[0]["data"]["text/plain"]
         == "(None, True)"
     )
+
+
+@needs_cage
+def test_the_answers_that_the_checks_hold_are_not_in_the_cage(cage, tmp_path, monkeypatch):
+    look = "import pathlib\n[one for one in pathlib.Path({!r}).rglob('lab*') if one.parent.name == 'checks']"
+    for place in ("/package", sys.prefix):
+        assert cage.run(look.format(place))[0]["data"]["text/plain"] == "[]"
+    (said,) = cage.run("from flatlab import checks\nchecks.edge(lambda: 1)")
+    assert said["data"]["text/plain"] == "'edge: the marker asks this check.'"
+    # The same where the package is installed among Python's own, which the cage shows.
+    copied = shutil.copytree(Path(flatlab.__file__).parent, tmp_path / "site" / "flatlab")
+    shown = [*cages.installation(), str(tmp_path / "site")]
+    monkeypatch.setattr(cages, "installation", lambda: shown)
+    monkeypatch.setattr(flatlab, "__file__", str(copied / "__init__.py"))
+    (tmp_path / "home").mkdir()
+    with cages.Cage(tmp_path / "home", seconds=20) as other:
+        assert other.run(look.format(str(copied)))[0]["data"]["text/plain"] == "[]"
+
+
+def test_a_check_is_asked_outside_and_knows_the_line_that_stopped(cage):
+    def said(function):
+        notes = []
+        (output,) = running.checked("noise_scale", function, cage, {}, "of the check", notes)
+        return output.get("data", output.get("evalue")), notes
+
+    cage.run("def stops(*a):\n    return 1 / 0\ndef blank(*a):\n    raise NotImplementedError\nnumber = 3")
+    cage.run("import os\ndef ends(*a):\n    os._exit(0)\ndef draws(*a):\n    yield 1")
+    known = {name: said(name) for name in ("stops", "blank", "number", "ends", "draws", "absent")}
+    assert "in `return 1 / 0`, line 2 of its cell: ZeroDivisionError" in known["stops"][0]["text/plain"]
+    assert "not written yet" in known["blank"][0]["text/plain"]
+    assert "an int, and should get your function" in known["number"][0]["text/plain"]
+    assert "it returns a generator" in known["draws"][0]["text/plain"]
+    assert known["absent"][0] == "name 'absent' is not defined"
+    assert "the kernel ended" in known["ends"][0]["text/plain"] and "call of the check" in known["ends"][1][0]
 
 
 def test_without_a_cage_it_is_said(tmp_path, monkeypatch):

@@ -178,7 +178,7 @@ def test_the_gpu_part_of_lab5_prints_a_line_that_is_taken_and_goes_on_after_a_cu
     names = ("sam_step", "asam_step", "ghost_norm", "average", "schedule", "trust_ratio", "compare", "race")
     file = script("lab5", names, smaller, tmp_path)
     parts = "PARTS = (sam_step, asam_step, ghost_norm, average, schedule, trust_ratio)\n"
-    needed = "from flatlab.checks.lab5 import Race, rivals, signals, start_of\n"
+    needed = "from flatlab.checks.racing import Race, rivals, signals, start_of\n"
     file.write_text(needed + file.read_text().replace("\n\nrecorded =", f"\n\n{parts}recorded ="))
     runpy.run_path(str(file))
     found = line(capsys.readouterr().out)
