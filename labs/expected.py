@@ -4,6 +4,9 @@
 the CPU at the smoke tier, and writes the numbers into it. No number in such a cell is typed. It is run once for each of
 `ORDERS`, since a processor that adds up in another order gives other numbers after many updates; where they differ, the
 range is written. An experiment whose numbers the clock decides has the tag `timed`, and no expected output.
+
+Where a student may draw other random numbers than the reference, and be as right, the cell's metadata `others` say how
+its number is made with other seeds; between which bounds such numbers lie is then written below.
 """
 
 import copy
@@ -15,7 +18,9 @@ import re
 import tempfile
 
 import nbformat
+import numpy as np
 from edition import LABS, as_text
+from scipy import stats
 
 import flatlab
 from flatlab.study.claims import CLAIMS
@@ -28,9 +33,9 @@ What the reference's answers print here, on a processor (made by <code>make labs
 digits, and by more after many updates: another processor adds up in another order.
 
 ```text
-{}
+{text}
 ```
-</details>"""
+{others}</details>"""
 
 RANGES = """<details><summary>Expected output</summary>
 
@@ -42,7 +47,11 @@ by more than they are apart, look at {look}.
 ```text
 {text}
 ```
-</details>"""
+{others}</details>"""
+OTHERS = """
+Who draws other random numbers gets other ones here. With other seeds, {number} lies between {low} and {high} in 95 of
+100 cases, as {count} of them say. If yours is beyond, look at {look}.
+"""
 # Unless the cell's own `look` says more.
 LOOK = "the answer of the check above, and at the given cells, which must be as they were"
 
@@ -62,13 +71,16 @@ def record(lab, labs=LABS):
     notebook = nbformat.read(file, 4)
     if notebook.metadata.get("expected") == fingerprint(notebook):
         return
-    printed = [run(notebook, order) for order in ORDERS]
+    printed = [run(with_others(notebook) if order == ORDERS[0] else notebook, order) for order in ORDERS]
     cells = []
     for cell in notebook.cells:
         if cell.id.endswith("-expected"):
             continue
         cells.append(cell)
-        if text := shown([one.get(cell.id, "") for one in printed], cell.metadata.get("look", LOOK)):
+        look, others = cell.metadata.get("look", LOOK), ""
+        if "others" in cell.metadata:
+            others = drawn(cell.metadata["others"]["number"], json.loads(printed[0][other(cell)]), look)
+        if text := shown([one.get(cell.id, "") for one in printed], look, others):
             name = cell.id.removesuffix("-run") + "-expected"
             cells.append(nbformat.v4.new_markdown_cell(text, id=name))
     notebook.cells = cells
@@ -76,14 +88,42 @@ def record(lab, labs=LABS):
     file.write_text(as_text(notebook), encoding="utf8")
 
 
-def shown(printed, look):
+def other(cell):
+    """The name of the cell that makes an experiment's number with other seeds."""
+    return cell.id.removesuffix("-run") + "-others-run"
+
+
+def with_others(notebook):
+    """A copy in which, behind each experiment with `others`, a cell prints the list of these numbers."""
+    notebook = copy.deepcopy(notebook)
+    for cell in [cell for cell in notebook.cells if "others" in cell.metadata]:
+        source = f"print([float(one) for one in {cell.metadata['others']['made']}])"
+        new = nbformat.v4.new_code_cell(source, id=other(cell))
+        notebook.cells.insert(notebook.cells.index(cell) + 1, new)
+    return notebook
+
+
+def drawn(number, values, look):
+    """The sentence about the bounds between which one more of these numbers lies."""
+    low, high = (f"{one:.3g}".replace("-", "−") for one in bounds(values))
+    return OTHERS.format(number=number, low=low, high=high, count=len(values), look=look)
+
+
+def bounds(values):
+    """The 95 % prediction interval for one more number, of a normal law of which neither mean nor variance is known."""
+    n = len(values)
+    half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) * (1 + 1 / n) ** 0.5
+    return np.mean(values) - half, np.mean(values) + half
+
+
+def shown(printed, look, others=""):
     """The text of a cell for what the runs have printed: nothing if they have printed nothing."""
     if not any(printed):
         return ""
     if len(set(printed)) == 1:
-        return TEXT.format(printed[0])
+        return TEXT.format(text=printed[0], others=others)
     lines = itertools.zip_longest(*(text.splitlines() for text in printed), fillvalue="")
-    return RANGES.format(look=look, text="\n".join(map(in_one, lines)))
+    return RANGES.format(look=look, text="\n".join(map(in_one, lines)), others=others)
 
 
 def in_one(lines):
@@ -107,6 +147,7 @@ def span(parts):
 def fingerprint(notebook):
     """Of what decides what is printed: the code, all of it except the hidden tests, and the recorded results, verdicts
     and rules that it reads."""
+    others = [cell.metadata["others"] for cell in notebook.cells if "others" in cell.metadata]
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.id.endswith("-test")]
     results = [result for source in code if "flatlab.recorded(" in source for result in named(source)]
     read = [result.values for result in results]
@@ -116,7 +157,7 @@ def fingerprint(notebook):
             read += [[one.claim.name, one.claim.rule, one.word, [two.net for two in one.judgements]] for one in found]
         if "in CLAIMS" in source:
             read += [[claim.name, claim.rule] for claim in CLAIMS if f'"{claim.experiment}"' in source]
-    return hashlib.sha256(json.dumps([*code, *read]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([*code, *read, *others]).encode()).hexdigest()[:16]
 
 
 def named(source):

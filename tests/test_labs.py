@@ -129,6 +129,34 @@ def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_cha
     expected.record("toy", tmp_path)
 
 
+def test_the_expected_output_says_between_which_bounds_other_seeds_lie(tmp_path, monkeypatch):
+    """Of 1, 2 and 3 the mean is 2 and the standard deviation 1, and Student's t for three of them is 4.303."""
+    cells = [
+        nbformat.v4.new_code_cell("x = 2", id="settings"),
+        nbformat.v4.new_code_cell("print('sum', x)", id="sum-run"),
+        nbformat.v4.new_code_cell("x = 0", id="later"),
+    ]
+    file = tmp_path / "source" / "toy" / "toy.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    monkeypatch.setattr(expected, "ORDERS", expected.ORDERS[:1])
+    for seeds, low, high in (((1, 2, 3), "−2.97", "6.97"), ((5, 6, 7), "1.03", "11")):
+        made = {"number": "the sum", "made": f"[x + seed - 2 for seed in {seeds}]"}
+        notebook.cells[1].metadata = {"look": "x", "others": made}
+        write(file, notebook)
+        expected.record("toy", tmp_path)
+        notebook = nbformat.read(file, 4)
+        assert [cell.id for cell in notebook.cells] == ["settings", "sum-run", "sum-expected", "later"]
+        said = f"With other seeds, the sum lies between {low} and {high} in 95 of 100 cases, as 3 of them say. If yours"
+        assert f"{said} is beyond, look at x." in notebook.cells[2].source.replace("\n", " ")
+        assert "```text\nsum 2\n```\n\nWho draws" in notebook.cells[2].source
+
+
+def test_most_numbers_lie_between_the_bounds_made_from_others():
+    values = np.random.default_rng(0).normal(3, 2, (4000, 9))
+    inside = [low < one < high for one, *rest in values for low, high in [expected.bounds(rest)]]
+    assert abs(np.mean(inside) - 0.95) < 4 * (0.95 * 0.05 / 4000) ** 0.5
+
+
 @pytest.mark.parametrize(
     "printed, line",
     [
