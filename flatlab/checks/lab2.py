@@ -295,8 +295,8 @@ def stationary(student: Student) -> None:
             (each(lambda *p: right(*p) * p[3]), "m does not enter: the noise of a batch has variance / m."),
             (each(lambda *p: right(*p) ** 0.5), "this is the standard deviation: return the variance."),
             (each(lambda *p: right(*p) * p[0] / 2), "this is the mean excess loss, lam/2 times the variance of x."),
-            (each(lambda *p: right(*p) / p[1] ** 2), "the noise enters x times lr: its variance times lr squared."),
-            (each(lambda *p: right(*p) / p[1]), "the noise enters x times lr: its variance times lr squared."),
+            (each(lambda *p: right(*p) / p[1] ** 2), "x moves by lr times the noise: its variance needs lr squared."),
+            (each(lambda *p: right(*p) / p[1]), "lr is there once: x moves by lr times the noise, so square it."),
         ],
         "this is not the v that a step leaves as it is: v = (1 - lr lam)^2 v + lr^2 variance / m.",
     )
