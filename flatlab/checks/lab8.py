@@ -233,7 +233,7 @@ def run_by(student: Student, arms: dict[str, dict], seeds: Sequence[int]) -> Non
     exchanged = {name: right[f"{name.split()[0]} {ARMS[1 - ARMS.index(name.split()[1])]}"] for name in right}
     if _alike(found, exchanged):
         raise Wrong("the arms are exchanged: 'baseline' is the arm of this name.")
-    if np.allclose(*(sorted(zip(*columns.values())) for columns in (found, right)), rtol=1e-5):
+    if np.allclose(sorted(zip(*found.values())), sorted(zip(*right.values())), rtol=1e-5):
         raise Wrong("the columns are in another order than the seeds: the first number of each is of the first seed.")
     if _alike(*({name: sorted(values) for name, values in columns.items()} for columns in (found, right))):
         raise Wrong("the two runs of a seed stand at other places: an effect would be the difference of two seeds.")
