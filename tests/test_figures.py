@@ -183,7 +183,7 @@ def test_a_mean_and_its_interval_in_words(values, words):
         ("LB again barrier", "large batch, twice from one start: barrier"),
         ("none adaptive", "without: adaptive sharpness"),
         ("L1 dose", "L1: place of the best dose, from 0"),
-        ("cure dose", "large batch with it: dose"),
+        ("cure dose", "large batch with the cure: dose"),
         ("1 decaying norm", "batch 1, falling rate: length of x"),
         ("rprop full rate", "Rprop, all rows: rate"),
         ("loss sgd 32", "training loss, nats: gradient descent, batch 32"),

@@ -122,7 +122,7 @@ def at_doses(name: str, long: bool, log: bool = True) -> Drawing:
 
     def curves(cure: str, level: Callable[[str], str]) -> tuple[Curve, ...]:
         more = (Curve(level("LB long"), "as many gradients", CONTROL, ":"),) if long else ()
-        return (Curve(cure, "large batch with it", BETWEEN), *both(level("SB"), level("LB")), *more)
+        return (Curve(cure, "large batch with the cure", BETWEEN), *both(level("SB"), level("LB")), *more)
 
     accuracy = Panel("test accuracy, %", curves(series(columns.CURE, "test"), columns.test), most=100)
     phi = Panel("$\\phi$, %", curves(phi_series(1e-3, columns.CURE), columns.phi), log=True)

@@ -191,7 +191,7 @@ RUNS = {
     "tuned": "tuned rate",
     "averaged": "mean of points",
     "ghost": "ghost batches",
-    "cure": "large batch with it",
+    "cure": "large batch with the cure",
     "rival": "its tuned rival",
 }
 RUNS_OF_OTHERS = {
