@@ -290,6 +290,29 @@ def test_every_exercise_has_a_solution(chapter):
     assert len(solutions) == len(exercises)
 
 
+def told_with_a_number(answers):
+    """Of each answer whether it has a number, which neither its own place is nor a claim's name has."""
+    parts = re.split(r"^\d\. ", answers, flags=re.MULTILINE)[1:]
+    return [bool(re.search(r"\d", re.sub(r"\*[^*]+\*|\*\*[^*]+\*\*", "", part))) for part in parts]
+
+
+def test_a_verdict_is_no_number():
+    assert told_with_a_number("1. *Batch 8.* *Sharp at 1e-3*: **holds**.\n\n2. *One.* 0.3 points.") == [False, True]
+
+
+@pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
+def test_every_prediction_is_answered_with_a_number(chapter):
+    """In a chapter that `make book` has executed; a verdict alone says less than what was predicted."""
+    if (now := executed(chapter)) is None:
+        pytest.skip("not executed by `make book` in this state")
+    sources = [cell.source for cell in now.cells]
+    (asked,) = (text for text in sources if re.search(r"^## Predict\n", text, re.MULTILINE))
+    (place,) = (k for k, text in enumerate(sources) if text.rstrip().endswith("## Your predictions"))
+    answers = "\n\n".join(output.data["text/markdown"] for output in now.cells[place + 1].outputs)
+    questions = re.findall(r"^\d\. ", asked.partition("## Predict\n")[2], re.MULTILINE)
+    assert told_with_a_number(answers) == [True] * len(questions)
+
+
 @pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
 def test_every_chapter_asks_three_questions_and_explains_each_option(chapter):
     """An explanation stands between blank lines, so that its formulas are set; a summary has no formula."""
