@@ -4,6 +4,7 @@ Jupyter Book 1 alone gets each of these wrong: an incremental build passes thoug
 execution cache does not see a changed package. So each is proved on a book of one page.
 """
 
+import ast
 import configparser
 import importlib.util
 import os
@@ -288,6 +289,41 @@ def test_every_exercise_has_a_solution(chapter):
     solved = r'^solution\(|^say\(f?"""<details><summary><b>Solution'
     solutions = [cell for cell in cells if cell.cell_type == "code" and re.search(solved, cell.source, re.MULTILINE)]
     assert len(solutions) == len(exercises)
+
+
+NUMBER = r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.,])\d[\d,]*(?= ?%| points| times)"
+
+
+def numbers_typed(chapter):
+    """What a chapter's cells print as it stands and has a decimal or a unit, and every number that is no such print: of
+    the code, of the typed prose."""
+    printed, settings = [], set()
+    for cell in nbformat.read(chapter, 4).cells:
+        if cell.cell_type == "markdown":
+            settings.update(re.findall(r"\d[\d,]*(?:\.\d+)?", cell.source))
+            continue
+        tree = ast.parse(re.sub(r"^( *)!.*$", r"\1pass", cell.source, flags=re.MULTILINE))
+        formats = {
+            id(part)
+            for value in ast.walk(tree)
+            if isinstance(value, ast.FormattedValue) and value.format_spec
+            for part in ast.walk(value.format_spec)
+        }
+        for part in ast.walk(tree):
+            if isinstance(part, ast.Constant) and id(part) not in formats:
+                if isinstance(part.value, str):
+                    printed += re.findall(NUMBER, re.sub(FORMULA_CODE_OR_LINK, " ", part.value, flags=re.DOTALL))
+                elif isinstance(part.value, (int, float)):
+                    settings.add(f"{part.value}")
+    return printed, {float(number.replace(",", "")) for number in settings if number not in ("True", "False")}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_no_cell_prints_a_number_that_somebody_typed(chapter):
+    """A solution's numbers and a sentence's are computed or recorded; a number that is typed is a setting, which stands
+    in the page's code or in its prose as well."""
+    printed, settings = numbers_typed(chapter)
+    assert [number for number in printed if float(number.replace(",", "")) not in settings] == []
 
 
 def told_with_a_number(answers):
