@@ -1,5 +1,6 @@
 """The sentences that follow from verdicts, with every word that a verdict can be."""
 
+import ast
 import inspect
 import itertools
 import json
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from conftest import ROOT
 
 from flatlab.plots import readings
+from flatlab.study.claims import CLAIMS
 from flatlab.study.ledger import Word
 
 WORDS = get_args(Word)
@@ -136,4 +139,34 @@ def typed(file):
 def test_no_page_types_what_only_a_run_can_say(file):
     """Headings and take-aways included. A cell prints it, from the verdict."""
     stated = [one for one in typed(file) if OUTCOME.search(one) and not OPEN_STILL.search(one.lower())]
+    assert not stated
+
+
+def held(source):
+    """The sentences that code holds as they stand, except for names of claims, branches of a choice, docstrings, and
+    what ends with a colon, because a verdict is printed behind it."""
+    names = {claim.name for claim in CLAIMS}
+    tree = ast.parse(re.sub(r"^( *)!.*$", r"\1pass", source, flags=re.MULTILINE))
+    known = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.IfExp):
+            known |= {id(part) for branch in (node.body, node.orelse) for part in ast.walk(branch)}
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) and id(node) not in known else None
+        if isinstance(text, str) and text not in names:
+            parts = re.split(r"(?<=[.?!:]) +(?=[A-Z(*])", " ".join(text.split()))
+            yield from (part for part in parts if not part.endswith(":"))
+
+
+SAYING = {*(ROOT / "book").glob("*.ipynb"), *(ROOT / "flatlab" / "plots").glob("*.py")} - {Path(readings.__file__)}
+
+
+@pytest.mark.parametrize("file", sorted(SAYING), ids=lambda f: f.name)
+def test_no_code_says_what_only_a_run_can_say(file):
+    """Neither a cell nor a figure's words: `readings` does, from the verdict."""
+    text = file.read_text(encoding="utf8")
+    cells = [text]
+    if file.suffix == ".ipynb":
+        cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    stated = [one for cell in cells for one in held(cell) if OUTCOME.search(one) and not OPEN_STILL.search(one.lower())]
     assert not stated
