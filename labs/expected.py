@@ -50,7 +50,7 @@ by more than they are apart, look at {look}.
 {others}</details>"""
 OTHERS = """
 Who draws other random numbers gets other ones here. With other seeds, {number} lies between {low} and {high} in 95 of
-100 cases, as {count} of them say. If yours is beyond, look at {look}.
+100 cases, as {count} of them say. If yours is beyond{too}, look at {look}.
 """
 # Unless the cell's own `look` says more.
 LOOK = "the answer of the check above, and at the given cells, which must be as they were"
@@ -79,7 +79,8 @@ def record(lab, labs=LABS):
         cells.append(cell)
         look, others = cell.metadata.get("look", LOOK), ""
         if "others" in cell.metadata:
-            others = drawn(cell.metadata["others"]["number"], json.loads(printed[0][other(cell)]), look)
+            too = " these as well" if len({one.get(cell.id) for one in printed}) > 1 else ""  # beyond A or B
+            others = drawn(cell.metadata["others"]["number"], json.loads(printed[0][other(cell)]), look, too)
         if text := shown([one.get(cell.id, "") for one in printed], look, others):
             name = cell.id.removesuffix("-run") + "-expected"
             cells.append(nbformat.v4.new_markdown_cell(text, id=name))
@@ -103,10 +104,10 @@ def with_others(notebook):
     return notebook
 
 
-def drawn(number, values, look):
-    """The sentence about the bounds between which one more of these numbers lies."""
+def drawn(number, values, look, too=""):
+    """The sentence about the bounds between which one more of these numbers lies. `too`: what follows "beyond"."""
     low, high = (f"{one:.3g}".replace("-", "−") for one in bounds(values))
-    return OTHERS.format(number=number, low=low, high=high, count=len(values), look=look)
+    return OTHERS.format(number=number, low=low, high=high, count=len(values), too=too, look=look)
 
 
 def bounds(values):

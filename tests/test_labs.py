@@ -112,7 +112,7 @@ def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_cha
         code("sum-run", f"print('sum', x + 1 - ({order}) / 4)"),
         code("-run", "print(x)"),
     ]
-    program[1].metadata["look"] = "the sign"
+    program[1].metadata |= {"look": "the sign", "others": {"number": "the sum", "made": "[1, 2, 3]"}}
     notebook = nbformat.v4.new_notebook(cells=program)
     monkeypatch.setattr(expected, "ORDERS", expected.ORDERS[:2])
     for x in (2, 6):
@@ -123,6 +123,7 @@ def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_cha
         assert [cell.id for cell in notebook.cells] == ["settings", "sum-run", "sum-expected", "-run", "-expected"]
         assert f"```text\nsum {x + 0.75}..{x + 1.0}\n```" in notebook.cells[2].source
         assert "look at the sign." in notebook.cells[2].source
+        assert "If yours is beyond these as well, look" in notebook.cells[2].source
         assert f"```text\n{x}\n```" in notebook.cells[4].source and "look at" not in notebook.cells[4].source
         assert not notebook.cells[1].outputs
     monkeypatch.setattr(expected, "run", lambda *rest: pytest.fail("it was run again, and has not changed"))
