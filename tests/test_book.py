@@ -280,6 +280,25 @@ def test_a_chapter_is_read_in_one_sitting(chapter):
     assert 1200 <= words(chapter) <= 1800, words(chapter)
 
 
+FORM = ["Predict", "What would change our mind", "Your predictions", "Exercises", "Three questions", "Take away"]
+
+
+@pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
+def test_a_chapter_has_its_parts_in_the_order_of_all_chapters(chapter):
+    cells = nbformat.read(chapter, 4).cells
+    prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^## (.+)$", prose, re.MULTILINE)
+    assert [one for one in headings if one in FORM] + headings[-1:] == [*FORM, "Further reading"]
+    assert re.search(r"^\*\*[^*]*(?:\*[^*]+\*[^*]*)*\?\*\*$", cells[0].source, re.MULTILINE), "no question in bold"
+    opening = prose.partition("## Predict\n")[0]
+    for part in ("*When you have worked through this page you can*", "*Time:*", "*Before this page:*"):
+        assert part in opening
+    predicted, exercises = (prose.partition(f"## {part}\n")[2].partition("\n## ")[0] for part in (FORM[0], FORM[3]))
+    assert len(re.findall(r"^\d\. ", predicted, re.MULTILINE)) >= 3
+    assert len(re.findall(r"^\*\*\d\. .+?\*\* \*Difficulty", exercises, re.MULTILINE)) == 3
+    assert prose.count("<details><summary><b>") >= 1, "no derivation"
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
 def test_every_exercise_has_a_solution(chapter):
     """One cell per exercise prints it, so that its numbers are computed or recorded."""
