@@ -123,11 +123,13 @@ OPEN_STILL = re.compile(
 
 
 def typed(file):
-    """The sentences of a page that are typed, without formulas, code and addresses."""
+    """The sentences of a page that are typed, captions too, without formulas, code and addresses."""
     text = file.read_text(encoding="utf8")
     if file.suffix == ".ipynb":
         cells = json.loads(text)["cells"]
-        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        prose = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        figures = [cell["metadata"].get("mystnb", {}).get("figure", {}) for cell in cells]
+        text = "\n\n".join([*prose, *(figure.get("caption", "") for figure in figures)])
     text = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|(?<=\])\([^)]*\)|<[^>]+>|\*\*", " ", text, flags=re.DOTALL)
     for paragraph in re.split(r"\n\s*\n|\n- ", text):
         yield from re.split(r"(?<=[.?!:]) +(?=[A-Z(*])", " ".join(paragraph.split()))
