@@ -190,6 +190,8 @@ def test_a_mean_and_its_interval_in_words(values, words):
         ("SB apgd 20", "small batch: APGD, 20 steps"),
         ("SB root", "small batch: root"),
         ("test LB root slower", "test accuracy, %: large batch, going on, rate over the root of the ratio"),
+        ("goal", "accuracy to be reached, %"),
+        ("cosine fresh start", "cosine with fresh data: at the start"),
         ("line LB less SB decayed", "loss beyond the large batch less beyond the small batch, with weight decay"),
     ],
 )
@@ -385,3 +387,4 @@ def test_what_is_recorded_stands_by_tier():
     assert [row[0].strip("`") for row in rows] == [*GROUPS["reproductions"], *GROUPS["rates"]]
     table2 = next(row for row in rows if row[0] == "`table2`")
     assert "mlp" in table2[2] and "F1" in table2[5], "its own networks, at its own tiers"
+    assert "64 features, uneven; 4 features, a network" in by_tier(), "a problem is called as in its figure"

@@ -208,7 +208,7 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
     return f'<tr><th scope="row">{words}</th>{"".join(cells)}</tr>'
 
 
-def _head(net: str) -> str:
+def headed(net: str) -> str:
     """A network as a column's head, a problem of the regression as its figure calls it."""
     if net not in PROBLEMS:
         return net
@@ -221,7 +221,7 @@ def _table(caption: str, found: Sequence[Judged]) -> str:
     order = ["mlp", HALF_OF_ROWS.name, "plain-mlp", *paper.NETWORKS, *PROBLEMS]
     known = [net for original in order for net in (original, f"small-{original}") if net in run]
     nets = [*known, *sorted(run - set(known))]
-    head = "".join(f'<th scope="col">{html.escape(_head(net))}</th>' for net in nets)
+    head = "".join(f'<th scope="col">{html.escape(headed(net))}</th>' for net in nets)
     bodies = ""
     groups: dict[str, list[Judged]] = {}
     for claim, judgements in found:

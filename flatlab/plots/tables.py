@@ -227,6 +227,33 @@ MEASURED = {  # of a run, where a column's name is not the words
     "batches of 256": "statistics of batches of 256",
     "test": "test accuracy, %",
 }
+WHOLE = {  # columns whose names are no run's
+    "goal": "accuracy to be reached, %",
+    "nets": "nets that fit their training rows",
+    "barrier": "barrier on the line",
+    "matched barrier": "barrier after matching units",
+    "line barrier": "barrier on the line",
+    "curve barrier": "barrier on the learned curve",
+    "line drop": "drop of the test accuracy on the line, points",
+    "curve drop": "drop of the test accuracy on the learned curve, points",
+    "before largest": "largest eigenvalue before rescaling",
+    "after largest": "largest eigenvalue after rescaling",
+    "outputs moved": "change of the loss by rescaling",
+    "updates growing": "updates: growing batch",
+    "updates decaying": "updates: small batch, rate falls",
+    "updates ratio": "updates, large over small batch",
+    "updates ratio allowed": "updates, large over small batch, that appendix C allows",
+    "seconds ratio": "seconds, large over small batch",
+    "isotropic": "share along the steepest directions: noise alike in all",
+}
+AT_A_PLACE = {  # columns of which one is measured at the start and one at the end
+    "slope": "slope of the error",
+    "share": "share along the steepest directions",
+    "cosine halves": "cosine of two halves",
+    "cosine fresh": "cosine with fresh data",
+    "error fresh": "squared error against fresh data, over what the rows' variance predicts",
+}
+_PLACED = re.compile(rf"({'|'.join(AT_A_PLACE)}) (start|end)")
 _RUN = re.compile(rf"\b({'|'.join([*RUNS, *RUNS_OF_OTHERS])})\b")
 _OPTIMIZED = re.compile(rf"({'|'.join(OPTIMIZERS)}) (\w+)")
 _ONE_ROW = re.compile(r"(\d+) (constant|decaying)")
@@ -240,6 +267,10 @@ _OF_A_RUN = re.compile(
 
 def _in_words(column):
     """A column's name with words for its keys: "test LB long" is "test accuracy, %: large batch, as many gradients"."""
+    if column in WHOLE:
+        return WHOLE[column]
+    if placed := _PLACED.fullmatch(column):
+        return f"{AT_A_PLACE[placed[1]]}: at the {placed[2]}"
     part, _, whose = column.partition(" ")
     if part in ("test", "train", "loss") and whose:
         what = {"test": "test accuracy, %", "train": "training accuracy, %", "loss": "training loss, nats"}[part]
