@@ -6,6 +6,13 @@ from flatlab.study.rules import Claim
 
 JIANG, DZIUGAITE, ANDRIUSHCHENKO = "Jiang et al. 2020", "Dziugaite et al. 2020", "Andriushchenko et al. 2023"
 
+# Measures of which a net has one, so that a sentence needs an article.
+ONE_OF_A_NET = {
+    columns.LARGEST_EIGENVALUE: "the largest eigenvalue",
+    columns.TRACE: "the trace",
+    columns.PAC_BAYES: "the PAC-Bayes bound",
+}
+
 
 def orders(name: str, words: str, source: str, measure: str, kind: str = columns.TAU, *, above: float = 0) -> Claim:
     """Kendall's tau with the test error lies above a bound."""
@@ -14,7 +21,7 @@ def orders(name: str, words: str, source: str, measure: str, kind: str = columns
         words=words,
         source=source,
         experiment="measures",
-        measure=f"Kendall's {kind} of {measure} with the test error",
+        measure=f"Kendall's {kind} of {ONE_OF_A_NET.get(measure, measure)} with the test error",
         effect=lambda c: c[of(measure, kind)],
         above=above,
     )
