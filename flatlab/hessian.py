@@ -29,10 +29,8 @@ CHECKPOINTED = (
     "checkpoint()."
 )
 
-NO_GRADIENT = (
-    "the loss has no gradient: somewhere between the parameters and it there is an argmax, a detach(), a no_grad(), or "
-    "a checkpoint() with use_reentrant=True of inputs that have none."
-)
+CUT = "an argmax, a detach(), a no_grad(), or a checkpoint() with use_reentrant=True of inputs that have no gradient"
+NO_GRADIENT = f"the loss has no gradient: somewhere between the parameters and it there is {CUT}."
 
 ProductMethod = Literal["graph", "reverse", "forward"]
 PRODUCT_METHODS: tuple[ProductMethod, ...] = get_args(ProductMethod)

@@ -21,7 +21,7 @@ from flatlab.chunks import Chunks, Pair, within_memory
 from flatlab.data import Split
 from flatlab.formulas import by_formula
 from flatlab.generators import undisturbed
-from flatlab.hessian import CHECKPOINTED, NO_GRADIENT, GaussNewton, Hessian, ProductMethod
+from flatlab.hessian import CHECKPOINTED, CUT, NO_GRADIENT, GaussNewton, Hessian, ProductMethod
 from flatlab.measure import door, memory
 from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
@@ -95,6 +95,7 @@ class Objective:
     # What the checks at the door found out, for the measurements to use.
     needs_graph: bool  # the net differentiates in its own forward
     draws: bool  # the net draws random numbers, which change nothing
+    cut: str | None  # a parameter that the loss moves with, and has no gradient by
     additive: bool  # the loss is a mean or a sum over the rows
     single: bool  # the outputs are one tensor
     classes: int | None  # the dimension of the outputs along which the classes lie
@@ -260,7 +261,7 @@ class Objective:
         Raises
         ------
         ValueError
-            When the loss has no gradient, or none chunk by chunk.
+            When the loss has no gradient, none by a parameter that it moves with, or none chunk by chunk.
         """
         x = self.x if x is None else x
         with self.settings(), torch.no_grad():
@@ -377,7 +378,13 @@ class Objective:
         return rows.to(self.x.device, self.x.dtype if rows.is_floating_point() else None, copy=True)
 
     def prepare_gradient(self, x: torch.Tensor) -> None:
-        """Refuse what is no point of this objective, and statistics whose dependence on x spans several chunks."""
+        """Refuse what is no point of this objective, parameters by which torch has no gradient, and statistics whose
+        dependence on x spans several chunks."""
+        if self.cut:
+            raise ValueError(
+                f"the loss moves with {self.cut} and has no gradient by it, because between them there is {CUT}: take "
+                "that out of the network, or the parameter out of x (requires_grad_(False)) before making an Objective."
+            )
         if self.batch_norm == "recompute" and self.norms and self.count > 1:
             raise ValueError(
                 "with batch_norm='recompute' the pooled statistics depend on x, and their gradient needs all "

@@ -46,7 +46,7 @@ def check(f: "Objective", net: nn.Module | None) -> None:
 
 def _check(f: "Objective", net: nn.Module | None) -> None:
     fresh = _with_same_parameters(f.model)
-    f.needs_graph, f.draws, f.additive, f.classes, f.ignored = False, False, True, None, ()
+    f.needs_graph, f.draws, f.additive, f.classes, f.ignored, f.cut = False, False, True, None, (), None
     f.load(f.x)
     _check_reading(f)
     inputs, targets, numbers = f.data.sample()
@@ -84,6 +84,7 @@ def _check(f: "Objective", net: nn.Module | None) -> None:
         f.load(f.x)
     _check_repeats(f, fresh, inputs, targets)
     _check_closed(f, net, inputs, targets)
+    f.cut = _cut(f, inputs, targets)
     f.additive = _check_mean(f, inputs, targets)
     _note_classes(f, inputs, targets)
 
@@ -269,6 +270,39 @@ def _check_closed(f: "Objective", net: nn.Module | None, inputs: torch.Tensor, t
                 "the loss looks at the parameters of the network that you passed, which do not move with x: let it "
                 "look at the outputs only (a penalty on the parameters can be one of the network's outputs)."
             )
+
+
+def _cut(f: "Objective", inputs: torch.Tensor, targets: torch.Tensor) -> str | None:
+    """The first parameter that the loss moves with while it has no gradient by it, though by others: torch would take
+    it for one that is not used."""
+    try:
+        with torch.enable_grad():
+            for parameter in f._parameters:
+                parameter.requires_grad_()
+            loss = f.loss(f.model(inputs.clone()), targets.clone())
+            found = torch.autograd.grad(loss, f._parameters, allow_unused=True) if loss.requires_grad else ()
+    except RuntimeError as error:  # said where a gradient is asked for
+        if is_used_up(error):
+            raise
+        return None
+    finally:
+        for parameter in f._parameters:
+            parameter.requires_grad_(False)
+    if not (without := [place for place, slope in enumerate(found) if slope is None]):
+        return None
+    here, generator = f._point.clone(), torch.Generator(f.x.device).manual_seed(0)
+    noise = torch.randn(f.size, generator=generator, device=f.x.device, dtype=f.x.dtype)
+
+    def moves(places: list[int]) -> bool:
+        point = here.clone()
+        for place in places:
+            point.split(f.sizes)[place].add_(noise.split(f.sizes)[place])
+        f.load(point)
+        return not _equal(loss.detach(), _loss(f, f.model, inputs, targets))
+
+    name = next((f.names[place] for place in without if moves([place])), None) if moves(without) else None
+    f.load(here)
+    return name
 
 
 class _Reading(TorchDispatchMode):

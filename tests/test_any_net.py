@@ -566,6 +566,55 @@ def test_recomputed_activations_are_right_or_refused(reentrant, whole):
     assert refused == {(False, False): 2, (False, True): 4, (True, False): 5, (True, True): 5}[reentrant, whole]
 
 
+class Behind(nn.Module):
+    """Has no gradient by the parameters of its first layer, though it has by those of its second."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.first, self.unused, self.second, self.how = nn.Linear(6, 8), nn.Linear(2, 2), nn.Linear(8, 3), how
+
+    def forward(self, x):
+        return self.second(self.how(self.first, x).tanh())
+
+
+def under_no_grad(layer, x):
+    with torch.no_grad():
+        return layer(x)
+
+
+HIDES = {
+    "checkpoint": lambda layer, x: checkpoint(layer, x, use_reentrant=True),
+    "no_grad": under_no_grad,
+    "detach": lambda layer, x: layer(x).detach(),
+    "data": lambda layer, x: F.linear(x, layer.weight.data, layer.bias.data),
+}
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("hide", HIDES)
+def test_a_parameter_that_the_loss_moves_with_and_has_no_gradient_by_is_refused(hide):
+    torch.manual_seed(0)
+    net = Behind(HIDES[hide]).double()
+    f = flatlab.Objective(net, (rows(6), classes()))
+    assert f.value(1.5 * f.x) != f.value()  # a value is measured
+    measures = [
+        f.gradient,
+        f.hessian,
+        f.gauss_newton,
+        lambda: flatlab.sharpness(f),
+        lambda: flatlab.noise_scale(f, small=2, big=4),
+    ]
+    for measure in measures:
+        with pytest.raises(ValueError, match="the loss moves with first.weight and has no gradient by it, .*no_grad"):
+            measure()
+    net.first.requires_grad_(False)
+    plain = flatlab.Objective(
+        Behind(lambda layer, x: layer(x)).double(), (rows(6), classes())
+    )  # also one with unused ones
+    for measured in (flatlab.Objective(net, (rows(6), classes())), plain):
+        assert measured.gradient()[1].abs().sum() > 0
+
+
 def test_the_gradient_of_an_operator_is_refused_where_its_products_are():
     f = flatlab.Objective(Checkpointed(False, True).double(), (rows(6), classes()))
     for measure in (lambda: flatlab.eigenvalues(f.hessian(), 1), lambda: f.hessian(f.x).gradient()):
