@@ -133,12 +133,20 @@ engines.carry_out_all(plan, flatlab.Store(), workers=2, progress=False)
 """
 
 
-def test_a_script_of_a_few_lines_needs_no_guard_for_its_workers(tmp_path):
-    """As `flatlab.reproduce("table2")` in one: a worker of another start method than fork would run the script
-    again."""
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_script_of_a_few_lines_needs_no_guard_for_its_workers(tmp_path, piped):
+    """As `flatlab.reproduce("table2")` in one: a worker of another start method than fork would run the script again,
+    or look for a script that was piped into Python."""
     (tmp_path / "script.py").write_text(UNGUARDED)
     environment = {**os.environ, "FLATLAB_STORE": str(tmp_path / "runs")}
-    done = subprocess.run([sys.executable, tmp_path / "script.py"], env=environment, capture_output=True, text=True)
+    given = {"input": UNGUARDED} if piped else {}
+    done = subprocess.run(
+        [sys.executable, "-" if piped else tmp_path / "script.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        **given,
+    )
     assert done.returncode == 0, done.stderr[-1000:]
     assert done.stdout == "the script runs\n" and done.stderr == ""
     assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 2

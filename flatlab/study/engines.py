@@ -145,12 +145,13 @@ def _side_by_side(jobs, store, workers):
 @contextlib.contextmanager
 def _script_if_guarded():
     """Workers that start within do not see a script that never asks for __name__ == "__main__": each of them would run
-    it again."""
+    it again. A notebook or a terminal has none."""
     script = sys.modules["__main__"]
+    path = getattr(script, "__file__", None)
     try:
-        guarded = "__main__" in Path(script.__file__ or "").read_text(encoding="utf8", errors="replace")
-    except (OSError, AttributeError):  # a notebook or a terminal: there is nothing to run again
-        guarded = True
+        guarded = path is None or "__main__" in Path(path).read_text(encoding="utf8", errors="replace")
+    except OSError:  # it was piped into Python, and a worker would look for a file that is not there
+        guarded = False
     if not guarded:
         sys.modules["__main__"] = types.ModuleType("__main__")
     try:
