@@ -72,7 +72,10 @@ class Split:
                     "tensor of them."
                 )
         if len(self.x) != len(self.y):
-            raise ValueError(f"a split needs a target for each row: {len(self.x)} rows have {len(self.y)}")
+            raise ValueError(
+                f"a split needs a target for each row, and this one has {len(self.x)} rows and {len(self.y)} targets: "
+                "pass as many of both."
+            )
 
     def __len__(self) -> int:
         return len(self.y)

@@ -324,6 +324,8 @@ def _positions(f, names):
     """The places in x of the named parameters."""
     if names is None:
         return None
+    if isinstance(names, str):
+        raise ValueError(f"names is {names!r}: pass a list of names, as [{names!r}].")  # noqa: TRY004
     if not names:
         raise ValueError("no parameter is named: name some, or leave names out for all of them.")
     unknown = sorted(set(names) - set(f.names))

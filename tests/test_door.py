@@ -132,6 +132,7 @@ SLIPS = {  # what is written, and what the sentence says
     ),
     "seed is 'a': choose a whole number": lambda: flatlab.build("mlp", DATA, seed="a"),
     "seed is 'b': choose a whole number": lambda: DATA.subset(2, seed="b"),
+    "a split needs a target for each row, .* rows and 5 targets: pass as many": lambda: flatlab.Split(A, A[:5]),
     "split's x is a tensor, as torch.as_tensor .*; this is a ndarray": lambda: flatlab.Split(A.numpy(), A),
     "split's y has rows, and this is torch.sparse_coo": lambda: flatlab.Split(A, A.to_sparse()),
     "test split of a Data is a flatlab.Split.inputs, targets.; this is a tuple": lambda: flatlab.Data(

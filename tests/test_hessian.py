@@ -202,6 +202,7 @@ def test_the_operator_says_how_it_makes_its_products_and_how_many_it_made():
         (lambda f: f.hessian(method="graph"), "60 rows, and they come in 3 chunks: take 'reverse'"),
         (lambda f: f.hessian(names=["3.weight"]), "no parameter is called '3.weight': choose among 0.weight, 0.bias"),
         (lambda f: f.hessian(names=[]), "no parameter is named"),
+        (lambda f: f.hessian(names="0.weight"), r"names is '0.weight': pass a list of names, as \['0.weight'\]"),
         (
             lambda f: f.hessian() @ torch.ones(3, dtype=torch.float64),
             r"vectors of shape \(83,\) and matrices of shape \(83, k\), but this one has \(3,\)",
