@@ -19,7 +19,7 @@ from flatlab.plots.tables import plus_minus, table
 from flatlab.study import columns, paper
 from flatlab.study import recorded as recording
 from flatlab.study.experiments import EXPERIMENTS, GROUPS
-from flatlab.study.recorded import Result
+from flatlab.study.recorded import Result, largest
 
 RECORDED = [
     path
@@ -373,6 +373,10 @@ def test_a_control_is_read_in_words():
     result = Result("sam", "smoke", {"mlp": "mnist1d"}, {"mlp": (0,)}, {}, {"mlp": columns}, {})
     names = [row.split(" | ")[0].strip("| ") for row in table("sam", [result]).splitlines()[2:]]
     assert names == ["test accuracy, %: large batch, as many gradients", "φ(10⁻³), %: small batch", "threshold"]
+
+
+def test_a_problem_is_called_even_on_its_features_and_not_many():
+    assert "**even** on 64 normal features" in table("regression", largest("regression"))
 
 
 def test_an_exhibit_says_what_it_decides():

@@ -113,8 +113,8 @@ def say(*paragraphs: str) -> None:
 
 
 def called(net: str) -> str:
-    """A network's name, with what it leaves unsaid."""
-    return {"mlp, half": "mlp (large batch: half of all)"}.get(net, net)
+    """A network's name, with what it leaves unsaid, and without what its data say: "even" on many features."""
+    return {"mlp, half": "mlp (large batch: half of all)"}.get(net, net.removeprefix("many "))
 
 
 def named(data: str) -> str:
