@@ -112,7 +112,7 @@ def browser(browser_program):
 def tab(request, browser, address):
     """A function that opens a page in one width; gives (page, what went wrong on the console). The tab stays the same
     one, because a new one costs more than most pages, and it has kept the scripts that all of them load."""
-    page, wrong = browser.new_page(), []
+    page, wrong = browser.new_page(viewport={"width": request.param, "height": 900}), []
     page.set_default_timeout(300_000)  # milliseconds; the machine may be busy with other things
 
     def note(message):
@@ -124,9 +124,8 @@ def tab(request, browser, address):
     page.on("console", note)
     page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
 
-    def opened(path, width=request.param):
+    def opened(path):
         page.goto("about:blank")
-        page.set_viewport_size({"width": width, "height": 900})
         wrong.clear()
         page.emulate_media(color_scheme="light")
         page.goto(f"{address}/{path}", wait_until="load")
@@ -174,8 +173,7 @@ def serious(axe, page):
     asked = {"rules": NOT_ASKED}
     if page.viewport_size["width"] == NARROW and page.url.rpartition("/")[2] not in ONE_OF_EACH:
         asked = ON_A_PHONE
-    # No rule of ours reads a sheet of styles again, which axe would look for in the wrong folder.
-    found = axe.run(page, options={"resultTypes": ["violations"], "preload": False, **asked})
+    found = axe.run(page, options={"resultTypes": ["violations"], **asked})
     return [
         (rule["id"], rule["nodes"][0]["html"][:120])
         for rule in found.response["violations"]
@@ -184,12 +182,13 @@ def serious(axe, page):
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("tab", [WIDE], indirect=True)
 def test_a_page_reads_well_and_axe_finds_nothing_serious(tab, axe, path):
-    """In one test, because a page takes as long to load as to be looked at. For a phone it is made narrow; of one page
-    of each kind it is loaded there."""
+    """In one test, because a page takes as long to load as to be looked at."""
     page, wrong = tab(path)
-    looks_well(page, axe)
+    for theme in in_both_themes(page):
+        assert page.evaluate(STICKS_OUT) == [], f"the page scrolls sideways ({theme})"
+        assert page.evaluate(CONTRAST) == [], f"text that can hardly be read ({theme})"
+    assert not wrong
     for image in page.evaluate(IMAGES):
         assert image["loaded"], image
         assert image["alt"] and not re.fullmatch(r"[\w/.-]+\.(svg|png)", image["alt"]), f"no text: {image}"
@@ -201,21 +200,6 @@ def test_a_page_reads_well_and_axe_finds_nothing_serious(tab, axe, path):
     assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, "a formula that MathJax refused"
     if page.locator("article .math").count():
         assert page.locator("article mjx-container").count(), "formulas were not set"
-    if path.rpartition("/")[2] in ONE_OF_EACH:
-        assert not wrong
-        tab(path, NARROW)
-    else:
-        page.set_viewport_size({"width": NARROW, "height": 900})
-    looks_well(page, axe)
-    assert not wrong
-
-
-def looks_well(page, axe):
-    """Nothing sticks out or can hardly be read, in either theme, and axe finds nothing."""
-    for theme in in_both_themes(page):
-        width = page.viewport_size["width"]
-        assert page.evaluate(STICKS_OUT) == [], f"the page scrolls sideways ({theme}, {width})"
-        assert page.evaluate(CONTRAST) == [], f"text that can hardly be read ({theme}, {width})"
     assert serious(axe, page) == []
 
 

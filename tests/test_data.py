@@ -149,7 +149,7 @@ def test_a_subset_that_cannot_be_is_refused(n):
 
 
 def test_a_split_needs_a_target_for_each_row():
-    with pytest.raises(ValueError, match="3 rows have 2"):
+    with pytest.raises(ValueError, match="3 rows and 2 targets"):
         data.Split(torch.zeros(3, 1), torch.zeros(2, dtype=torch.int64))
 
 
