@@ -40,9 +40,9 @@ digits, and by more after many updates: another processor adds up in another ord
 RANGES = """<details><summary>Expected output</summary>
 
 What the reference's answers print here, on a processor (made by <code>make labs</code>). They were run four times, each
-time with the sums in another order, because another processor adds up in another order. <code>A..B</code> are the
-least and the largest of the four numbers; one that stands alone was the same in all of them. If yours is beyond A or B
-by more than they are apart, look at {look}.
+time with the sums in another order, because another processor adds up in another order. Where the four numbers differ,
+the least stands in its line and the largest below it. If yours is beyond these two by more than they are apart, look at
+{look}.
 
 ```text
 {text}
@@ -62,7 +62,9 @@ ORDERS = (
     {"MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
     {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41"},
 )
-PARTS = re.compile(r"\s+|[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?|[^\W\d]+|.")  # spaces, numbers, words, signs
+# Numbers, with the spaces that put them into their column; other spaces; words; signs.
+PARTS = re.compile(r"\s*[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?|\s+|[^\W\d]+|.")
+WIDTH = 120  # characters of a line with two rows, which a browser would fold apart
 
 
 def record(lab, labs=LABS):
@@ -128,21 +130,41 @@ def shown(printed, look, others=""):
 
 
 def in_one(lines):
-    """One line for the same line of several runs: `A..B` where their numbers differ, `A or B` where words do."""
+    """One line for the same line of several runs. Where their numbers differ it has the least ones, and a second line
+    the largest ones under them, so that each stays in its column; where words differ, each of them."""
     parts = [PARTS.findall(line) for line in lines]
     if len({len(one) for one in parts}) > 1:
         return " or: ".join(dict.fromkeys(line.strip() for line in lines if line))
-    return "".join(map(span, zip(*parts)))
+    if not parts[0]:
+        return ""
+    least, largest = ("".join(one) for one in zip(*map(ends, zip(*parts))))
+    return in_rows(least, re.sub(r"^( *)   (?=\S)", r"\1to ", largest))
 
 
-def span(parts):
-    """The least and the largest of several numbers as they were printed, or each of several words."""
-    if len(set(parts)) == 1 or not "".join(parts).strip():
-        return parts[0]
-    if all(re.search(r"\d", part) for part in parts):
-        parts = sorted(parts, key=lambda part: float(part.replace(",", "")))
-        return f"{parts[0]}..{parts[-1]}"
-    return " or ".join(dict.fromkeys(parts))
+def ends(parts):
+    """The least and the largest of several numbers as they were printed, equally wide; of what is the same in all, or
+    is words, that, and as many spaces."""
+    if len({part.strip() for part in parts}) == 1:
+        known = max(parts, key=len)
+    elif all(re.search(r"\d", part) for part in parts):
+        least, *_, largest = sorted(parts, key=lambda part: float(part.replace(",", "")))
+        width = max(len(least), len(largest))
+        return least.rjust(width), largest.rjust(width)
+    else:
+        known = " or ".join(dict.fromkeys(parts))
+    return known, " " * len(known)
+
+
+def in_rows(least, largest):
+    """The two rows of a line. A browser would fold long ones apart: they are folded together, where both have a
+    space."""
+    if not largest.strip():
+        return least.rstrip()
+    places = [n for n in range(WIDTH // 2, WIDTH) if least[n : n + 1] == " " == largest[n]]
+    if len(least) <= WIDTH or not places:
+        return f"{least.rstrip()}\n{largest.rstrip()}"
+    cut = places[-1]
+    return in_rows(least[:cut], largest[:cut]) + "\n" + in_rows(" " + least[cut:], " " + largest[cut:])
 
 
 def fingerprint(notebook):

@@ -121,7 +121,7 @@ def test_expected_output_is_what_a_run_prints_and_is_made_anew_when_the_code_cha
         expected.record("toy", tmp_path)
         notebook = nbformat.read(file, 4)
         assert [cell.id for cell in notebook.cells] == ["settings", "sum-run", "sum-expected", "-run", "-expected"]
-        assert f"```text\nsum {x + 0.75}..{x + 1.0}\n```" in notebook.cells[2].source
+        assert f"```text\nsum {x + 0.75}\n  to {x + 1.0}\n```" in notebook.cells[2].source
         assert "look at the sign." in notebook.cells[2].source
         assert "If yours is beyond these as well, look" in notebook.cells[2].source
         assert f"```text\n{x}\n```" in notebook.cells[4].source and "look at" not in notebook.cells[4].source
@@ -159,22 +159,47 @@ def test_most_numbers_lie_between_the_bounds_made_from_others():
 
 
 @pytest.mark.parametrize(
-    "printed, line",
+    "printed, lines",
     [
         (
             ["S_min 36 of 5,006, tau -0.09", "S_min 41 of 4,808, tau  0.10"],
-            "S_min 36..41 of 4,808..5,006, tau -0.09..0.10",
+            ["S_min 36 of 4,808, tau -0.09", "   to 41    5,006       0.10"],
         ),
-        (["after 9 epochs: yes", "after 10 epochs: no"], "after 9..10 epochs: yes or no"),
-        (["the first is plain", "the first is root + ghost"], "the first is plain or: the first is root + ghost"),
-        (["1.5e-06 %", "2.5e-05 %", "2.5e-05 %"], "1.5e-06..2.5e-05 %"),
-        (["None epochs", "28 epochs"], "None or 28 epochs"),
-        (["one line", "one line\ntwo"], "one line\ntwo"),
+        (["   3   1.57 ± 9.8", "   3   1.56 ± 10.1"], ["   3   1.56 ±  9.8", "    to 1.57   10.1"]),
+        (["from 0.25 to 2.26", "from 0.31 to 2.26"], ["from 0.25 to 2.26", "  to 0.31"]),
+        (["12 of 18", "13 of 18"], ["12 of 18", "13"]),
+        (["after 9 epochs: yes", "after 10 epochs: no"], ["after  9 epochs: yes or no", "   to 10"]),
+        (["the first is plain", "the first is root + ghost"], ["the first is plain or: the first is root + ghost"]),
+        (["1.5e-06 %", "2.5e-05 %", "2.5e-05 %"], ["1.5e-06 %", "2.5e-05"]),
+        (["None epochs", "28 epochs"], ["None or 28 epochs"]),
+        (["one line", "one line\n\ntwo"], ["one line", "", "two"]),
+        (
+            ["x" * 90 + " 2" + " of" * 12, "x" * 90 + " 3" + " of" * 12],
+            ["x" * 90 + " 2" + " of" * 9, " " * 88 + "to 3", "  of of of"],
+        ),
     ],
 )
-def test_what_several_runs_print_is_written_as_ranges(printed, line):
-    assert f"```text\n{line}\n```" in expected.shown(printed, "it")
+def test_what_several_runs_print_is_written_least_above_largest_each_in_its_column(printed, lines):
+    assert "```text\n" + "\n".join(lines) + "\n```" in expected.shown(printed, "it")
     assert not expected.shown(["", ""], "it")
+
+
+@every_lab
+def test_an_expected_output_has_each_largest_number_below_its_least_one(lab):
+    """And no range in a line, which would move the columns behind it from under their heads."""
+
+    def numbers(line):
+        """{the place where it ends: a number} of a line."""
+        found = re.finditer(r"[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?", line)
+        return {one.end(): float(one[0].replace(",", "")) for one in found}
+
+    for cell in lab.master.cells:
+        if cell.id.endswith("-expected"):
+            lines = re.search(r"```text\n(.*?)\n```", cell.source, re.DOTALL)[1].splitlines()
+            assert not re.search(r"\d\.\.[-+\d]", "".join(lines)), cell.id
+            for above, below in itertools.pairwise(lines):
+                if re.fullmatch(r" *to [-+\d][-+e\d., ]*", below):
+                    assert all(numbers(above)[place] <= one for place, one in numbers(below).items()), (cell.id, below)
 
 
 def test_a_changed_result_that_a_lab_reads_is_noticed(monkeypatch):
