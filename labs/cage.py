@@ -23,6 +23,7 @@ import json
 import math
 import os
 import re
+import secrets
 import selectors
 import shutil
 import signal
@@ -157,16 +158,11 @@ def command(kind, home, program):
             walls += ["--tmpfs", str(source / "checks")]
         walls += ["--bind", str(home), str(inner), "--chdir", str(inner), "--remount-ro", "/"]
         return [*walls, *_env(settings), *python]
-    # The image only lends its name: the system is this machine's, read-only.
-    walls = [kind, "run", "--rm", "-i", "--network", "none", "--read-only", "--cap-drop", "all", "--pids-limit", "256"]
-    walls += [
-        "--security-opt",
-        "no-new-privileges",
-        "--memory",
-        f"{settings['CAGE_GIB']}g",
-        "--tmpfs",
-        "/tmp:size=256m",
-    ]
+    # The image only lends its name: the system is this machine's, read-only. The container has a name of its own, by
+    # which it is ended.
+    walls = [kind, "run", "--name", f"flatlab-{secrets.token_hex(8)}", "--rm", "-i", "--network", "none", "--read-only"]
+    walls += ["--cap-drop", "all", "--security-opt", "no-new-privileges", "--pids-limit", "256"]
+    walls += ["--memory", f"{settings['CAGE_GIB']}g", "--tmpfs", "/tmp:size=256m"]
     if kind == "docker":  # its daemon is root: what the student's code writes would be root's, and stay when it is done
         walls += ["--user", f"{os.getuid()}:{os.getgid()}"]
     for path in [*SYSTEM, *installation()]:
@@ -348,6 +344,9 @@ class Cage:
 
     def _end(self):
         if self.process and self.process.poll() is None:
+            if self.kind in ("podman", "docker"):  # whose containers outlive the command that started them
+                name = self.process.args[self.process.args.index("--name") + 1]
+                subprocess.run([self.kind, "kill", name], capture_output=True)
             os.killpg(self.process.pid, signal.SIGKILL)  # in a cage its children end with it, wherever they hide
         if self.process:
             self.process.wait()

@@ -4,6 +4,7 @@ A lab of one exercise and one free answer stands for the others, so that marking
 """
 
 import argparse
+import contextlib
 import copy
 import csv
 import functools
@@ -662,11 +663,102 @@ def test_a_cage_that_does_not_start_and_a_marker_that_is_killed_cost_one_student
     assert "refused: the cage did not start" in course.mark()["bob"]["total"]["status"]
 
 
-def test_what_is_written_in_a_cage_of_docker_belongs_to_who_marks(tmp_path):
-    """Its daemon is root. In one of podman who marks is root inside already."""
-    line = cage.command("docker", tmp_path, ["-c", "pass"])
-    assert line[line.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
-    assert "--user" not in cage.command("podman", tmp_path, ["-c", "pass"])
+# In place of podman or docker: it writes down what it is asked, and makes its container by bubblewrap where that works.
+# Like theirs, the container is no child of the command, and goes on when the command is killed.
+ENGINE = """#!{python}
+import json, os, subprocess, sys
+asked = sys.argv[1:]
+with open({asked!r}, "a") as file:
+    file.write(json.dumps(sys.argv) + "\\n")
+if asked[0] == "kill":
+    with open({room!r} + asked[1]) as file:
+        sys.exit(subprocess.call(["kill", "-9", file.read()]))
+walls = ["bwrap", "--unshare-all", "--proc", "/proc", "--dev", "/dev"]
+while asked[0] != {image!r}:
+    option = asked.pop(0)
+    if option == "-v":
+        outer, inner, *only = asked.pop(0).split(":")
+        walls += ["--ro-bind" if only else "--bind", outer, inner]
+    elif option == "--tmpfs":
+        walls += ["--tmpfs", asked.pop(0).partition(":")[0]]
+    elif option == "-w":
+        walls += ["--chdir", asked.pop(0)]
+    elif option == "--name":
+        name = asked.pop(0)
+started = subprocess.Popen([*walls, *asked[1:]], start_new_session=True)
+with open({room!r} + name, "w") as file:
+    file.write(str(started.pid))
+sys.exit(started.wait())
+"""
+
+
+@pytest.fixture(params=["podman", "docker"])
+def engine(request, tmp_path, monkeypatch):
+    """(its name, a function that returns what it has been asked): a stand-in for podman or docker."""
+    image, asked = "an-image", tmp_path / "asked"
+    program = ENGINE.format(python=sys.executable, asked=str(asked), room=f"{tmp_path}/", image=image)
+    write(tmp_path / "programs" / request.param, program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/programs", prepend=os.pathsep)
+    monkeypatch.setenv("FLATLAB_CAGE_IMAGE", image)
+    monkeypatch.setenv("FLATLAB_CAGE", request.param)
+    cage.kind_of_cage.cache_clear(), cage.hindrance.cache_clear()
+    yield request.param, lambda: [json.loads(line)[1:] for line in asked.read_text().splitlines()]
+    cage.kind_of_cage.cache_clear(), cage.hindrance.cache_clear()
+
+
+def test_a_container_of_podman_or_docker_has_every_wall(engine, tmp_path, monkeypatch):
+    """No network, the limits, no rights, and of this machine nothing that can be written except the home."""
+    kind, _ = engine
+    monkeypatch.setenv("FLATLAB_CAGE_GIB", "3")
+    line = cage.command(kind, tmp_path / "ada", ["-c", "pass"])
+    walls, program = line[: line.index("an-image")], line[line.index("an-image") + 1 :]
+    assert walls[:2] == [kind, "run"] and {"--rm", "-i", "--read-only"} <= set(walls)
+    for wall in (
+        ["--network", "none"],
+        ["--memory", "3g"],
+        ["--pids-limit", "256"],
+        ["--cap-drop", "all"],
+        ["--security-opt", "no-new-privileges"],
+        ["-w", "/student"],
+    ):
+        assert walls[(place := walls.index(wall[0])) : place + 2] == wall
+    mounts = [walls[place + 1].split(":") for place, wall in enumerate(walls) if wall == "-v"]
+    assert [mount for mount in mounts if mount[2:] != ["ro"]] == [[str(tmp_path / "ada"), "/student"]]
+    for outer, inner, *_ in mounts:
+        assert not (edition.LABS / "source").is_relative_to(outer) and not re.search(r"checks(/lab\d.*)?$", inner)
+    assert program[:2] == ["/usr/bin/env", "-i"] and "CAGE_GIB=3" in program and "PYTHONPATH=/package" in program
+    # What docker's daemon, which is root, writes would be root's. In podman's who marks is root inside already.
+    user = walls[walls.index("--user") + 1] if "--user" in walls else ""
+    assert user == (f"{os.getuid()}:{os.getgid()}" if kind == "docker" else "")
+
+
+def test_each_student_has_a_container_and_a_home_of_their_own(engine, tmp_path):
+    kind, _ = engine
+    ada, bob = (set(cage.command(kind, tmp_path / name, ["-c", "pass"])) for name in ("ada", "bob"))
+    own = sorted(one.replace(str(tmp_path), "") for one in ada - bob)
+    assert own[0] == "/ada:/student" and own[1].startswith("flatlab-") and len(own) == 2
+
+
+@pytest.mark.skipif(cage.hindrance("bwrap") != "" and os.environ.get("CI") != "true", reason="no bubblewrap here")
+def test_a_container_is_ended_with_the_cage_and_its_students_code_sees_no_more_than_its_home(engine, tmp_path):
+    """The command of a container may be killed, and the container goes on: without an end of its own, a loop that
+    swallows interrupts would keep a processor busy until the machine is switched off."""
+    kind, asked = engine
+    home = tmp_path / "home"
+    home.mkdir()
+    assert cage.kind_of_cage() == kind
+    with cage.Cage(home) as made:
+        made.run(f"import os\nopen('mine', 'w').close()\nthere = os.path.exists({str(edition.LABS)!r})")
+        assert not made.value("there") and (home / "mine").exists()
+        name = made.process.args[made.process.args.index("--name") + 1]
+        container = psutil.Process(int((tmp_path / name).read_text()))
+        made._send({"run": LIMITS["would not be interrupted"], "seconds": 1})
+    try:
+        container.wait(20)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            container.kill()
+    assert ["kill", name] in asked()
 
 
 # Without a cage
