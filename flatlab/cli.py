@@ -377,6 +377,8 @@ def _again(options):
     )
     if same:
         lines.append(f"{same} of {len(before)} results are the same to the last bit: they were not put to the test")
+    if not any(found.decided):
+        lines.append("no word is decided, so none could change: run a tier of five seeds or more, as --tier reduced")
     return answer, "\n".join(lines)
 
 

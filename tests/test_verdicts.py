@@ -83,6 +83,21 @@ def test_an_experiment_is_run_again_by_other_kernels_and_its_words_are_compared(
     assert list((tmp_path / "again").glob("*.safetensors")), "the second run went to a store of its own"
 
 
+def test_what_was_recorded_otherwise_than_it_would_run_now_is_left_out_and_named(kept, monkeypatch, tmp_path):
+    """Else a word would change because the experiment did."""
+    assert [list(one.values) for one in again.judged("smoke", ["table2"])] == [["mlp"]]
+    longer = dataclasses.replace(Setting(*SETTING), epochs=2)
+    other_size = dataclasses.replace(experiments.EXPERIMENTS["table2"], settings={"smoke": (longer,)})
+    other_argument = dataclasses.replace(experiments.EXPERIMENTS["table2"], options={"rows": 5})
+    for experiment in (other_size, other_argument):
+        monkeypatch.setitem(experiments.EXPERIMENTS, "table2", experiment)
+        with (
+            pytest.warns(UserWarning, match=r"other sizes or with other arguments than now: table2 \(mlp\)\.$"),
+            pytest.raises(ValueError, match="no claim is judged by what is recorded of that"),
+        ):
+            again.judged("smoke", ["table2"])
+
+
 def test_a_child_that_fails_is_one_sentence(kept, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(again, "PROGRAM", (sys.executable, "-c", "import sys; sys.exit('flatlab: the disk is full.')"))
     assert cli.main(["verdicts", "--again", "--store", str(tmp_path / "again")]) == 2
@@ -95,6 +110,16 @@ def test_the_same_bits_are_no_test(kept, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "1 of 1 results are the same to the last bit" in said
     assert "2 words at the smoke tier, 100% the same" in said and "trained alike  mlp " in said
+
+
+def test_words_that_decide_nothing_are_no_test(kept, monkeypatch, tmp_path, capsys):
+    """The smoke tier has two seeds: all of its words are undecided, whatever the machine."""
+    two = {net: {name: column[:2] for name, column in columns.items()} for net, columns in kept.values.items()}
+    dataclasses.replace(kept, values=two).save(tmp_path / "table2-smoke.json")
+    monkeypatch.setattr(again, "reproduce_again", lambda result, store, workers: result)
+    assert cli.main(["verdicts", "--again"]) == 0
+    said = capsys.readouterr().out
+    assert "no word is decided, so none could change: run a tier of five seeds or more, as --tier reduced" in said
 
 
 def test_the_ledgers_words_are_printed(capsys):

@@ -5,22 +5,26 @@ which every processor has, stand for the other machine; they are chosen when a p
 """
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from flatlab.study.claims import CLAIMS
-from flatlab.study.recorded import Result, Tier, largest, recorded
+from flatlab.study.experiments import EXPERIMENTS
+from flatlab.study.recorded import SETTINGS, Result, Tier, largest, recorded
 
 OTHER_PATH = {"ATEN_CPU_CAPABILITY": "default", "CUDA_VISIBLE_DEVICES": ""}  # the environment of the child
 PROGRAM = (sys.executable, "-m", "flatlab")
 
 
 def judged(tier: Tier, names: Sequence[str] = (), nets: Sequence[str] | None = None) -> list[Result]:
-    """The recorded results at a tier that some claim is judged by.
+    """The recorded results at a tier that some claim is judged by, as far as they can be run again: a network that was
+    recorded at other sizes, or with other arguments, would be compared with another experiment.
 
     Parameters
     ----------
@@ -42,20 +46,40 @@ def judged(tier: Tier, names: Sequence[str] = (), nets: Sequence[str] | None = N
         For a named experiment that is not recorded.
     ValueError
         Where nothing is left.
+
+    Warns
+    -----
+    UserWarning
+        That names what is left out.
     """
     every = dict.fromkeys(claim.experiment for claim in CLAIMS)
     found = [recorded(name, tier) for name in names] or [one for name in every for one in largest(name, (tier,))]
-    kept = []
+    kept, other = [], []
     for result in found:
-        values = {net: columns for net, columns in result.values.items() if nets is None or net in nets}
-        if values and result.experiment in every:
+        wanted = [net for net in result.values if (nets is None or net in nets) and result.experiment in every]
+        values = {net: result.values[net] for net in wanted if is_as_now(result, net)}
+        other += [f"{result.experiment} ({net})" for net in wanted if net not in values]
+        if values:
             kept.append(dataclasses.replace(result, values=values))
+    if other:
+        warnings.warn(
+            f"left out, since they were recorded at other sizes or with other arguments than now: {', '.join(other)}.",
+            stacklevel=2,
+        )
     if not kept:
         raise ValueError(
             f"no claim is judged by what is recorded of that at the {tier} tier: leave out --nets, or record more with "
             "`flatlab reproduce`."
         )
     return kept
+
+
+def is_as_now(result: Result, net: str) -> bool:
+    """Whether a network was recorded at the sizes and with the arguments that the experiment has now."""
+    experiment = EXPERIMENTS[result.experiment]
+    now = {setting.name: dataclasses.asdict(setting) for setting in experiment.settings.get(result.tier, ())}
+    then = {**result.options, SETTINGS: result.options.get(SETTINGS, {}).get(net)}
+    return net in now and then == json.loads(json.dumps({**experiment.options, SETTINGS: now[net]}))
 
 
 def reproduce_again(result: Result, store: str | Path, workers: int | None = None) -> Result:
