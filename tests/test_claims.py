@@ -151,6 +151,20 @@ def test_the_scatter_that_a_pilot_leaves_likely_is_too_small_one_time_in_five(se
     assert above == pytest.approx(0.8, abs=0.02)
 
 
+def test_where_the_seeds_scatter_more_than_their_pilot_said_the_visible_effect_is_theirs(monkeypatch):
+    pilot = Result("table2", "smoke", {"mlp": "d"}, {}, {}, {"mlp": {"a": [1.0, 1.01]}}, {})
+    monkeypatch.setattr(ledgers, "recorded", lambda name, tier: pilot)
+    values = np.random.default_rng(0).normal(1, 2, 10)
+    found = dataclasses.replace(judged(claimed(above=0), values.tolist()), tier="reduced")
+    assert ledgers.visible(claimed(above=0), found) == pytest.approx(smallest_effect(np.std(values, ddof=1), 10))
+
+
+def test_no_visible_effect_is_promised_that_its_interval_breaks():
+    for entry in ledger():
+        for one in entry.judgements:
+            assert math.isnan(one.visible) or one.visible >= (one.high - one.low) / 2, (one.claim, one.net)
+
+
 def test_a_pilot_whose_seeds_agree_tells_no_visible_effect(monkeypatch):
     pilot = Result("table2", "smoke", {"mlp": "d"}, {}, {}, {"mlp": {"a": [0.0, 0.0]}}, {})
     monkeypatch.setattr(ledgers, "recorded", lambda name, tier: pilot)

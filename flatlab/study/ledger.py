@@ -43,7 +43,8 @@ class Judgement:
         which at most one in twenty is expected to be wrong.
     visible
         The smallest distance from the bound that so many seeds see with probability 0.8, from the scatter that a pilot,
-        the smoke tier, leaves likely (`scatter_at_most`); nan without one.
+        the smoke tier, leaves likely (`scatter_at_most`), or from the seeds' own where that is larger; nan where there
+        is none.
     """
 
     claim: str
@@ -231,17 +232,25 @@ def false_discovery_rates(p_values: Sequence[float]) -> list[float]:
 
 def visible(claim: Claim, judgement: Judgement) -> float:
     """The distance from the bound that the judgement's seeds see with probability 0.8, from the scatter that the pilot
-    leaves likely: that of the same network, or of the one that scatters most where the pilot has only others."""
+    leaves likely: that of the same network, or of the one that scatters most where the pilot has only others. Where the
+    seeds themselves scatter more, from theirs: no promise stands beside an interval that breaks it."""
     try:
         pilot = recorded(claim.experiment, "smoke").values if judgement.tier != "smoke" else {}
     except FileNotFoundError:
         pilot = {}
     effects = {net: effects_of(claim, columns) for net, columns in pilot.items()}
-    scatter = {net: scatter_at_most(found) for net, found in effects.items() if len(found) > 1}
-    scatter = {net: width for net, width in scatter.items() if width > 0}  # two seeds that agree tell no scatter
-    if not scatter:
-        return math.nan
-    return smallest_effect(scatter.get(judgement.net, max(scatter.values())), judgement.seeds)
+    likely = {net: scatter_at_most(found) for net, found in effects.items() if len(found) > 1}
+    likely = {net: width for net, width in likely.items() if width > 0}  # two seeds that agree tell no scatter
+    scatter = max(likely.get(judgement.net, max(likely.values(), default=0)), own_scatter(judgement))
+    return smallest_effect(scatter, judgement.seeds) if scatter else math.nan
+
+
+def own_scatter(judgement: Judgement) -> float:
+    """The standard deviation of a judgement's effects, from its interval; 0 where one seed has none."""
+    half = (judgement.high - judgement.low) / 2
+    if not math.isfinite(half):
+        return 0.0
+    return float(half * math.sqrt(judgement.seeds) / stats.t.ppf(0.975, judgement.seeds - 1))
 
 
 def scatter_at_most(pilot: Sequence[float] | np.ndarray) -> float:
