@@ -214,6 +214,12 @@ def test_a_small_batchs_own_noise_is_that_of_32_rows_whichever_dose_is_the_most_
     assert found["a small batch's own noise closes half of the gap"] == pytest.approx([-1, 0])
 
 
+def test_the_pull_of_a_conservative_step_is_told_from_its_three_steps():
+    (claim,) = (claim for claim in CLAIMS if claim.name == "the pull of a conservative step helps")
+    values = {"dose": [[1e-3, 1, 10, 100]] * 2, "cure_test": [[67, 65, 62, 59], [66, 67, 62, 59]]}
+    assert claim.effect(Columns(values | {"test cure": [67, 67]})) == pytest.approx([-2, 1])
+
+
 def test_the_best_rate_between_the_ends_is_not_chosen_by_the_rows_that_judge_it():
     (claim,) = (claim for claim in CLAIMS if claim.name == "an interior best rate")
     values = {"SB_test": [[70, 79, 71, 60], [70, 79, 71, 72]], "SB_validation": [[60, 71, 72, 50], [60, 71, 72, 61]]}
