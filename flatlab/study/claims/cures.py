@@ -4,6 +4,7 @@ import numpy as np
 
 from flatlab.study import columns
 from flatlab.study.columns import phi, phi_series, series, test
+from flatlab.study.cures import WINDOWS
 from flatlab.study.rules import (
     AFTERWARDS,
     KESKAR,
@@ -50,6 +51,7 @@ closes_the_gap = by_rule(
 
 FORET, KWON, GEIPING = "Foret et al. 2021", "Kwon et al. 2021", "Geiping et al. 2022"
 IZMAILOV, NADO = "Izmailov et al. 2018", "Nado et al. 2021"
+WIDEST = f"the widest window tried is the last {100 * max(WINDOWS):g} % of the epochs, so a wider one may do more"
 
 
 def at_32(column: str) -> Effect:
@@ -191,6 +193,7 @@ CLAIMS = (
         effect=difference(test("SB averaged"), test("SB")),
         unit="points",
         above=0,
+        remark=WIDEST,
     ),
     Claim(
         name="averaging helps the large batch",
@@ -211,6 +214,7 @@ CLAIMS = (
         measure="log10 of phi(1e-3) of SB's last point over its mean point, over the window that validation prefers",
         effect=factor(phi("SB"), phi("SB averaged")),
         above=0,
+        remark=WIDEST,
     ),
     Claim(
         name="momentum acts as a rate",
