@@ -26,6 +26,7 @@ from flatlab.study.design import (
     Measured,
     Setting,
     Settings,
+    accuracy,
     changed,
     replace,
     settled,
@@ -69,7 +70,7 @@ def sweep_sizes(setting: Setting, seed: int) -> Jobs:
 
 def sweep(case: Case, share: float) -> Measured:
     """For each batch size: seconds per epoch, epochs and seconds to a fixed test accuracy (None: never), final
-    accuracies.
+    accuracies on all three splits.
 
     The accuracy to reach is a share of the best final one.
     """
@@ -77,6 +78,7 @@ def sweep(case: Case, share: float) -> Measured:
     found: Measured = {
         columns.BATCH_SIZE: [int(size) for size in case.runs],
         columns.accuracy("test"): finals,
+        columns.accuracy("validation"): [accuracy(case.validation, run.x) for run in case.runs.values()],
         columns.accuracy("train"): [case.whole.accuracy(run.x) for run in case.runs.values()],
         columns.GOAL: share * max(finals),
         columns.SECONDS_PER_EPOCH: [],
@@ -87,9 +89,7 @@ def sweep(case: Case, share: float) -> Measured:
     }
     for run in case.runs.values():
         history = run.history
-        reached = next(
-            (k for k, accuracy in enumerate(history["test_accuracy"]) if accuracy >= found[columns.GOAL]), None
-        )
+        reached = next((k for k, value in enumerate(history["test_accuracy"]) if value >= found[columns.GOAL]), None)
         found[columns.SECONDS_PER_EPOCH].append(history["seconds"][-1] / history["epoch"][-1])
         found[columns.EPOCHS].append(None if reached is None else history["epoch"][reached])
         found[columns.SECONDS].append(None if reached is None else history["seconds"][reached])
@@ -304,8 +304,8 @@ def pair(setting: Setting, seed: int) -> Jobs:
 LENET: Settings = {
     "smoke": (replace(PLAIN_SMOKE, small=2, epochs=15),),
     "reduced": (replace(PLAIN, small=2, epochs=30),),
-    "colab": (Setting("lenet", "mnist", 1, 60_000, 10, (0,)),),
-    "paper": (Setting("lenet", "mnist", 1, 60_000, 200, FIVE),),
+    "colab": (Setting("lenet", "50000 rows of mnist", 1, 50_000, 10, (0,)),),
+    "paper": (Setting("lenet", "50000 rows of mnist", 1, 50_000, 200, FIVE),),
 }
 THOUSAND: Settings = {"smoke": (SMOKE,), "reduced": (replace(SMOKE, epochs=30, seeds=TEN),)}
 ONLINE = changed(THOUSAND, net="plain-mlp")
