@@ -1,9 +1,9 @@
 """Every cure at several doses, so that one that fails was given a dose that acts.
 
 Each grid reaches from a dose that changes little to one that changes phi by half or costs training accuracy, as a pilot
-of one seed at the smoke tier found. The dose is chosen on the validation split, seed by seed. Beside the cure stand the
-small batch, the large batch, and the large batch for as many gradients as the cure takes: a step of SAM is two, a
-conservative step three.
+of one seed at the smoke tier found; for the noise on the gradient, which more updates average away, one at the reduced
+tier. The dose is chosen on the validation split, seed by seed. Beside the cure stand the small batch, the large batch,
+and the large batch for as many gradients as the cure takes: a step of SAM is two, a conservative step three.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,7 +61,7 @@ CURES = {
     ),
     "gradient-noise": Cure(
         "isotropic noise on the gradient; the dose is its length over the gradient's",
-        (1.0, 3.0, 10.0),
+        (1.0, 3.0, 10.0, 30.0, 100.0),
         update("noisy_gradient"),
     ),
     "sampled-noise": Cure(
