@@ -220,6 +220,13 @@ def test_the_pull_of_a_conservative_step_is_told_from_its_three_steps():
     assert claim.effect(Columns(values | {"test cure": [67, 67]})) == pytest.approx([-2, 1])
 
 
+def test_a_net_that_fits_nearly_all_rows_has_converged_though_others_fit_a_few_more():
+    (claim,) = (claim for claim in CLAIMS if claim.name == "too small does not converge")
+    for least, word in ((96, "fails"), (30, "holds")):
+        effects = claim.effect(Columns({"train_acc": [[least + k / 10, 100, 75] for k in range(5)]}))
+        assert verdict(effects, claim.above, claim.below) == word
+
+
 def test_the_best_rate_between_the_ends_is_not_chosen_by_the_rows_that_judge_it():
     (claim,) = (claim for claim in CLAIMS if claim.name == "an interior best rate")
     values = {"SB_test": [[70, 79, 71, 60], [70, 79, 71, 72]], "SB_validation": [[60, 71, 72, 50], [60, 71, 72, 61]]}
