@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 from conftest import ROOT
 
+import flatlab
 from flatlab.plots import readings
 from flatlab.study.claims import CLAIMS
 from flatlab.study.ledger import Word
@@ -172,3 +173,10 @@ def test_no_code_says_what_only_a_run_can_say(file):
         cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
     stated = [one for cell in cells for one in held(cell) if OUTCOME.search(one) and not OPEN_STILL.search(one.lower())]
     assert not stated
+
+
+@pytest.mark.parametrize("measure", [flatlab.sharpness, flatlab.adaptive_sharpness, flatlab.average_sharpness])
+def test_the_page_that_a_measure_names_speaks_of_it(measure):
+    page = re.search(r"/book/(\w+)\.html", measure.__doc__)[1]
+    text = (ROOT / "book" / f"{page}.ipynb").read_text(encoding="utf8").lower()
+    assert measure.__name__.replace("_", " ") in text.replace("_", " ")

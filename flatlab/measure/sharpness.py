@@ -187,8 +187,8 @@ def adaptive_sharpness(
     |x_i|``, as a rise and not a share.
 
     Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization",
-    section 2. Explained in the chapter `Measuring sharpness
-    <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
+    section 2. Tried in the chapter `Does sharpness predict?
+    <https://flatlab.github.io/flatlab/book/does_sharpness_predict.html>`_.
     """
     x = door.point(f, x, "adaptive_sharpness", "gradient", "rows", "batch_norm")
     door.choice("norm", "inf" if norm == math.inf else norm, (2, "inf"))
@@ -264,8 +264,8 @@ def average_sharpness(
         S_avg = E f(x + delta) - f(x),    delta ~ N(0, rho^2 diag(x^2)),  or N(0, rho^2 I) when not adaptive
 
     Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization",
-    section 2. Explained in the chapter `Measuring sharpness
-    <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
+    section 2. Tried in the chapter `Does sharpness predict?
+    <https://flatlab.github.io/flatlab/book/does_sharpness_predict.html>`_.
     """
     x = door.point(f, x, "average_sharpness", "value")
     rho = _size_of_move(rho, default=0.05 if adaptive else 0.01)
