@@ -194,6 +194,17 @@ def test_a_curve_that_rises_has_no_threshold_however_well_a_break_fits_it(last, 
         assert claim.effect(values) == pytest.approx([counted] * 2), claim.name
 
 
+def test_the_root_rule_is_judged_at_the_papers_own_large_batch_as_well():
+    found = {claim.name: claim for claim in CLAIMS if claim.name.endswith(("of a tenth", "tenth is no sharper"))}
+    assert {claim.experiment for claim in found.values()} == {"waterfall"} and len(found) == 3
+    values = Columns({"test SB": [72], "test LB": [62], "test rate": [71], "SB 1e-3": [3], "rate 1e-3": [6]})
+    effects = {name.split(" batch")[0]: claim.effect(values)[0] for name, claim in found.items()}
+    assert (
+        effects["the root rule closes the gap of a"] == -1 and effects["the root rule closes half of the gap of a"] == 4
+    )
+    assert effects["at the root rule a"] == pytest.approx(math.log10(2))
+
+
 def test_a_search_that_stops_where_it_starts_is_judged_apart():
     found = {claim.name: claim for claim in CLAIMS if claim.experiment == "maximiser"}
     values = {f"{label} {name}": [phi] for label, phi in (("SB", 1), ("LB", 10)) for name in ("lbfgs 10", "lbfgs 20")}
