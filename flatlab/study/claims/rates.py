@@ -196,7 +196,7 @@ CLAIMS = (
     ),
     Claim(
         name="the root rule closes half of the gap of a batch of a tenth",
-        words="a rate that grows with the root of the batch size closes most of the gap of a batch of a tenth of the data",
+        words="with a rate that grows with the root of the batch size a batch of a tenth of the data loses little",
         source=HOFFER,
         experiment="waterfall",
         measure="test accuracy of LB with the root rule less the mean of SB and LB",
