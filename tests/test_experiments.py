@@ -5,6 +5,7 @@ import io
 import json
 import math
 import runpy
+import subprocess
 import types
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from flatlab.study.regression import PROBLEMS, STEPS_TRIED, descend, made
 from flatlab.study.reproductions import evidence_of_a_threshold, threshold
 from flatlab.training.train import Recipe
 
-TINY = Setting("mlp", "mnist1d", 40, 0.5, 4, (0, 1))
+TINY = Setting("mlp", "mnist1d", 40, 0.5, 2, (0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,12 @@ def few_rows(request, monkeypatch):
 ROWS = {"data-growth": 32 * 16}
 
 # Sizes and arguments of seconds where an experiment's own are of minutes.
-SIZES = {"regression": {"small": 20, "large": 2000}, "lenet-sweep": {"small": 10}, "many-starts": {"epochs": 1}}
+SIZES = {
+    "regression": {"small": 20, "large": 2000},
+    "lenet-sweep": {"small": 10},
+    "many-starts": {"epochs": 1},
+    "critical-batch": {"epochs": 4},
+}
 OPTIONS = {
     "edge": {"steps": 8, "points": 4, "rows": 50},
     "edge-by-batch": {"steps": 6, "rows": 50, "sizes": (8, 50), "samples": 2, "points": 2},
@@ -179,7 +185,7 @@ def test_a_bar_counts_the_epochs_of_a_plan_and_another_what_is_measured(few_rows
     monkeypatch.setattr("tqdm.auto.tqdm", Bar)
     flatlab.reproduce("table2", store=tmp_path, workers=1)
     shown = [(bar.desc.strip(": "), bar.n, bar.total, bar.unit) for bar in bars if "batch" not in bar.desc]
-    assert shown == [("4 runs", 16, 16, "epoch"), ("measuring table2", 2, 2, "seed")]
+    assert shown == [("4 runs", 8, 8, "epoch"), ("measuring table2", 2, 2, "seed")]
 
 
 def test_two_engines_give_the_same_bits(few_rows, tmp_path, monkeypatch):
@@ -385,7 +391,14 @@ def test_a_growing_batch_is_the_large_one_after_its_share_of_the_epochs(few_rows
 
 def test_an_update_is_timed_on_workers_of_torchrun():
     assert 0 < parallel.seconds_per_update("plain-mlp", "digits", 64, workers=2, updates=2) < 60
-    with pytest.raises(RuntimeError, match="1 workers could not be timed: .*no net"):
+
+
+def test_workers_that_fail_are_one_sentence_with_what_they_said(monkeypatch):
+    """In the words of torchrun, whose start takes seconds."""
+    said = "[rank0]: Traceback (most recent call last):\n[rank0]: ValueError: there is no net 'no-net'\nother lines"
+    failed = subprocess.CompletedProcess([], returncode=1, stdout="", stderr=said)
+    monkeypatch.setattr(subprocess, "run", lambda *command, **options: failed)
+    with pytest.raises(RuntimeError, match="^1 workers could not be timed: .*ValueError: there is no net 'no-net'$"):
         parallel.seconds_per_update("no-net", "digits", 64, workers=1)
 
 

@@ -19,12 +19,12 @@ from flatlab.plots.tables import plus_minus, table
 from flatlab.study import columns, paper
 from flatlab.study import recorded as recording
 from flatlab.study.experiments import EXPERIMENTS, GROUPS
-from flatlab.study.recorded import Result, largest
+from flatlab.study.recorded import TIERS, Result, largest
 
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+# Of each experiment the largest tier, which is what pages show; test_experiments.py draws every experiment at another.
 RECORDED = [
-    path
-    for path in sorted((Path(__file__).resolve().parent.parent / "results").glob("*.json"))
-    if "experiment" in json.loads(path.read_text())
+    next(path for tier in reversed(TIERS) if (path := RESULTS / f"{name}-{tier}.json").exists()) for name in EXPERIMENTS
 ]
 LEVELS = (
     "goal",

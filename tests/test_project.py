@@ -245,13 +245,6 @@ def test_importing_flatlab_pulls_in_nothing_that_a_figure_or_a_data_set_needs():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def test_importing_flatlab_reports_what_it_adds_to_importing_torch(record_property):
-    code = "import time, torch; start = time.perf_counter(); import flatlab; print(time.perf_counter() - start)"
-    seconds = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-    record_property("seconds that `import flatlab` adds to `import torch`", seconds)
-    print(f"`import flatlab` adds {seconds:.2f} s to `import torch`")
-
-
 def test_the_package_carries_the_papers_curves():
     import flatlab
 

@@ -13,24 +13,30 @@ import flatlab
 
 WORKER = textwrap.dedent("""
     import sys, torch, torch.distributed as distributed, flatlab
-    net, out, store, rows = sys.argv[1:5]
+    out, store, *problems = sys.argv[1:]
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
-    data = flatlab.load("mnist1d").subset(int(rows))
-    data = flatlab.Data(data.name, 10, *(flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test)))
-    run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3,
-                        store=flatlab.Store(store, every=0), progress=False)
+    found = {}
+    for net, rows in zip(problems[::2], problems[1::2]):
+        data = flatlab.load("mnist1d").subset(int(rows))
+        parts = (flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test))
+        data = flatlab.Data(data.name, 10, *parts)
+        run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3,
+                            store=flatlab.Store(store, every=0), progress=False)
+        found[net] = {"x": run.x, "history": run.history}
     if distributed.get_rank() == 0:
-        torch.save({"x": run.x, "history": run.history}, out)
+        torch.save(found, out)
 """)
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def launch(tmp_path, workers, net, store=None, rows=330):
-    script, out = tmp_path / "worker.py", tmp_path / f"{workers}.pt"
+def launch(tmp_path, problems, store=None):
+    """{net: what two workers end with} of nets and their numbers of rows."""
+    script, out = tmp_path / "worker.py", tmp_path / "found.pt"
     script.write_text(WORKER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
-    arguments = [str(script), net, str(out), str(store or tmp_path / f"store{workers}"), str(rows)]
-    subprocess.run([*command, *arguments], check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    named = [str(one) for problem in problems.items() for one in problem]
+    arguments = [str(script), str(out), str(store or tmp_path / "store"), *named]
+    subprocess.run([*TORCHRUN, *arguments], check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return torch.load(out)
 
 
@@ -43,24 +49,24 @@ def alone(net, rows, **options):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What two workers end with when nothing stops them."""
-    return launch(tmp_path_factory.mktemp("undisturbed"), 2, "plain-mlp")
+    """What two workers end with when nothing stops them. In one launch, because it is the start that takes long."""
+    return launch(tmp_path_factory.mktemp("undisturbed"), {"plain-mlp": 330, "mlp": 320})
 
 
 def test_two_workers_end_where_one_process_does(undisturbed):
     """In float64, without BatchNorm. The sums are taken in another order, and Adam divides small gradients: 1e-5 is
     allowed."""
-    one, two = alone("plain-mlp", 330), undisturbed
+    one, two = alone("plain-mlp", 330), undisturbed["plain-mlp"]
     torch.testing.assert_close(two["x"], one.x, rtol=0, atol=1e-5)
     assert two["history"]["train_accuracy"] == one.history["train_accuracy"]
     assert two["history"]["train_loss"] == pytest.approx(one.history["train_loss"], rel=1e-9)
     assert two["history"]["updates"] == one.history["updates"]
 
 
-def test_with_batch_norm_the_workers_shares_are_ghost_batches(tmp_path):
+def test_with_batch_norm_the_workers_shares_are_ghost_batches(undisturbed):
     """Two workers of 32 rows each take the steps of one process with ghost batches of 32, and not those of batches of
     64."""
-    two = launch(tmp_path, 2, "mlp", rows=320)
+    two = undisturbed["mlp"]
     ghost = alone("mlp", 320, update="ghost", strength=32)
     torch.testing.assert_close(two["x"], ghost.x, rtol=0, atol=1e-5)
     assert (two["x"] - alone("mlp", 320).x).abs().max() > 1e-3
@@ -72,7 +78,7 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path, un
     script = tmp_path / "dying.py"
     script.write_text(
         WORKER.replace(
-            "data = flatlab.load",
+            "found = {}",
             textwrap.dedent("""\
         from flatlab.training.trainer import Trainer
         real, epochs = Trainer.epoch, []
@@ -85,29 +91,27 @@ def test_a_worker_that_dies_stops_the_run_with_its_checkpoint_whole(tmp_path, un
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(self, *arguments)
         Trainer.epoch = epoch
-        data = flatlab.load"""),
+        found = {}"""),
             1,
         )
     )
     store = tmp_path / "dying"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     died = subprocess.run(
-        [*command, "plain-mlp", str(tmp_path / "none.pt"), str(store), "330"],
+        [*TORCHRUN, str(script), str(tmp_path / "none.pt"), str(store), "plain-mlp", "330"],
         capture_output=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert died.returncode != 0 and not (tmp_path / "none.pt").exists()
     ((_key, partial, facts),) = flatlab.Store(store).runs()
     assert partial and len(facts["history"]["epoch"]) == 2
-    assert torch.equal(launch(tmp_path, 2, "plain-mlp", store)["x"], undisturbed["x"])
+    assert torch.equal(launch(tmp_path, {"plain-mlp": 330}, store)["plain-mlp"]["x"], undisturbed["plain-mlp"]["x"])
 
 
 def test_the_command_under_torchrun_answers_once_and_finds_its_own_run(tmp_path):
     """Both ends of the line are the same run: the second worker must not ask for it before the first has written it."""
     command = ["-m", "flatlab", "line", "plain-mlp", "digits", "--batch-size", "64", "--large", "64", "--epochs", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command]
-        + ["--store", str(tmp_path), "--json"],
+        [*TORCHRUN, *command, "--store", str(tmp_path), "--json"],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

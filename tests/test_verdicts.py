@@ -15,6 +15,7 @@ from flatlab.study.ledger import agreement, judgements, ledger
 from flatlab.study.recorded import Result
 
 SETTING = ("mlp", "mnist1d", 400, 0.5, 1, (0, 1, 2, 3, 4))
+SMALL = dataclasses.replace(experiments.EXPERIMENTS["table2"], settings={"smoke": (Setting(*SETTING),)})
 PATCHED = f"""
 import dataclasses, sys
 from flatlab import cli
@@ -55,17 +56,23 @@ def test_results_that_share_no_claim_have_no_shares():
     assert found.pairs == () and str(found.equal) == "nan" and str(found.decided) == "(nan, nan)"
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """table2 at a size of seconds, run once for all that is asked of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(experiments.EXPERIMENTS, "table2", SMALL)
+        return flatlab.reproduce("table2", store=tmp_path_factory.mktemp("once"), workers=1, progress=False)
+
+
 @pytest.fixture
-def kept(monkeypatch, tmp_path):
-    """table2 at a size of seconds, recorded in a folder of its own; a child knows it as well."""
-    small = dataclasses.replace(experiments.EXPERIMENTS["table2"], settings={"smoke": (Setting(*SETTING),)})
-    monkeypatch.setitem(experiments.EXPERIMENTS, "table2", small)
+def kept(once, monkeypatch, tmp_path):
+    """That result, recorded in a folder of its own; a child knows the experiment as well."""
+    monkeypatch.setitem(experiments.EXPERIMENTS, "table2", SMALL)
     monkeypatch.setattr(recorded, "results_directory", lambda: tmp_path)
     (tmp_path / "patched.py").write_text(PATCHED)
     monkeypatch.setattr(again, "PROGRAM", (sys.executable, str(tmp_path / "patched.py")))
-    found = flatlab.reproduce("table2", store=tmp_path / "store", workers=1, progress=False)
-    found.save(tmp_path / "table2-smoke.json")
-    return found
+    once.save(tmp_path / "table2-smoke.json")
+    return once
 
 
 def test_an_experiment_is_run_again_by_other_kernels_and_its_words_are_compared(kept, tmp_path, capsys):

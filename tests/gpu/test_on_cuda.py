@@ -40,7 +40,7 @@ def rows(train=64, test=32, shape=(40,), classes=10, device="cpu"):
     return Data("rows", classes, Split(x[:train], y[:train]), Split(x[train:], y[train:])).to(device)
 
 
-def on_both(net="mlp", shape=(40,), **options):
+def on_both(net="small-mlp", shape=(40,), **options):
     """The same run twice: on the CPU, or on a real GPU without a graph, and on the device, where it must end. A network
     of ours must not be one that no graph can hold, of which a warning tells."""
     runs = []
@@ -151,7 +151,7 @@ def test_the_first_use_of_the_devices_libraries_is_no_part_of_a_runs_time(option
 
     monkeypatch.setattr(Trainer, "step", lambda trainer, batch: [calls.append("step"), step(trainer, batch)][1])
     monkeypatch.setattr(Trainer, "prepare", prepared)
-    flatlab.train("mlp", rows(device="cuda"), batch_size=24, epochs=2, progress=False, **options)
+    flatlab.train("small-mlp", rows(device="cuda"), batch_size=24, epochs=2, progress=False, **options)
     assert "step" in calls[: calls.index("prepared")]
 
 
@@ -212,6 +212,12 @@ class Recurrent(nn.Module):
 
     def forward(self, x):
         return self.out(self.inner(x.view(-1, 5, 8))[0][:, -1])
+
+
+def plain():
+    """Small, because scipy takes seconds in a large one; without BatchNorm, so that each row has a gradient."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
 def normed(**options):
@@ -343,9 +349,9 @@ class Killed(Store):
 def test_a_run_goes_on_where_it_was(first, then, options, tmp_path):
     recipe = {"batch_size": 24, "epochs": 4, "progress": False, **options}
     with pytest.raises(Kill):
-        flatlab.train("mlp", rows(device=first), store=Killed(tmp_path, every=0), **recipe)
-    resumed = flatlab.train("mlp", rows(device=then), store=tmp_path, **recipe)
-    whole, read = (flatlab.train("mlp", rows(device=then), store=store, **recipe) for store in (None, tmp_path))
+        flatlab.train("small-mlp", rows(device=first), store=Killed(tmp_path, every=0), **recipe)
+    resumed = flatlab.train("small-mlp", rows(device=then), store=tmp_path, **recipe)
+    whole, read = (flatlab.train("small-mlp", rows(device=then), store=store, **recipe) for store in (None, tmp_path))
     assert torch.equal(resumed.x, read.x)
     if not REAL or first == then:  # the order of the batches is drawn on the device
         assert torch.equal(resumed.x, whole.x)
@@ -355,10 +361,10 @@ def test_a_run_goes_on_where_it_was(first, then, options, tmp_path):
 def test_a_run_that_draws_goes_on_where_it_was(tmp_path):
     recipe = {"batch_size": 24, "epochs": 4, "progress": False, "update": "noisy_inputs"}
     with pytest.raises(Kill):
-        flatlab.train("mlp", rows(device="cuda"), store=Killed(tmp_path, every=0), **recipe)
+        flatlab.train("small-mlp", rows(device="cuda"), store=Killed(tmp_path, every=0), **recipe)
     assert torch.equal(
-        flatlab.train("mlp", rows(device="cuda"), store=tmp_path, **recipe).x,
-        flatlab.train("mlp", rows(device="cuda"), **recipe).x,
+        flatlab.train("small-mlp", rows(device="cuda"), store=tmp_path, **recipe).x,
+        flatlab.train("small-mlp", rows(device="cuda"), **recipe).x,
     )
 
 
@@ -444,7 +450,7 @@ def test_a_measurement_has_the_same_bits(measure, monkeypatch):
     # A GPU holds more rows' gradients at once, for speed; bits are compared at as many.
     monkeypatch.setitem(noise.GRADIENTS_HELD, "cuda", noise.GRADIENTS_HELD["cpu"])
     results = [
-        MEASUREMENTS[measure](Objective("plain-mlp", rows(device=device).train, chunk=25)) for device in ("cpu", "cuda")
+        MEASUREMENTS[measure](Objective(plain(), rows(device=device).train, chunk=25)) for device in ("cpu", "cuda")
     ]
     if REAL and measure in DRAWN:
         assert all(number.isfinite().any() for number in numbers(results[1]))
