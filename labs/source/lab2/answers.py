@@ -17,6 +17,8 @@ GPU = {
     "share": 0.5,
     "functions": "0" * 12,
 }
+# With three seeds the small batch may be just behind.
+BEHIND = GPU | {"test": GPU["test"] | {"small": [97.85, 97.65, 97.75]}, "share": -4.0}
 
 DRAW = "torch.randperm(count, generator=generator)[:M]"
 SHUFFLED = "torch.randperm(f.rows, generator=generator)"
@@ -385,12 +387,15 @@ def share(small, large, changed):
     return 1 - (sum(small) - sum(changed)) / (sum(small) - sum(large))
 """,
     ),
-    (
-        "report",
-        f"""
+    *(
+        (
+            "report",
+            f"""
 def report(recorded):
-    return {json.dumps(json.dumps(GPU))}
+    return {json.dumps(json.dumps(line))}
 """,
+        )
+        for line in (GPU, BEHIND)
     ),
     (
         "report",
