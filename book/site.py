@@ -6,11 +6,13 @@ of every page. The theme draws its icons with a font, and loads FontAwesome's sc
 same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title. Its button for
 Colab is a rocket without words. A link to a paper tells the whole reference only where the chapter is no notebook. A
 line may end between a formula and the full stop behind it, or between a number and its percent sign. A word of the
-glossary is a link only where somebody typed one, and an ordinary link leads to the top of the glossary.
+glossary is a link only where somebody typed one, and an ordinary link leads to the top of the glossary. MathJax comes
+with ten combined scripts where the pages load one.
 """
 
 import html
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -22,6 +24,9 @@ FORMULA_AND_STOP = re.compile(rf"(\({FORMULA}[.,;:!?)]*|{FORMULA}[.,;:!?)]+)")
 PERCENT = re.compile(r"(?<=\d) %(?!\w)")
 FORMULA_IS = re.compile(rf"({FORMULA}) = (?=[−\d])")
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
+
+# The script of every page, and what it loads for a formula or from its menu.
+MATHJAX = ("tex-chtml.js", "output", "input/tex/extensions", "a11y", "sre")
 
 GLOSSARY = "book/glossary"
 # Words that a chapter also uses in another sense: where the glossary's is meant, the chapter links them itself.
@@ -185,9 +190,24 @@ def named_by_its_words(page):
     return page.replace(f"<summary>{arrow}", f'<summary aria-label="Show the pages below">{arrow}')
 
 
+def without_what_no_page_loads(static):
+    """Keep of MathJax only what MATHJAX names, and neither FontAwesome's script nor maps of scripts: these are for
+    authors of scripts."""
+    for file in [*static.rglob("*.map"), static / "scripts" / "fontawesome.js"]:
+        file.unlink(missing_ok=True)
+    whole = static / "mathjax"
+    if whole.is_dir():
+        kept = whole.with_name("mathjax-kept")
+        for name in MATHJAX:
+            (kept / name).parent.mkdir(parents=True, exist_ok=True)
+            (whole / name).rename(kept / name)
+        shutil.rmtree(whole)
+        kept.rename(whole)
+
+
 def finish(app, error):
     """Take FontAwesome's script out of every page, tell what a link cites, keep a formula and its full stop on one
-    line, and give the root page a title."""
+    line, give the root page a title, and leave out the files that no page loads."""
     if error or app.builder.format != "html":
         return
     site = Path(app.outdir)
@@ -198,6 +218,7 @@ def finish(app, error):
         finished = named_by_its_words(without_roles_of_lists(finished))
         if finished != text:
             page.write_text(finished, encoding="utf8")
+    without_what_no_page_loads(site / "_static")
     title = "flatlab: why do large batches generalise worse?"
     page = f"{app.config.root_doc}.html"
     (site / "index.html").write_text(ROOT_PAGE.format(title=title, description=DESCRIPTION, page=page), encoding="utf8")

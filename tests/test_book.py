@@ -464,7 +464,7 @@ def test_the_routes_take_as_long_as_their_chapters():
     routes = re.search(r"## Three routes\n(.+?)\n## ", page, re.DOTALL)[1].splitlines()[3:6]
     chosen = [re.findall(r"\((\w+\.ipynb)\)", route.split("; then what")[0]) or list(minutes) for route in routes]
     for route, chapters in zip(routes, chosen, strict=True):
-        hours, rest = map(int, re.search(r"(\d+) h (\d+) min", route).groups())
+        hours, rest = map(int, re.search(r"(\d+)\sh\s(\d+)\smin", route).groups())
         assert 60 * hours + rest == sum(minutes[chapter] for chapter in chapters), route
     assert f"all {len(minutes)} chapters" in routes[-1]
 
@@ -575,6 +575,19 @@ def test_a_fold_is_called_what_stands_on_it(site):
     assert site.named_by_its_words(page) == "<summary>\n<span>Show the code</span></summary>"
     arrow = '<span class="toctree-toggle" role="presentation"></span></summary>'
     assert site.named_by_its_words(f"<summary>{arrow}") == f'<summary aria-label="Show the pages below">{arrow}'
+
+
+def test_what_no_page_loads_is_left_out(site, tmp_path):
+    loaded = ["mathjax/tex-chtml.js", "mathjax/output/chtml/fonts/a.woff", "mathjax/input/tex/extensions/b.js"]
+    loaded += ["mathjax/sre/mathmaps/en.json", "mathjax/a11y/explorer.js"]
+    never = ["mathjax/tex-svg.js", "mathjax/input/asciimath.js", "scripts/fontawesome.js", "scripts/c.js.map"]
+    for name in (*loaded, *never, "scripts/c.js"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    site.without_what_no_page_loads(tmp_path)
+    left = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert sorted(str(file.relative_to(tmp_path)) for file in left) == sorted([*loaded, "scripts/c.js"])
+    assert all(file.read_text() == str(file.relative_to(tmp_path)) for file in left)
 
 
 def the_glossary():
