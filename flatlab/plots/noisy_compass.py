@@ -181,6 +181,46 @@ def scale_along(
     return Picture([axes.figure], rows_of(columns), stamp(data, 1), alt, "noise-scale-along")
 
 
+@styled
+def noise_by_direction(shares: Mapping[str, Sequence[float]], isotropic: float, data: str) -> Picture:
+    """The share of the gradient noise's variance that lies along each of the steepest directions of the loss.
+
+    Parameters
+    ----------
+    shares : mapping
+        {place: shares of the whole variance, the steepest direction first}.
+    isotropic : float
+        The share of any direction, if the noise were alike in all.
+    data : str
+        The data set's name.
+
+    Returns
+    -------
+    Picture
+        One row per direction.
+    """
+    axes, told = canvas(WIDE, 3), []
+    columns: dict[str, list] = {"direction": list(range(1, 1 + max(map(len, shares.values()))))}
+    for number, (place, values) in enumerate(shares.items()):
+        face = "none" if number % 2 else BETWEEN
+        percent = [100 * value for value in values]
+        axes.plot(columns["direction"], percent, "o", color=BETWEEN, markerfacecolor=face, label=f"at the {place}")
+        columns[f"share at the {place}, %"] = percent
+        told.append(f"at the {place} {sum(percent):.3g} together, {course('each', columns['direction'], percent)}")
+    axes.axhline(100 * isotropic, color=TEXT, linestyle=":", linewidth=1.2)
+    label(axes, 1, 100 * isotropic, "noise alike in all directions", TEXT, xytext=(-4, 9))
+    axes.set(yscale="log", xlabel="direction, the steepest first", ylabel="share of the noise, %")
+    axes.set_xticks(columns["direction"])
+    plain_ticks(axes.yaxis, LogLocator())
+    axes.set_ylim(top=100)
+    axes.figure.legend(loc="outside upper left", ncols=2, fontsize=SMALLER, handletextpad=0, borderaxespad=0.2)
+    alt = (
+        "The share of the noise along each of the steepest directions in percent, logarithmic: "
+        f"{'; '.join(told)}. Noise alike in all directions: {100 * isotropic:.2g} each."
+    )
+    return Picture([axes.figure], rows_of(columns), stamp(data, 1), alt, "noise-by-direction")
+
+
 def _true_gradient(axes: Axes) -> None:
     """An arrow of length 1."""
     axes.annotate("", (1, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "color": TEXT, "linewidth": 2})
