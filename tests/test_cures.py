@@ -139,6 +139,55 @@ def test_each_cure_stands_at_the_largest_tier_at_which_it_is_recorded(monkeypatc
         assert low < bound < high, "the large batch as it is"
 
 
+def at_a_price():
+    """SAM's step takes two gradients, the whole regime ten times the epochs; both batches also stop early or late."""
+    plain = {"batch_size": 400, "lr": 0.001, "epochs": 10}
+    sam = strength_result()
+    sam.recipes["mlp"] = {
+        "SB": plain | {"batch_size": 32},
+        "LB": plain,
+        "LB long": plain | {"epochs": 20},
+        "0.1": plain | {"update": "sam"},
+    }
+    runs = {"SB": (56, 10), "SB short": (53, 20), "LB": (50, 40), "updates": (54, 20)}
+    runs |= {"rate": (55, 9), "ghost": (51, 30), "rate ghost": (57, 9), "regime": (58, 5)}
+    way = a_result("waterfall", runs)
+    way.recipes["mlp"] = {
+        "SB": plain | {"batch_size": 32},
+        "SB short": plain | {"batch_size": 32, "epochs": 1},
+        "LB": plain,
+        "updates": plain | {"epochs": 100},
+        **{run: plain | {"lr": 0.003} for run in ("rate", "ghost", "rate ghost")},
+        "regime": plain | {"lr": 0.003, "epochs": 100},
+    }
+    kept = {("sam", "smoke"): sam, ("waterfall", "smoke"): way}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cures, "recorded", reads(kept))
+        return cures.by_price(cures.AT_A_PRICE)
+
+
+def test_a_price_counts_the_gradients_of_each_step_and_every_epoch():
+    drawn = at_a_price()
+    found = [(row["cure"], row["price"], row["test accuracy"]) for row in drawn.table]
+    plain = [("small batch", 0.1, 53), ("small batch", 1, 56), ("large batch", 1, 50), ("large batch", 2, 52)]
+    named = [("root rule", 1, 55), ("ghost batches", 1, 51), ("root + ghost", 1, 57), ("SAM", 2, 52)]
+    named += [("the whole regime", 10, 58)]
+    assert found == [*plain, ("large batch", 10, 54), *named]
+    axes = drawn.panels[0].axes[0]
+    assert [text.get_text() for text in axes.texts].count("large batch") == 1, "a line has one name"
+
+
+def test_names_at_one_price_do_not_lie_on_one_another():
+    axes = style.canvas()
+    axes.set(xlim=(0.1, 100), ylim=(48, 60), xscale="log")
+    dots = [(1, 60.0, "large batch", style.LARGE)]
+    dots += [(2, y, word, style.CONTROL) for word, y in {"a": 50.0, "b": 50.1, "c": 50.2, "d": 58.0}.items()]
+    cures._name(axes, dots)
+    axes.figure.draw_without_rendering()
+    boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+
+
 def test_over_many_decades_the_numbers_of_an_axis_do_not_touch():
     times = np.array([3e-4, 0.01, 0.9])
     cure = cures.Outcome("linear rule", np.array([1.0, 2.0, 3.0]), times)
@@ -152,7 +201,7 @@ def test_over_many_decades_the_numbers_of_an_axis_do_not_touch():
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
-@pytest.mark.parametrize("treatment", sorted({*cures.OF_THE_PAPER, *cures.RIGHT_STEP, *cures.SINCE_2017}), ids=str)
+@pytest.mark.parametrize("treatment", sorted({*cures.OF_THE_PAPER, *cures.RIGHT_STEP, *cures.AT_A_PRICE}), ids=str)
 def test_a_treatment_names_runs_that_its_experiment_has(treatment):
     experiment = EXPERIMENTS[treatment.experiment]
     labels = {*experiment.jobs(experiment.settings["smoke"][0], 0), "cure", "growing", ""}  # chosen among doses

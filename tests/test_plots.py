@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
-from test_cures import a_comparison, augmented_result
+from test_cures import a_comparison, at_a_price, augmented_result
 from test_does_sharpness_predict import two_terms
 from test_evidence_figures import density_of, tau_result, way_result
 from test_figures import synthetic
@@ -172,6 +172,9 @@ FIGURES = {
     "scale_along": lambda: noisy_compass.scale_along(
         (0, 1, 30), [200, 150, 2000], [5, 90, 150], [201, 149, 2100], "mnist1d"
     ),
+    "noise_by_direction": lambda: noisy_compass.noise_by_direction(
+        {"start": [0.05, 0.04, 0.02], "end": [0.03, 0.035, 0.01]}, 5e-6, "mnist1d"
+    ),
     "throw": lambda: edge_of_stability.throw([2.05, 2.04, 1.96, 1.95], [0.01, -0.05, 0.05, -0.01], 1.95),
     "behind": lambda: figures.draw(synthetic("fig3", "C1", "cifar10")),
     "beside": lambda: figures.draw(synthetic("fig4")),
@@ -191,6 +194,7 @@ FIGURES = {
     "warm starts": lambda: warm_starts(warm_result(), "mlp"),
     "continuations": lambda: continuations(further_result(), "mlp"),
     "cures": lambda: beside_one_another(a_comparison()),
+    "cures by price": at_a_price,
     "with and without a cure": lambda: before_and_after(augmented_result(), "mlp"),
     "ratios": lambda: on_the_way_down.ratios(
         {"mlp": {"largest eigenvalue": [1, 1.2, 1.5], "trace": [5, 6, 7]}, "plain-mlp": {"trace": [20, 21, 22]}},

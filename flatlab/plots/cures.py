@@ -4,10 +4,12 @@ A cure is something that is done to the large batch. Its two outcomes are the po
 the factor by which it changes the sharpness, each taken seed by seed beside the large batch as it is.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flatlab.plots.drawings import DOSES
@@ -23,8 +25,11 @@ from flatlab.plots.style import (
     TEXT,
     WIDE,
     around,
+    band,
     canvas,
+    dot,
     label,
+    plain_ticks,
     positive,
     spread,
     stamp_of,
@@ -98,6 +103,7 @@ SINCE_2017 = (
     Treatment("LARS", "lars"),
     Treatment("LAMB", "lamb"),
 )
+AT_A_PRICE = (*SINCE_2017, Treatment("the whole regime", "waterfall", "regime"))
 
 
 class Outcome(NamedTuple):
@@ -343,6 +349,83 @@ def _beside(comparison: Comparison, heads: tuple[str, ...]) -> tuple[list[Figure
         table |= {f"{name}, low": low.tolist(), name: mean.tolist(), f"{name}, high": high.tolist()}
     table["gain of as many gradients"] = [np.nan if row.longer is None else float(row.longer.mean()) for row in rows]
     return panels, rows_of(table)
+
+
+def _price(treatment: Treatment, result: Result, net: str) -> float:
+    """Gradients of rows that a cure takes, in units of the large batch as it is. A run that was chosen among doses has
+    no recipe of its own; it has as many epochs."""
+    epochs = {run: float(recipe["epochs"]) for run, recipe in result.recipes[net].items()}
+    plain = epochs[treatment.plain]
+    return epochs.get(treatment.long or treatment.run, plain) / plain
+
+
+def _plainly(results: Iterable[Result], net: str, run: str) -> dict[float, list[float]]:
+    """{epochs over the run's: test accuracies} of the runs that differ from it in their epochs alone, the fewest
+    first."""
+    found: dict[float, list[float]] = {}
+    for result in results:
+        whole = result.recipes[net][run]
+        for name, recipe in result.recipes[net].items():
+            test = result.values[net].get(columns.test(name))
+            if test and {**recipe, "epochs": whole["epochs"]} == whole:
+                found.setdefault(recipe["epochs"] / whole["epochs"], test)
+    return dict(sorted(found.items()))
+
+
+@styled
+def by_price(treatments: Sequence[Treatment]) -> Picture:
+    """Test accuracy against the gradients of rows that it took: of each cure, and of the plain batches for fewer epochs
+    and for more.
+
+    Parameters
+    ----------
+    treatments : sequence of Treatment
+        Those that are not recorded where `where_most_are_recorded` finds most of them are left out.
+
+    Returns
+    -------
+    Picture
+        One row per dot. The large batch as it is has the price 1.
+    """
+    net, results = where_most_are_recorded(treatment.experiment for treatment in treatments)
+    axes, dots = canvas(WIDE, 4), []
+    for run, words, colour, style in (("SB", "small batch", SMALL, "-"), ("LB", "large batch", LARGE, "--")):
+        way = _plainly(results.values(), net, run)
+        mean = band(axes, list(way), list(zip(*way.values())), colour, linestyle=style, marker="o", markersize=5)
+        dots += [(price, float(y), words, colour) for price, y in zip(way, mean)]
+    for treatment in treatments:
+        if treatment.experiment in results:
+            result = results[treatment.experiment]
+            price = _price(treatment, result, net)
+            y = dot(axes, price, result.values[net][columns.test(treatment.run)], CONTROL)
+            dots.append((price, y, treatment.words, CONTROL))
+    axes.set(xscale="log", xlabel="gradients of rows, times the large batch's", ylabel="test accuracy, %")
+    plain_ticks(axes.xaxis)
+    _name(axes, dots)
+    rows = [{"cure": words, "price": price, "test accuracy": y} for price, y, words, _ in dots]
+    told = [f"{row['cure']} {row['test accuracy']:.1f} at {row['price']:.3g}" for row in rows]
+    alt = (
+        "Test accuracy in percent against gradients of rows, logarithmic, in units of the large batch's: "
+        f"{'; '.join(told)}."
+    )
+    first = next(iter(results.values()))
+    return Picture([axes.figure], rows, stamp_of(first, net), alt, f"cures-by-price-{first.tier}")
+
+
+def _name(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
+    """Words behind dots (x, y, words, colour), none on another's. The large batch's line is named at its end, and words
+    that would lie on it stand before their dot."""
+    plain = [y for x, y, _, colour in dots if colour == LARGE and x == 1]
+    order = [*reversed(dots), *(one for one in dots if one[3] == LARGE)]  # of a line's dots the last here counts
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    low, high = axes.get_ylim()
+    least, taken = 1.25 * SMALLER, dict[float, float]()
+    for words, (x, y, colour) in sorted({one[2]: (*one[:2], one[3]) for one in order}.items(), key=lambda at: at[1][1]):
+        at = axes.transData.transform((x, y))[1] * 72 / axes.figure.dpi  # points
+        taken[x] = max(at, taken.get(x, -math.inf) + least)
+        before = colour == CONTROL and x <= 1 and abs(y - plain[0]) < 0.1 * (high - low)
+        side = {"xytext": (-7, taken[x] - at), "ha": "right"} if before else {"xytext": (7, taken[x] - at)}
+        label(axes, x, y, words, colour, size=SMALLER, **side)
 
 
 @styled
