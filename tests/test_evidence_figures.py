@@ -147,11 +147,11 @@ def test_a_cure_is_drawn_against_its_dose_with_both_batches_as_levels():
         (tested, "cure_test", ("test SB", "test LB", "test LB long")),
         (sharp, "cure_1e-3", ("SB 1e-3", "LB 1e-3", "LB long 1e-3")),
     ):
-        lines = {line.get_color(): line.get_ydata() for line in axes.lines}
+        lines = {(line.get_color(), line.get_linestyle()): line.get_ydata() for line in axes.lines}
         mean = np.mean if axes is tested else lambda v, axis: np.exp(np.mean(np.log(v), axis))
-        assert lines[style.BETWEEN] == pytest.approx(mean(columns[curve], 0))
-        for colour, level in zip((style.SMALL, style.LARGE, style.CONTROL), levels):
-            assert set(np.round(lines[colour], 9)) == {np.round(mean(columns[level], 0), 9)}
+        assert lines[style.CONTROL, "-"] == pytest.approx(mean(columns[curve], 0))
+        for line, level in zip(((style.SMALL, "-"), (style.LARGE, "--"), (style.LARGE, ":")), levels):
+            assert set(np.round(lines[line], 9)) == {np.round(mean(columns[level], 0), 9)}
 
 
 def test_what_is_counted_has_no_tick_between_two_numbers():

@@ -121,8 +121,8 @@ def at_doses(name: str, long: bool, log: bool = True) -> Drawing:
     gradients."""
 
     def curves(cure: str, level: Callable[[str], str]) -> tuple[Curve, ...]:
-        more = (Curve(level("LB long"), "as many gradients", CONTROL, ":"),) if long else ()
-        return (Curve(cure, "large batch with the cure", BETWEEN), *both(level("SB"), level("LB")), *more)
+        more = (Curve(level("LB long"), "as many gradients", LARGE, ":"),) if long else ()
+        return (Curve(cure, "large batch with the cure", CONTROL), *both(level("SB"), level("LB")), *more)
 
     accuracy = Panel("test accuracy, %", curves(series(columns.CURE, "test"), columns.test), most=100)
     phi = Panel("$\\phi$, %", curves(phi_series(1e-3, columns.CURE), columns.phi), log=True)
@@ -138,8 +138,8 @@ def means_and_last_points(kind: Callable[[str], str], level: Callable[[str], str
 
 def growing_batch(growing: str, level: Callable[[str], str]) -> tuple[Curve, ...]:
     """A growing batch along the shares of the epochs over which it grows, and as levels what it stands beside."""
-    falling = Curve(level("decaying"), "small batch, rate falls", CONTROL, ":")
-    return Curve(growing, "growing batch", BETWEEN), *both(level("SB"), level("LB")), falling
+    falling = Curve(level("decaying"), "small batch, rate falls", SMALL, ":")
+    return Curve(growing, "growing batch", CONTROL), *both(level("SB"), level("LB")), falling
 
 
 def ratio_and_rate(kind: str) -> tuple[Curve, ...]:

@@ -179,7 +179,7 @@ def frame(axes: Axes, values: np.ndarray, log: bool) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
             low, high = sorted(axis.get_view_interval())
-            if high / low < 10_000 and low > 1e-3:
+            if high / low < 10_000 and low > 1e-4:
                 subs = (1, 2, 5) if high / low < 20 else (1, 3) if high / low < 200 else (1,)
                 plain_ticks(axis, MaxNLocator(4) if high / low < 4 else LogLocator(subs=subs))
             axis.set_minor_formatter(NullFormatter())
