@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.ledger import headed, verdicts
 from flatlab.plots.results import draw
-from flatlab.plots.tables import called, say, table
+from flatlab.plots.tables import called, readable, say, table
 from flatlab.study import paper
 from flatlab.study.experiments import GROUPS
 from flatlab.study.ledger import ledger
@@ -27,12 +27,16 @@ def by_tier(groups: Iterable[str] = tuple(GROUPS)) -> str:
     Returns
     -------
     str
-        A row for each experiment; a cell names the networks, and is empty where nothing is recorded.
+        A row for each experiment, a column for each tier at which one of them is recorded; a cell names the networks.
     """
-    rows = [["experiment", "what it is", *TIERS], ["---"] * (2 + len(TIERS))]
-    for group in groups:
-        for name, experiment in GROUPS[group].items():
-            rows.append([f"`{name}`", experiment.about, *(_networks(name, tier) for tier in TIERS)])
+    found = {
+        (name, readable(experiment.about)): {tier: _networks(name, tier) for tier in TIERS}
+        for group in groups
+        for name, experiment in GROUPS[group].items()
+    }
+    tiers = [tier for tier in TIERS if any(networks[tier] for networks in found.values())]
+    rows = [["experiment", "what it is", *tiers], ["---"] * (2 + len(tiers))]
+    rows += [[f"`{name}`", about, *(networks[tier] for tier in tiers)] for (name, about), networks in found.items()]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
@@ -107,5 +111,5 @@ def show_group(name: str) -> None:
         A name of `flatlab.study.experiments.GROUPS`.
     """
     for each, experiment in GROUPS[name].items():
-        say(f"### {each}: {experiment.about}")
+        say(f"### {each}: {readable(experiment.about)}")
         show(each)
