@@ -248,6 +248,12 @@ def test_the_best_rate_between_the_ends_is_not_chosen_by_the_rows_that_judge_it(
     assert claim.effect(Columns(values)) == pytest.approx([71 - 70, 71 - 72]), "what diverged is not chosen"
 
 
+def test_the_best_size_of_the_sweep_is_not_chosen_by_the_rows_that_judge_it():
+    (claim,) = (claim for claim in CLAIMS if claim.name == "an optimum in accuracy")
+    values = {"test_acc": [[71, 73, 72, 46], [71, 73, 72, 46]], "validation_acc": [[70, 71, 72, 45], [70, 73, 72, 75]]}
+    assert claim.effect(Columns(values)) == pytest.approx([72 - 71, 73 - 46])
+
+
 @pytest.mark.parametrize("name, effect", [("L1 makes sparse", 0.4), ("L2 makes small", -1)])
 def test_a_penalty_is_judged_at_its_middle_dose_though_validation_chose_a_milder_one(name, effect):
     (claim,) = (claim for claim in CLAIMS if claim.name == name)

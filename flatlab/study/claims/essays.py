@@ -27,6 +27,7 @@ from flatlab.study.rules import (
     growth,
     halfway,
     inside,
+    inside_chosen,
     seconds_to_goal,
 )
 
@@ -162,8 +163,9 @@ CLAIMS = (
         words="and one that is best in final accuracy",
         source="study notes on optimisation",
         experiment="lenet-sweep",
-        measure="final test accuracy of the best between the two ends less the better end's",
-        effect=lambda c: inside(c[columns.accuracy("test")]),
+        measure="final test accuracy of the best between the two ends less the better end's, both chosen on the "
+        "validation split",
+        effect=lambda c: inside_chosen(c[columns.accuracy("test")], c[columns.accuracy("validation")]),
         unit="points",
         above=0,
     ),
