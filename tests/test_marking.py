@@ -76,7 +76,9 @@ def hindered(notebook, lab):
     """The notebook with everything in its way that a student leaves behind without harm in mind."""
     scratch = "\n".join(f"{name} = 0" for name in lab.names_of_tests())
     notebook = with_cells(notebook, "exit()", "import sys; sys.exit(3)", "quit", scratch)
-    return with_cells(notebook, *INSTALLS, "__import__('os').listdir('installed')", "print('x' * 10**8)", last=True)
+    if lab is LAB1:  # pip takes seconds, and what it does is the same in every lab
+        notebook = with_cells(notebook, *INSTALLS, "__import__('os').listdir('installed')", last=True)
+    return with_cells(notebook, "print('x' * 10**8)", last=True)
 
 
 def ended(notebook):
