@@ -110,8 +110,8 @@ def browser(browser_program):
 
 @pytest.fixture(scope="module")
 def tab(browser, address):
-    """A function that opens a page in a width; gives (page, what went wrong on the console). The tab stays the same one,
-    because a new one costs more than most pages, and it has kept the scripts that all of them load."""
+    """A function that opens a page in a width; gives (page, what went wrong on the console). The tab stays the same
+    one, because a new one costs more than most pages, and it has kept the scripts that all of them load."""
     page, wrong = browser.new_page(), []
     page.set_default_timeout(300_000)  # milliseconds; the machine may be busy with other things
 
@@ -143,8 +143,8 @@ STILL = "*, *::before, *::after { transition: none !important; animation: none !
 
 
 def in_both_widths(page):
-    """Each width in turn, a phone first: what must scroll there, the theme makes reachable when the page is loaded, or a
-    moment after it has become narrower."""
+    """Each width in turn, a phone first: what scrolls there the theme makes a stop of the tab key when the page is
+    loaded, or a moment after it has become narrower."""
     for width in (NARROW, WIDE):
         page.set_viewport_size({"width": width, "height": 900})
         yield width

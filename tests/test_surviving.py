@@ -152,7 +152,7 @@ def test_a_script_of_a_few_lines_needs_no_guard_for_its_workers(tmp_path, piped)
     assert len(list((tmp_path / "runs").glob("*.safetensors"))) == 2
 
 
-COMMAND = [sys.executable, "-m", "flatlab", "train", "mlp", "digits", "--batch-size", "200", "--epochs", "3"]
+COMMAND = [sys.executable, "-m", "flatlab", "train", "plain-mlp", "mnist1d", "--batch-size", "2000", "--epochs", "3"]
 
 
 def test_two_sweeps_at_once_on_one_store_agree(tmp_path):

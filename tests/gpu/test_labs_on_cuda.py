@@ -139,8 +139,14 @@ def test_the_gpu_part_of_lab2_prints_a_line_that_is_taken(tmp_path, capsys):
     assert all(0 < phi < float("inf") for phis in json.loads(found)["phi"].values() for phi in phis)
 
 
-def test_the_gpu_part_of_lab3_prints_a_line_that_is_taken_and_goes_on_after_a_cut(tmp_path, capsys):
-    smaller = (("subset(5000)", "subset(20)"), ("40 / lr", "0.04 / lr"), ("steps // 20", "steps // 2"))
+def test_the_gpu_part_of_lab3_prints_a_line_that_is_taken_and_goes_on_after_a_cut(tmp_path, monkeypatch, capsys):
+    smaller = (
+        ("subset(5000)", "subset(20)"),
+        ("Linear(3072, 200)", "Linear(192, 200)"),
+        ("40 / lr", "0.04 / lr"),
+        ("steps // 20", "steps // 2"),
+    )
+    monkeypatch.setitem(SHAPES, "cifar10", (3, 8, 8))
     file = script("lab3", ("hvp", "power", "track", "arrival"), smaller, tmp_path)
     runpy.run_path(str(file))
     found = gpu_line(line(capsys.readouterr().out))
