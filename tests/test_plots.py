@@ -26,7 +26,7 @@ from test_figures import synthetic
 from test_how_large_a_batch_pays import the_scales
 from test_threshold_and_warm_start import further_result, sizes_result, warm_result
 from test_what_a_batch_costs import FACTORS, performance_result
-from test_what_a_batch_size_changes import ratio_result
+from test_what_a_batch_size_changes import own_rates_result, ratio_result
 from test_what_newcomers_are_told import regression_result
 
 from flatlab.measure.paths import Path, Surface
@@ -52,7 +52,7 @@ from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.orderings import orderings
 from flatlab.plots.threshold_and_warm_start import beside_the_paper, continuations, warm_starts
 from flatlab.plots.waterfall import waterfall
-from flatlab.plots.what_a_batch_size_changes import ratio
+from flatlab.plots.what_a_batch_size_changes import own_rates, ratio
 from flatlab.plots.what_newcomers_are_told import by_problem
 from flatlab.study import columns
 
@@ -188,6 +188,7 @@ FIGURES = {
     "orderings": lambda: orderings(tau_result(seeds=3)),
     "a cure": lambda: figures.draw(synthetic("sam")),
     "ratio": lambda: ratio(ratio_result()),
+    "own rates": lambda: own_rates(own_rates_result()),
     "two ways beside the paper": lambda: beside_the_paper(
         {"one rate": sizes_result(), "root rule": sizes_result(fall=0)}, "mlp"
     ),

@@ -24,6 +24,8 @@ GIVEN = {
     "loss": [0.52],
     "holds": ["It is so here."],
     "fails": ["It is not so."],
+    "none_left": ["mlp"],
+    "left": ["mlp (large batch: half of all)"],
 }
 TOOLS = {readings.counted, readings.whether}
 READINGS = [
@@ -77,11 +79,13 @@ def test_a_claim_that_holds_is_not_read_as_one_that_fails(function):
     assert holds and fails and not holds & fails
 
 
-def test_the_first_page_speaks_of_half_of_a_gap_only_where_there_is_one():
-    for gap, statistics, flatter, worse in itertools.product(WORDS, repeat=4):
-        said = readings.the_answer(gap, statistics, flatter, worse)
+def test_the_first_page_speaks_of_what_is_left_of_a_gap_only_where_there_is_one():
+    for gap, tuned, statistics, flatter, worse in itertools.product(WORDS, repeat=5):
+        said = readings.the_answer(gap, tuned, "mlp", "C1", statistics, flatter, worse)
         assert ("half of the gap" in said) <= (gap == "holds")
+        assert ("that suits it" in said) == (gap == "holds")
         assert ("flatness" in said) <= (gap == flatter == worse == "holds")
+        assert ("is left on mlp, and more on C1." in said) == (gap == "holds" and tuned == "mixed")
 
 
 @pytest.mark.parametrize("known, end", [("holds", "larger test error."), ("fails", "smaller test error.")])

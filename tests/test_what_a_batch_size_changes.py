@@ -70,6 +70,45 @@ def test_each_rate_is_a_position_that_reads_what_was_recorded():
     assert len(arrows) == 2 * 4
 
 
+def own_rates_result(seeds=3):
+    """Two networks that differ in the large batch, of which only the smaller one gains by a rate of its own."""
+    shift = np.linspace(-1, 1, seeds)
+    at = {"SB": (70, 4), "LB": (60, 40), "LB root": (68, 4), "LB linear warm": (72, 0.4), "LB tuned": (71, 1)}
+    at["SB tuned"] = (71, 2)
+    values = {}
+    for run, (accuracy, phi) in at.items():
+        values |= {f"test {run}": (accuracy + shift).tolist(), f"{run} 1e-3": (phi * np.exp(0.1 * shift)).tolist()}
+    half = values | {f"test {run}": (60 + shift).tolist() for run in at if run.startswith("LB")}
+    settings = {"settings": {"mlp": {"small": 32, "large": 0.1}, "mlp, half": {"small": 32, "large": 0.5}}}
+    nets = {"mlp": values, "mlp, half": half}
+    return Result(
+        "learning-rate",
+        "smoke",
+        dict.fromkeys(nets, "mnist1d"),
+        dict.fromkeys(nets, tuple(range(seeds))),
+        {},
+        nets,
+        {},
+        settings,
+    )
+
+
+def test_what_a_rate_of_its_own_leaves_is_taken_seed_by_seed_against_the_small_batch_at_its_rate():
+    drawn = what_a_batch_size_changes.own_rates(own_rates_result())
+    found = {(row["large batch"], row["rate"], row["measured"].partition(",")[0]): row["mean"] for row in drawn.table}
+    assert [found[400, rate, "test accuracy"] for rate in ("one rate", "root rule", "large tuned", "both tuned")] == (
+        pytest.approx([-10, -2, 1, 0])
+    )
+    assert found[2000, "both tuned", "test accuracy"] == pytest.approx(-11)
+    assert found[400, "one rate", "sharpness"] == pytest.approx(10)
+    assert found[400, "both tuned", "sharpness"] == pytest.approx(0.5)
+    assert all(row["low"] == pytest.approx(row["high"]) for row in drawn.table), "the seeds differ alike in all runs"
+    for panel in drawn.panels:
+        dots = [line for line in panel.axes[0].lines if line.get_marker() == "o"]
+        assert [line.get_markerfacecolor() == "none" for line in dots] == [False] * 5 + [True] * 5
+        assert {line.get_color().upper() for line in dots} == {style.LARGE}
+
+
 def test_a_net_that_is_flat_to_the_last_digit_has_a_place_all_the_same():
     result = rates_result()
     result.values["mlp"]["SB_1e-3"] = [[0.0] * 5] * 3

@@ -21,7 +21,7 @@ from flatlab.plots.style import LARGE, SMALL
 from flatlab.plots.tables import called, named, readable
 from flatlab.study import paper
 from flatlab.study.design import HALF_OF_ROWS
-from flatlab.study.ledger import Entry, Judgement
+from flatlab.study.ledger import Entry, Judgement, Word
 from flatlab.study.regression import PROBLEMS
 from flatlab.study.rules import Claim
 
@@ -127,6 +127,11 @@ def in_words(claim: Claim, judgement: Judgement) -> str:
         f"{judgement.word} on {_where(judgement)}: {judgement.beside(claim.above, claim.below)}, to be {claim.bound}; "
         f"{judgement.tier} tier, {_seeds(judgement)}{_known(judgement)}"
     )
+
+
+def where(entry: Entry, word: Word) -> str:
+    """The networks of which a word is said, as a reader knows them: "mlp and C1"."""
+    return " and ".join(map(called, entry.nets(word)))
 
 
 def _where(judgement: Judgement) -> str:

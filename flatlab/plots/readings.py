@@ -34,13 +34,37 @@ def whether(question: str, *said: Word, by: str = "what is recorded so far") -> 
     return f"Whether {question} is not decided by {by}."
 
 
-def the_answer(gap: Word, statistics: Word, flatter: Word, worse: Word) -> str:
-    """The first page: is there a gap, does a rate with ghost batches close half of it, is flatness the reason?"""
+def its_own_rate(tuned: Word, none_left: str, left: str) -> str:
+    """Is there a gap where each batch size has the rate that suits it?
+
+    Parameters
+    ----------
+    tuned : str
+        The word of *tuning closes the gap*.
+    none_left, left : str
+        The networks on which it holds, and those on which it fails.
+    """
+    asked = "where each batch size has the learning rate that suits it"
+    if tuned == "mixed":
+        return (
+            f"Whether a gap is left {asked} depends on the network and its batch: less than a point is left on "
+            f"{none_left}, and more on {left}."
+        )
+    if tuned in ("holds", "fails"):
+        return f"W{asked[1:]}, {'less' if tuned == 'holds' else 'more'} than a point of the gap is left."
+    return whether(f"a gap is left {asked}", tuned)
+
+
+def the_answer(gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, flatter: Word, worse: Word) -> str:
+    """The first page: is there a gap, is it there at a rate that suits each batch size, does a rate with ghost batches
+    close half of it, is flatness the reason? The networks are those of `its_own_rate`."""
     said = {
         "holds": "At one learning rate and equally many epochs, the large batch does generalise worse.",
         "fails": "At one learning rate and equally many epochs, the large batch does not generalise worse.",
     }
     found = [said.get(gap) or whether("the large batch generalises worse, at one rate and equally many epochs,", gap)]
+    if gap == "holds":
+        found.append(its_own_rate(tuned, none_left, left))
     gives_back = "A higher rate, with BatchNorm's statistics from small parts of the batch, gives back"
     if gap == "holds" and statistics in ("holds", "fails"):
         found.append(f"{gives_back} {'at least' if statistics == 'holds' else 'less than'} half of the gap.")

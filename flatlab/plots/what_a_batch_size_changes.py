@@ -28,6 +28,7 @@ from flatlab.plots.style import (
     spread,
     stamp,
     stamp_of,
+    stamp_of_all,
     styled,
 )
 from flatlab.study import columns
@@ -112,6 +113,79 @@ def ratio(result: Result) -> Picture:
     panels[1].set_title(f"hollow: training below {TRAINED} %")
     alt = f"Against batch size, mean over seeds: {'; '.join(told)}."
     return Picture([axes.figure for axes in panels], rows, stamp_of(result, net), alt, f"ratio-{result.tier}")
+
+
+# What each batch size has for a rate -> the runs of the large and of the small batch.
+RATES = {
+    "one\nrate": ("LB", "SB"),
+    "root\nrule": ("LB root", "SB"),
+    "linear,\nwarm-up": ("LB linear warm", "SB"),
+    "large\ntuned": ("LB tuned", "SB"),
+    "both\ntuned": ("LB tuned", "SB tuned"),
+}
+
+
+@styled
+def own_rates(result: Result) -> Picture:
+    """What is left of the gap and of the difference in sharpness as the large batch gets a rate of its own.
+
+    Parameters
+    ----------
+    result : Result
+        Of the experiment `learning-rate`.
+
+    Returns
+    -------
+    Picture
+        Two panels, the test accuracy of the large batch less that of the small one, and their sharpness, large over
+        small; one row per network, choice of the rates and panel. The largest of the large batches is hollow.
+    """
+    rows, told, panels = [], [], []
+    sizes = {net: batches(result, net)[1] for net in result.values}
+    nets = sorted(sizes, key=sizes.__getitem__)
+    shifts = np.linspace(-0.15, 0.15, len(nets)) if len(nets) > 1 else [0.0]
+    for words, level, log in (
+        ("large less small: test accuracy, points", 0.0, False),
+        ("large over small: sharpness $\\phi(10^{-3})$", 1.0, True),
+    ):
+        axes = canvas(WIDE, 3.2)
+        axes.axhline(level, color=TEXT, linewidth=0.8)
+        for net, shift in zip(nets, shifts):
+            values, hollow = result.values[net], len(nets) > 1 and net == nets[-1]
+            means = []
+            for place, (name, (large, small)) in enumerate(RATES.items()):
+                ours, theirs = (
+                    (positive(values[columns.phi(run)]) for run in (large, small))
+                    if log
+                    else (np.array(values[columns.test(run)], float) for run in (large, small))
+                )
+                difference = ours / theirs if log else ours - theirs
+                (low,), (mean,), (high,) = (end.tolist() for end in spread(np.c_[difference], log))
+                dot(axes, place + shift, difference, LARGE, log, hollow)
+                means.append(f"{name.replace(chr(10), ' ')} {mean:.3g}")
+                rows.append(
+                    {
+                        "network": net,
+                        "large batch": sizes[net],
+                        "rate": name.replace("\n", " "),
+                        "measured": "sharpness, large over small" if log else "test accuracy, large less small",
+                        "low": low,
+                        "mean": mean,
+                        "high": high,
+                    }
+                )
+            told.append(f"{words.replace('$', '')}, batch {sizes[net]:,}: {', '.join(means)}")
+        axes.set_xticks(range(len(RATES)), labels=list(RATES), size=SMALLER)
+        axes.set(ylabel=words, xlim=(-0.5, len(RATES) - 0.5))
+        if log:
+            axes.set_yscale("log")
+            ends = [row[end] for row in rows if "over" in row["measured"] for end in ("low", "high")]
+            around(axes, "y", ends, log)
+        filled = " and ".join(f"{sizes[net]:,}" for net in nets[:-1] or nets)
+        axes.set_title(f"filled: batch {filled}" + (f", hollow: batch {sizes[nets[-1]]:,}" if len(nets) > 1 else ""))
+        panels.append(axes.figure)
+    alt = f"By the rate of each batch size: {'; '.join(told)}."
+    return Picture(panels, rows, stamp_of_all(result), alt, f"own-rates-{result.tier}")
 
 
 @styled
