@@ -41,7 +41,7 @@ RANGES = """<details><summary>Expected output</summary>
 
 What the reference's answers print here, on a processor (made by <code>make labs</code>). They were run four times, each
 time with the sums in another order, because another processor adds up in another order. Where the four numbers differ,
-the least stands in its line and the largest below it. If yours is beyond these two by more than they are apart, look at
+the smallest is in its line and the largest below it. If yours is beyond these two by more than they are apart, look at
 {look}.
 
 ```text
@@ -49,7 +49,7 @@ the least stands in its line and the largest below it. If yours is beyond these 
 ```
 {others}</details>"""
 OTHERS = """
-Who draws other random numbers gets other ones here. With other seeds, {number} lies between {low} and {high} in 95 of
+Other random numbers give other results. With other seeds, {number} lies between {low} and {high} in 95 of
 100 cases, as {count} of them say. If yours is beyond{too}, look at {look}.
 """
 # Unless the cell's own `look` says more.

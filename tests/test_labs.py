@@ -149,7 +149,7 @@ def test_the_expected_output_says_between_which_bounds_other_seeds_lie(tmp_path,
         assert [cell.id for cell in notebook.cells] == ["settings", "sum-run", "sum-expected", "later"]
         said = f"With other seeds, the sum lies between {low} and {high} in 95 of 100 cases, as 3 of them say. If yours"
         assert f"{said} is beyond, look at x." in notebook.cells[2].source.replace("\n", " ")
-        assert "```text\nsum 2\n```\n\nWho draws" in notebook.cells[2].source
+        assert "```text\nsum 2\n```\n\nOther random" in notebook.cells[2].source
 
 
 def test_most_numbers_lie_between_the_bounds_made_from_others():
