@@ -17,9 +17,9 @@ class Estimate:
     100.
     """
 
-    value: float
-    stderr: float
-    samples: int
+    value: float  # in the units of what was measured
+    stderr: float  # of the value, in the same units
+    samples: int  # how many were drawn
 
     def __float__(self) -> float:
         return self.value

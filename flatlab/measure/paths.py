@@ -26,10 +26,10 @@ class Path:
     """The loss and accuracy (percent) along a path. ``float(path)`` is its barrier."""
 
     alphas: tuple[float, ...]  # 0 is the first point, 1 the second
-    loss: tuple[float, ...]
-    accuracy: tuple[float | None, ...]
+    loss: tuple[float, ...]  # f at each alpha
+    accuracy: tuple[float | None, ...]  # in percent; None where f has none
     kind: PathKind
-    batch_norm: str
+    batch_norm: str  # the objective's choice
     middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
 
     def barrier(self) -> float:

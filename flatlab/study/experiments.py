@@ -97,7 +97,7 @@ def reproduce(
     ValueError
         For an unknown experiment, tier or net.
     FloatingPointError
-        When the training loss of a run is no longer finite that is not one of a grid of rates or doses.
+        When the training loss of a run does not stay finite, unless the run is one of a grid of rates or doses.
 
     Warns
     -----
