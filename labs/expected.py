@@ -138,7 +138,8 @@ def in_one(lines):
     if not parts[0]:
         return ""
     least, largest = ("".join(one) for one in zip(*map(ends, zip(*parts))))
-    return in_rows(least, re.sub(r"^( *)   (?=\S)", r"\1to ", largest))
+    largest, room = re.subn(r"^( *)   (?=\S)", r"\1to ", largest)
+    return in_rows(least, largest if room or not largest.strip() else f"{largest.rstrip()}  (the largest)")
 
 
 def ends(parts):
