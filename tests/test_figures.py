@@ -218,6 +218,18 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
     assert recording.largest("table3") == []
 
 
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        (("tabel2", "smoke"), "at the smoke tier: nothing of that name is recorded [(]nearest: table2[)][.]"),
+        (("learning-rate", "paper"), "take reduced or smoke, or run `flatlab reproduce learning-rate --tier paper`[.]"),
+    ],
+)
+def test_what_is_not_recorded_is_answered_with_what_is(asked, words):
+    with pytest.raises(FileNotFoundError, match=words):
+        recording.recorded(*asked)
+
+
 # Figures
 
 

@@ -4,6 +4,7 @@
 import contextlib
 import dataclasses
 import datetime
+import difflib
 import json
 import os
 import subprocess
@@ -153,11 +154,17 @@ def recorded(experiment: str, tier: Tier) -> Result:
         Where it was not recorded.
     """
     path = results_directory() / f"{experiment}-{tier}.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{experiment} is not recorded at the {tier} tier: run `flatlab reproduce {experiment} --tier {tier}`."
-        )
-    return Result.read(path)
+    if path.exists():
+        return Result.read(path)
+    tiers: dict[str, list[str]] = {}
+    for name, _, at in (file.stem.rpartition("-") for file in sorted(results_directory().glob("*-*.json"))):
+        tiers.setdefault(name, []).append(at)
+    if experiment in tiers:
+        advice = f"take {' or '.join(tiers[experiment])}, or run `flatlab reproduce {experiment} --tier {tier}`"
+    else:
+        near = difflib.get_close_matches(str(experiment), tiers, 1, 0.0)
+        advice = f"nothing of that name is recorded{f' (nearest: {near[0]})' if near else ''}"
+    raise FileNotFoundError(f"{experiment} is not recorded at the {tier} tier: {advice}.")
 
 
 def largest(experiment: str, tiers: Sequence[Tier] = TIERS) -> list[Result]:
