@@ -268,6 +268,7 @@ def _reproduce(options):
     path = options.out or f"{options.experiment}-{options.tier}.json"
     if Path(path).exists():
         recorded.Result.read(path)  # what is no result is refused before hours of work, not after them
+    files.check_writable(path)
     result = flatlab.reproduce(
         options.experiment,
         options.tier,

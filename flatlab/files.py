@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,18 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
     advice = "free some space or choose another directory; nothing was changed"
     with in_one_sentence(path, "written", advice), whole(path) as file:
         file.write(content)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Refuse a path to which nothing can be written, before what is to be written there has taken hours.
+
+    Raises OSError with one sentence.
+    """
+    folder = Path(path).absolute().parent
+    while not folder.exists():  # `write_whole` makes those that are missing
+        folder = folder.parent
+    with in_one_sentence(path, "written", "choose another directory"), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def abandoned(directory: str | os.PathLike) -> list[Path]:

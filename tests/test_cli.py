@@ -229,6 +229,16 @@ def test_reproduce_writes_a_figure_beside_the_result(capsys, tmp_path, done):
         assert Result.read(tmp_path / out).experiment == "throughput"
 
 
+def test_a_result_that_could_not_be_written_is_refused_before_anything_is_trained(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(flatlab, "reproduce", lambda *args, **kwargs: pytest.fail("it was trained"))
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "a.json", "/proc/a.json"):
+        assert cli.main(["reproduce", "throughput", "--out", str(out)]) in (1, 2)
+        said = capsys.readouterr().err
+        assert f"{out} could not be written" in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_without_matplotlib_the_result_is_written_and_it_says_what_is_missing(capsys, tmp_path, done, monkeypatch):
     monkeypatch.delattr(flatlab.plots, "results", raising=False)
     monkeypatch.setitem(sys.modules, "flatlab.plots.results", None)
@@ -266,7 +276,7 @@ def test_the_list_of_runs_tells_measurements_from_runs(capsys, tmp_path, tiny):
 
 
 def test_a_result_that_is_not_recorded_or_not_ours_is_one_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="run `flatlab reproduce table2"):
+    with pytest.raises(FileNotFoundError, match="take .* or run `flatlab reproduce table2"):
         flatlab.recorded("table2", "nowhere")
     (tmp_path / "r.json").write_text("{}")
     with pytest.raises(OSError, match="not a flatlab result"):
