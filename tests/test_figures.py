@@ -3,13 +3,18 @@ experiment has one of the two."""
 
 import json
 import math
+import re
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("matplotlib")
 
+from flatlab.measure.estimate import interval
 from flatlab.plots import exhibits, style
 from flatlab.plots import results as figures
 from flatlab.plots.drawings import DRAWINGS
@@ -32,6 +37,7 @@ LEVELS = (
     "cosine fresh end",
     *(name(label) for name in (columns.test, columns.phi) for label in ("SB", "LB", "LB long")),
 )
+PLAIN = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−", "0123456789--")
 PUBLISHED = {f"table{k}": getattr(paper, f"TABLE{k}") for k in (2, 3, 4, 6, 7)}
 OURS = {"F1": "mnist", "F2": "spoken-digits", "C1": "cifar10", "C2": "cifar10", "C3": "cifar100", "C4": "cifar100"}
 
@@ -162,15 +168,32 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
         ([12500], "12,500"),
         ([0.0, 2e-9], "0 and 2·10⁻⁹"),
         ([100, 300], "100 and 300"),
-        ([0.0, 2e-9, 1e-9], "1.00·10⁻⁹ ± 2.5·10⁻⁹"),
+        ([0.0, 2e-9, 1e-9], "1.00·10⁻⁹ ± 2.48·10⁻⁹"),
         ([319_000, 500, 12], "107,000 ± 457,000"),
         ([5.5e10, 5.6e10, 5.9e10], "5.67·10¹⁰ ± 5.2·10⁹"),
         ([2.21e4], "22,100"),
         ([5.5e10], "5.5·10¹⁰"),
+        ([0.99978, 0.9998, 0.99982], "0.999800 ± 0.000050"),
+        ([0.0, 1e-6, -1e-6], "0 ± 2.48·10⁻⁶"),
     ],
 )
 def test_a_mean_and_its_interval_in_words(values, words):
     assert plus_minus(values) == words
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=5), st.sampled_from([1, 1e-4, 1e-9]), st.floats(-2, 2))
+def test_a_mean_is_given_to_the_place_to_which_its_interval_is(values, scale, middle):
+    """However large the values and their spread: the mean as printed lies within half of that place."""
+    values = [middle + scale * value for value in values]
+    mean, half = interval(values)
+    words = plus_minus(values).replace(",", "")
+    if " ± " not in words:
+        return
+    said, around = (Decimal(re.sub("·10(.+)", r"e\1", number).translate(PLAIN)) for number in words.split(" ± "))
+    exponent = around.as_tuple().exponent or around.adjusted() - 1  # of a whole number, its second digit
+    place = Decimal(10) ** exponent
+    rounding = Decimal(abs(mean)) / 10**15  # of the sums themselves
+    assert abs(Decimal(mean) - said) <= place / 2 + rounding and abs(Decimal(half) - around) <= place / 2 + rounding
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 NO_BREAK = "\u00a0"
 LARGEST_IN_FULL = 1e7  # from here on a number is a product with a power of ten
+SMALLEST_IN_FULL = 1e-3  # below it too, where it would take more than five decimals
 MOST_COLUMNS = 5  # of networks beside one another
 
 # A number as code writes it: with an exponent, and below 0.
@@ -338,8 +339,8 @@ def _unbroken(cell):
 
 def plus_minus(values: Sequence[float]) -> str:
     """Mean and 95 % interval of a column in words. Two digits of the interval are given, or three where the mean would
-    have fewer. The number alone for one seed or where all seeds agree, and both numbers of two, whose interval says
-    next to nothing."""
+    have fewer, and the mean to the same place. The number alone for one seed or where all seeds agree, and both numbers
+    of two, whose interval says next to nothing."""
     return readable(_plus_minus(values))
 
 
@@ -349,12 +350,20 @@ def _plus_minus(values: Sequence[float]) -> str:
         return _number(mean)
     if len(values) == 2:
         return " and ".join(map(_number, values))
-    decimals = 1 - math.floor(math.log10(half))
-    if decimals > 5 or max(abs(mean), half) >= LARGEST_IN_FULL:
-        return f"{mean:.2e} ± {half:.1e}"
-    decimals += abs(mean) * 10.0**decimals < 100
+    place = 1 - math.floor(math.log10(float(f"{half:.1e}")))  # the decimal of the second digit, once it is rounded
+    decimals = place + (abs(mean) * 10.0**place < 100)
+    largest = max(abs(mean), half)
+    if largest >= LARGEST_IN_FULL or (place > 5 and largest < SMALLEST_IN_FULL):
+        return f"{_power_of_ten(mean, decimals)} ± {_power_of_ten(half, decimals)}"
     mean, half = round(mean, decimals), round(half, decimals)
     return f"{mean:,.{max(0, decimals)}f} ± {half:,.{max(0, decimals)}f}"
+
+
+def _power_of_ten(value, decimals):
+    """The value as a product with a power of ten, to the digit that is its last of so many decimals."""
+    value = round(value, decimals)
+    digits = decimals + math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{digits}e}"
 
 
 def _number(value):
