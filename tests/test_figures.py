@@ -118,11 +118,12 @@ def test_no_table_has_more_columns_than_a_page_has_room_for():
     first, second = table("table6", [result], whole=True).split("\n\n")
     assert [len(row) for row in cells(first)] == [5] * 10
     assert cells(second) == [["", "test LB plain"], ["mlp on MNIST-1D, reduced tier, 3 seeds", "2.00 ± 2.48"]]
-    nets = ("mlp", "plain-mlp", "F1")
+    nets = ("mlp", "plain-mlp", "small-mlp", "small-C2", "F1")
     many = Result("distances", "smoke", dict.fromkeys(nets, "mnist1d"), dict.fromkeys(nets, (0,)), {}, {}, {})
     many.values.update((net, {"ratio": [600.0]}) for net in nets)
     head, *rows = cells(table("distances", [many]))
-    assert head == ["", "ratio"] and [row[1] for row in rows] == ["600", "3 to 10, six networks"] * 3
+    told = "3 to 10, six networks"
+    assert head == ["", "ratio"] and [row[1] for row in rows] == ["600"] * 4 + [told, "600", told]
 
 
 def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
@@ -132,7 +133,8 @@ def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
         )
         return [row[1:] for row in rows if row[0] == (read or column)]
 
-    assert shown("distances", "ratio") == [["600", "3 to 10, six networks"]]
+    assert shown("distances", "ratio", "small-C1") == [["600", "3 to 10, six networks"]]
+    assert shown("distances", "ratio") == [["600"]]  # a network that is not the paper's
     assert shown("fig4", "threshold", "C1") == [["600", "500"]] and shown("fig4", "threshold") == [["600"]]
     assert shown("robust", "test SB", read="test accuracy, %: small batch") == [["600"]]
 

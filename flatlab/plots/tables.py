@@ -126,7 +126,7 @@ def named(data: str) -> str:
 
 def published(experiment: str, net: str, column: str) -> paper.Value | int | str | None:
     """What the paper has for a column of an experiment: a `paper.Value`, a batch size, words, or None."""
-    if (experiment, column) == ("distances", RATIO):
+    if (experiment, column) == ("distances", RATIO) and paper.original(net) in paper.NETWORKS:
         return "{} to {}, six networks".format(*paper.DISTANCE_RATIO)
     if (experiment, column) == ("fig4", THRESHOLD):
         return paper.THRESHOLDS.get(paper.original(net))
