@@ -455,7 +455,7 @@ FOLLOWED = {
     "Goyal et al. 2017": ("the linear rule closes the gap", "the linear rule needs its warm-up"),
     "Smith and Le 2018; Smith et al. 2018": ("an interior best rate", "do not decay the rate, increase the batch"),
     "Li et al. 2018": ("weight decay turns the line's verdict round", "filter normalisation does not turn"),
-    "Jastrzebski et al. 2017": ("only the ratio matters: accuracy", "a larger ratio is flatter"),
+    "Jastrzębski et al. 2017": ("only the ratio matters: accuracy", "a larger ratio is flatter"),
     "McCandlish et al. 2018": ("the noise scale tells the critical batch", "two batches tell it"),
     "Shallue et al. 2019": ("tuning closes the gap", "diminishing returns at large batches"),
     "You et al. 2017; You et al. 2020": ("LARS closes the gap", "LAMB closes the gap"),

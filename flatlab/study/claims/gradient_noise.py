@@ -102,7 +102,7 @@ CLAIMS = (
     Claim(
         name="the noise lies along the steep directions",
         words="the covariance of the gradient lies where the Hessian is large",
-        source="Jastrzebski et al. 2017",
+        source="Jastrzębski et al. 2017",
         experiment="noise-directions",
         measure="share of the gradient's variance along the ten steepest directions at the end",
         effect=lambda c: c[at(columns.SHARE, "end")],
@@ -111,7 +111,7 @@ CLAIMS = (
     Claim(
         name="the noise is not round",
         words="the noise of a batch is not isotropic",
-        source="Jastrzebski et al. 2017",
+        source="Jastrzębski et al. 2017",
         experiment="noise-directions",
         measure="log10 of the share along the ten steepest directions at the end over isotropic noise's",
         effect=lambda c: np.log10(c[at(columns.SHARE, "end")] / c[columns.ISOTROPIC]),

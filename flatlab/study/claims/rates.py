@@ -22,7 +22,7 @@ from flatlab.study.rules import (
 )
 
 HOFFER, GOYAL, SHALLUE = "Hoffer et al. 2017", "Goyal et al. 2017", "Shallue et al. 2019"
-SMITH, JASTRZEBSKI = "Smith et al. 2018", "Jastrzebski et al. 2017"
+SMITH, JASTRZEBSKI = "Smith et al. 2018", "Jastrzębski et al. 2017"
 SHEN = "Shen 2018"
 
 
