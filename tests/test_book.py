@@ -388,10 +388,13 @@ def test_every_chapter_asks_three_questions_and_explains_each_option(chapter):
 
 def test_every_public_name_is_on_one_page_of_the_reference(root):
     import flatlab
+    import flatlab.checks
 
     pages = "\n".join(page.read_text() for page in sorted((root / "book" / "api").glob("*.md")))
     documented = re.findall(r"^\.\. auto(?:function|class):: flatlab\.(\w+)$", pages, re.MULTILINE)
     assert sorted(documented) == sorted(set(flatlab.__all__) - {"__version__"})
+    documented = re.findall(r"^\.\. auto(?:function|class):: flatlab\.checks\.(\w+)$", pages, re.MULTILINE)
+    assert sorted(documented) == sorted(flatlab.checks.__all__)
 
 
 def test_a_span_that_goes_on_in_the_next_line_is_read_whole_and_a_lone_colon_is_not_shown(root, monkeypatch):
