@@ -2,7 +2,7 @@
 
 Here a backtick is a name or code, words between asterisks are stressed, a link is Markdown's, what is indented is a
 formula that keeps its lines, and any other sign is the sign itself: |x| is no substitution. The fields of a frozen
-result are explained where they stand, by the comment behind each.
+result are explained where they stand, by the comment behind each. Of a signature only what somebody wrote is shown.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def restructured(lines):
 
 
 def fields(result):
-    """A section of the fields of a dataclass, from the comments behind them."""
+    """A section of the fields of a dataclass or a named tuple, from the comments behind them."""
     found = [match.groups() for line in inspect.getsource(result).splitlines() if (match := FIELD.fullmatch(line))]
     lines = ["", "Attributes", "----------"]
     for name, kind, meaning in found:
@@ -86,11 +86,28 @@ def fields(result):
 
 def read(app, what, name, thing, options, lines):
     """Sphinx calls this with the lines of each docstring, to change in place, before napoleon reads its sections."""
-    if what == "class" and dataclasses.is_dataclass(thing) and "Attributes" not in lines:
+    has_fields = dataclasses.is_dataclass(thing) or hasattr(thing, "_fields")
+    if what == "class" and has_fields and "Attributes" not in lines:
         lines += fields(thing)
     lines[:] = restructured(lines)
 
 
+def made_by_python(app, what, name, thing, skip, options):
+    """Sphinx asks whether to skip a member: True for what Python puts into a named tuple or a protocol, else None. The
+    fields of a named tuple are such members too, and its docstring explains them."""
+    field = type(thing).__name__ == "_tuplegetter"
+    initial = getattr(thing, "__name__", "") == "_no_init_or_replace_init"
+    return True if field or initial or name == "__new__" else None
+
+
+def signature(app, what, name, thing, options, arguments, returned):
+    """Sphinx asks how to show a signature: as Python code, which "<factory>" is not, so Sphinx could not read it."""
+    shown = [part and part.replace("<factory>", "{}").replace("[[...], ", "[..., ") for part in (arguments, returned)]
+    return tuple(shown)
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", read, priority=400)
+    app.connect("autodoc-skip-member", made_by_python)
+    app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True}

@@ -452,9 +452,30 @@ def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monke
     import docstrings
 
     import flatlab
+    from flatlab.study import paper
 
     told = docstrings.fields(flatlab.Sharpness)
     assert "base : float" in told and "    f(x)" in told
+    assert "mean : float" in docstrings.fields(paper.Value)  # a named tuple
+
+
+def test_a_reader_sees_nothing_that_python_made_of_a_class(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "book"))
+    import docstrings
+
+    from flatlab.measure.protocols import Function
+    from flatlab.study import paper
+    from flatlab.study.design import Experiment
+
+    def skipped(owner, name):
+        return docstrings.made_by_python(None, "class", name, getattr(owner, name), False, None)
+
+    assert skipped(paper.Value, "__new__") and skipped(paper.Value, "mean") and skipped(Function, "__init__")
+    assert skipped(paper.DataSet, "large_batch") is None and skipped(Experiment, "__init__") is None
+    written = ("(options: dict = <factory>)", "Callable[[...], Any]")
+    shown = docstrings.signature(None, "function", "", None, None, *written)
+    assert shown == ("(options: dict = {})", "Callable[..., Any]")
+    assert docstrings.signature(None, "function", "", None, None, "()", None) == ("()", None)
 
 
 def test_the_routes_take_as_long_as_their_chapters():

@@ -81,8 +81,8 @@ class Judgement:
 class Entry(NamedTuple):
     """A claim and what is known of it, one judgement for each network."""
 
-    claim: Claim
-    judgements: tuple[Judgement, ...]
+    claim: Claim  # its words and its rule
+    judgements: tuple[Judgement, ...]  # none where the claim was not run
 
     @property
     def word(self) -> Word:

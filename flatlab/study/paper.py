@@ -35,8 +35,8 @@ LOSS_CAP = -math.log(1e-7)
 class Value(NamedTuple):
     """A table's entry: mean and standard deviation of five runs."""
 
-    mean: float
-    std: float
+    mean: float  # in the column's unit, which is percent
+    std: float  # in the same unit
 
     def __str__(self) -> str:
         return f"{self.mean:.2f} ± {self.std:.2f}"
