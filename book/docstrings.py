@@ -80,8 +80,13 @@ def fields(result):
     found = [match.groups() for line in inspect.getsource(result).splitlines() if (match := FIELD.fullmatch(line))]
     lines = ["", "Attributes", "----------"]
     for name, kind, meaning in found:
-        lines += [f"{name} : {kind}", f"    {meaning}"]
+        lines += [f"{name} : {in_words(kind)}", f"    {meaning}"]
     return lines if found else []
+
+
+def in_words(kind):
+    """A type as NumPy's sections have it: "tuple of float" for tuple[float, ...], which napoleon would cut in two."""
+    return f"tuple of {in_words(found[1])}" if (found := re.fullmatch(r"tuple\[(.+), \.\.\.\]", kind)) else kind
 
 
 def read(app, what, name, thing, options, lines):

@@ -456,6 +456,7 @@ def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monke
 
     told = docstrings.fields(flatlab.Sharpness)
     assert "base : float" in told and "    f(x)" in told
+    assert "loss : tuple of tuple of float" in docstrings.fields(flatlab.Surface)
     assert "mean : float" in docstrings.fields(paper.Value)  # a named tuple
 
 
