@@ -1,5 +1,7 @@
 """The figures of the chapter Measuring sharpness."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np

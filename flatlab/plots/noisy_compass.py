@@ -1,5 +1,7 @@
 """The figures of the chapter A noisy compass."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,11 +13,9 @@ from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import BETWEEN, HALF, SMALLER, TEXT, WIDE, canvas, colours, label, plain_ticks, stamp, styled
 
-Cloud = Mapping[int, ArrayLike]  # {batch size: gradients x (along G, across)}, in units of |G|
-
 
 @styled
-def cloud_by_size(cloud: Cloud, angles: Mapping[int, ArrayLike], data: str, start: int = 0) -> Slides:
+def cloud_by_size(cloud: Mapping[int, ArrayLike], angles: Mapping[int, ArrayLike], data: str, start: int = 0) -> Slides:
     """Gradients of batches in a plane that holds the true gradient, one batch size at a time.
 
     Parameters
@@ -55,7 +55,7 @@ def cloud_by_size(cloud: Cloud, angles: Mapping[int, ArrayLike], data: str, star
 
 
 @styled
-def clouds(found: Mapping[str, Cloud], data: str) -> Picture:
+def clouds(found: Mapping[str, Mapping[int, ArrayLike]], data: str) -> Picture:
     """Gradients of batches of several sizes around the true gradient, a panel for each place.
 
     Parameters

@@ -6,6 +6,8 @@ control CONTROL, the paper PAPER. No figure changes matplotlib's settings: a fun
 settings hold while it runs.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal

@@ -1,5 +1,7 @@
 """The figures of the chapter What a batch size changes: from recorded results to pictures."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 
