@@ -7,6 +7,7 @@ execution cache does not see a changed package. So each is proved on a book of o
 import ast
 import configparser
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -458,6 +459,13 @@ def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monke
     assert "base : float" in told and "    f(x)" in told
     assert "loss : tuple of tuple of float" in docstrings.fields(flatlab.Surface)
     assert "mean : float" in docstrings.fields(paper.Value)  # a named tuple
+
+
+def test_a_check_is_told_with_what_it_returns_and_not_with_what_examines():
+    from flatlab.checks.answer import CHECKS
+
+    for exercise, check in CHECKS.items():
+        assert str(inspect.signature(check)) == "(student: 'Student') -> 'Answer'" and check.__doc__, exercise
 
 
 def test_a_reader_sees_nothing_that_python_made_of_a_class(root, monkeypatch):

@@ -5,8 +5,9 @@ itself asked for, which is recorded. A wrong answer is compared with what the co
 one of the mistake that fits. The mark does not come from here: hidden tests, on other problems, decide it.
 """
 
+from __future__ import annotations
+
 import contextlib
-import functools
 import inspect
 import json
 import traceback
@@ -51,7 +52,6 @@ def check(examine: Callable[[Student], str | None]) -> Check:
     if exercise in CHECKS:
         raise ValueError(f"two labs have an exercise {exercise!r}: give one of them another name.")
 
-    @functools.wraps(examine)
     def answer(student: Student) -> Answer:
         try:
             if not callable(student):
@@ -63,6 +63,10 @@ def check(examine: Callable[[Student], str | None]) -> Check:
         said = f"{exercise}: right on the public problem."
         return Answer(True, f"{said} {remark}" if remark else said)
 
+    # Its name and words are those of `examine`. What it returns is not, so a help may look for neither the one's
+    # annotations nor, by `__wrapped__`, for its signature.
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(answer, name, getattr(examine, name))
     CHECKS[exercise] = answer
     return answer
 
