@@ -309,11 +309,11 @@ class Objective:
     def hessian(
         self, x: torch.Tensor | None = None, *, names: Sequence[str] | None = None, method: ProductMethod | None = None
     ) -> Hessian:
-        """The operator v -> grad^2 f(x) v: see `Hessian`."""
+        """The operator v -> grad^2 f(x) v: see `flatlab.hessian.Hessian`."""
         return Hessian(self, x, names=names, method=method)
 
     def gauss_newton(self, x: torch.Tensor | None = None, *, names: Sequence[str] | None = None) -> GaussNewton:
-        """The operator v -> G v, the Hessian without the network's own curvature: see `GaussNewton`."""
+        """The operator v -> G v, the Hessian without the network's own curvature: see `flatlab.hessian.GaussNewton`."""
         return GaussNewton(self, x, names=names)
 
     def subset(self, numbers: torch.Tensor | Sequence[int]) -> "Objective":

@@ -17,7 +17,7 @@ class Function(Protocol):
 
     @property
     def size(self) -> int:
-        """n."""
+        """How many parameters, n."""
         ...
 
     @property
@@ -46,7 +46,7 @@ class MeanFunction(Function, Protocol):
 
     @property
     def rows(self) -> int:
-        """N."""
+        """How many rows, N."""
         ...
 
     def subset(self, numbers: Any, /) -> "MeanFunction":

@@ -6,7 +6,8 @@ training set). Accuracies and sharpness are in percent, losses are mean cross en
 entry is the mean ± standard deviation of five runs.
 
     TABLE2["F1"]["test SB"]           -> Value(mean=98.03, std=0.07)
-    curve("fig3", "C1")["loss_test"]  -> 25 numbers, beside curve("fig3", "C1")["alpha"]
+    curve("fig3", "C1")["alpha"]      -> 25 numbers
+    curve("fig3", "C1")["loss_test"]  -> as many, beside them
 
 The curves were read off the vector graphics of the PDF. The reading error is about 0.1 % of an axis's range
 (an accuracy of 0 may read -0.002). Those of Fig. 4 were drawn as smoothed splines: only their shape is data.
@@ -233,14 +234,14 @@ def curve(figure: FigureName, net: str, series: str | None = None) -> dict[str, 
     Returns
     -------
     dict of str to numpy.ndarray
-        Equally long float64 arrays::
+        Equally long float64 arrays, by figure:
 
-            fig2  epoch, SB_train, SB_test, LB_train, LB_test        accuracies; in training, running averages
-            fig3  alpha, loss_train, loss_test, acc_train, acc_test  the line alpha x_l + (1 - alpha) x_s
-            fig4  batch_size, value                                  series: test_acc, sharp_1e-3 or sharp_5e-4
-            fig5  sb_epoch, SB_acc, PB_acc, sharp_1e-3, sharp_5e-4   PB: large batch, started from that epoch of SB
-            fig6  cross_entropy, sharpness                           series: SB_1e-3, LB_1e-3, SB_5e-4 or LB_5e-4
-            fig7  as fig3                                            the arc sin(alpha pi/2) x_l + cos(alpha pi/2) x_s
+        - fig2: epoch, SB_train, SB_test, LB_train, LB_test. Accuracies; in training, running averages.
+        - fig3: alpha, loss_train, loss_test, acc_train, acc_test. On the line alpha x_l + (1 - alpha) x_s.
+        - fig4: batch_size, value. The series: test_acc, sharp_1e-3 or sharp_5e-4.
+        - fig5: sb_epoch, SB_acc, PB_acc, sharp_1e-3, sharp_5e-4. PB: large batch, started from that epoch of SB.
+        - fig6: cross_entropy, sharpness. The series: SB_1e-3, LB_1e-3, SB_5e-4 or LB_5e-4.
+        - fig7: as fig3, on the arc sin(alpha pi/2) x_l + cos(alpha pi/2) x_s.
 
     Raises
     ------

@@ -40,7 +40,7 @@ def all_reduce_seconds(numbers: float, workers: int, latency: float, bandwidth: 
     numbers
         n, in a gradient.
     workers
-        P.
+        P, their number.
     latency
         Seconds that a message takes however short it is.
     bandwidth
@@ -67,7 +67,7 @@ def parallel_efficiency(alone: float, together: float, workers: int) -> float:
     alone, together
         Seconds of the same updates by one worker and by all of them.
     workers
-        P.
+        P, their number.
 
     Returns
     -------

@@ -36,7 +36,7 @@ class Store:
     Parameters
     ----------
     root
-        The directory; None: $FLATLAB_STORE, else `runs` in the platform's cache directory. On Colab, a folder of a
+        The directory; None: $FLATLAB_STORE, else "runs" in the platform's cache directory. On Colab, a folder of a
         mounted Drive.
     every
         Seconds that must pass before a half-finished run is written again, because a mounted Drive keeps every file
