@@ -97,6 +97,11 @@ def read(app, what, name, thing, options, lines):
     lines[:] = restructured(lines)
 
 
+def link_types(app, what, name, thing, options, lines):
+    """Sphinx calls this after napoleon, whose links to types find those of the same module alone: look in all."""
+    lines[:] = [re.sub(r":class:`(\w+)`", r":class:`.\1`", line) for line in lines]
+
+
 def made_by_python(app, what, name, thing, skip, options):
     """Sphinx asks whether to skip a member: True for what Python puts into a named tuple or a protocol, else None. The
     fields of a named tuple are such members too, and its docstring explains them."""
@@ -113,6 +118,7 @@ def signature(app, what, name, thing, options, arguments, returned):
 
 def setup(app):
     app.connect("autodoc-process-docstring", read, priority=400)
+    app.connect("autodoc-process-docstring", link_types, priority=600)
     app.connect("autodoc-skip-member", made_by_python)
     app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True}

@@ -487,6 +487,15 @@ def test_a_reader_sees_nothing_that_python_made_of_a_class(root, monkeypatch):
     assert docstrings.signature(None, "function", "", None, None, "()", None) == ("()", None)
 
 
+def test_a_type_in_the_reference_is_a_link_whichever_module_it_is_in(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "book"))
+    import docstrings
+
+    lines = ["* **result** (:class:`Result`)", "* **x** (:class:`numpy.ndarray`)"]
+    docstrings.link_types(None, "function", "", None, None, lines)
+    assert lines == ["* **result** (:class:`.Result`)", "* **x** (:class:`numpy.ndarray`)"]
+
+
 def test_the_routes_take_as_long_as_their_chapters():
     """A route's time is the sum of the times that its chapters give; the last route is all of them."""
     minutes = {}
