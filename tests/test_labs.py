@@ -52,7 +52,7 @@ every_right = pytest.mark.parametrize(
     ids=[f"{lab}-{exercise}-{number}" for lab in EVERY for number, (exercise, _) in enumerate(lab.right)],
 )
 LAB1 = EVERY[0]
-HOURS = re.compile(r"\| Time \| about (\d) hours(?: (\d+) minutes)?;")
+HOURS = re.compile(r"- \*\*Time:\*\* about (\d) hours(?: (\d+) minutes)?;")
 
 
 # The students' edition
@@ -830,7 +830,7 @@ def test_the_marks_that_a_lab_and_the_teachers_page_give_to_tests_and_to_readers
     by_tests = sum(lab.points[name] for name in lab.tests)
     reviews = sum(lab.points[name] for name in lab.texts if name.startswith("review"))
     by_readers = sum(lab.points[name] for name in lab.texts) - reviews
-    (stated,) = re.findall(r"^\| Marks \| 25: (.*) \|$", lab.master.cells[0].source, re.MULTILINE)
+    (stated,) = re.findall(r"^- \*\*Marks:\*\* 25: (.*)$", lab.master.cells[0].source, re.MULTILINE)
     assert [float(count) for count in re.findall(r"\d+", stated)] == [
         count for count in (by_tests, by_readers, reviews) if count
     ]
