@@ -20,9 +20,8 @@ from docutils import nodes
 
 COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.ipynb"
 FORMULA = r'<span class="math notranslate nohighlight">[^<]*</span>'
-FORMULA_AND_STOP = re.compile(rf"(\({FORMULA}[.,;:!?)]*|{FORMULA}[.,;:!?)]+)")
+FORMULA_AND_ITS = re.compile(rf"(\(?{FORMULA} = [−\d][\d.,]*|\({FORMULA}[.,;:!?)]*|{FORMULA}[.,;:!?)]+)")
 PERCENT = re.compile(r"(?<=\d) %(?!\w)")
-FORMULA_IS = re.compile(rf"({FORMULA}) = (?=[−\d])")
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 # The script of every page, and what it loads for a formula or from its menu.
@@ -173,8 +172,8 @@ def with_references(page, works):
 def held_together(page):
     """A page in which no line begins with the full stop of a formula, with a percent sign or with what a formula is, or
     ends with a formula's bracket."""
-    page = FORMULA_IS.sub("\\1\u00a0=\u00a0", PERCENT.sub("\u00a0%", page))
-    return FORMULA_AND_STOP.sub(r'<span class="unbroken">\1</span>', page)
+    page = PERCENT.sub("\u00a0%", page)
+    return FORMULA_AND_ITS.sub(r'<span class="unbroken">\1</span>', page)
 
 
 def without_roles_of_lists(page):
