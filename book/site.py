@@ -5,9 +5,9 @@ Jupyter Book loads sphinx-thebe whether it is wanted or not, which declares its 
 of every page. The theme draws its icons with a font, and loads FontAwesome's script of 1.4 MB as well, which draws the
 same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title. Its button for
 Colab is a rocket without words. A link to a paper tells the whole reference only where the chapter is no notebook. A
-line may end between a formula and the full stop behind it, or between a number and its percent sign. A word of the
-glossary is a link only where somebody typed one, and an ordinary link leads to the top of the glossary. MathJax comes
-with ten combined scripts where the pages load one.
+line may end between a formula and the full stop behind it, or between a number and its percent sign. A table on a phone
+has columns of one word a line. A word of the glossary is a link only where somebody typed one, and an ordinary link
+leads to the top of the glossary. MathJax comes with ten combined scripts where the pages load one.
 """
 
 import html
@@ -22,6 +22,7 @@ COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.
 FORMULA = r'<span class="math notranslate nohighlight">[^<]*</span>'
 FORMULA_AND_ITS = re.compile(rf"(\(?{FORMULA} = [−\d][\d.,]*|\({FORMULA}[.,;:!?)]*|{FORMULA}[.,;:!?)]+)")
 PERCENT = re.compile(r"(?<=\d) %(?!\w)")
+CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 # The script of every page, and what it loads for a formula or from its menu.
@@ -176,6 +177,16 @@ def held_together(page):
     return FORMULA_AND_ITS.sub(r'<span class="unbroken">\1</span>', page)
 
 
+def with_sentences_marked(page):
+    """A page in which a table's cells of more than a few words are marked, so that a phone gives them room."""
+
+    def marked(cell):
+        words = re.sub(r"<[^>]+>", "", re.sub(FORMULA, "x", cell[1])).strip()
+        return f'<td class="sentence">{cell[1]}</td>' if len(words) > 24 else cell[0]
+
+    return CELL.sub(marked, page)
+
+
 def without_roles_of_lists(page):
     """The list of works without roles that a reader of the screen cannot use: docutils writes a list without items."""
     return re.sub(r'(?<=<div) role="list"(?= class="citation-list")| role="doc-biblioentry"', "", page)
@@ -214,6 +225,7 @@ def finish(app, error):
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
         finished = held_together(with_references(FONT_AWESOME.sub("", text), works))
+        finished = with_sentences_marked(finished)
         finished = named_by_its_words(without_roles_of_lists(finished))
         if finished != text:
             page.write_text(finished, encoding="utf8")

@@ -594,6 +594,12 @@ def test_a_number_and_its_percent_sign_stay_on_one_line_and_so_does_what_a_formu
     assert site.held_together(f"<p>({formula} = 22.9 %) of 3 %d</p>") == held
 
 
+def test_a_cell_with_more_than_a_few_words_is_marked(site):
+    formula = '<span class="math notranslate nohighlight">\\(a + b + c + d + e + f + g\\)</span>'
+    page = f"<tr><td><p><strong>0.46</strong> {formula}</p></td><td{{}}><p>every trainable parameter</p></td></tr>"
+    assert site.with_sentences_marked(page.format("")) == page.format(' class="sentence"')
+
+
 def test_a_link_to_a_paper_shows_its_reference(site):
     entry = '<div class="citation" id="a"><p>A "B". <em>C</em>. 2017. URL: <a href="https://a.b/1">https://a.b/1</a>.</p></div>'
     works = site.references(f"<p>no entry</p>{entry}")
