@@ -5,9 +5,10 @@ Jupyter Book loads sphinx-thebe whether it is wanted or not, which declares its 
 of every page. The theme draws its icons with a font, and loads FontAwesome's script of 1.4 MB as well, which draws the
 same ones. The root page that Jupyter Book writes is a bare redirect, so that a shared link has no title. Its button for
 Colab is a rocket without words. A link to a paper tells the whole reference only where the chapter is no notebook. A
-line may end between a formula and the full stop behind it, or between a number and its percent sign. A table on a phone
-has columns of one word a line. A word of the glossary is a link only where somebody typed one, and an ordinary link
-leads to the top of the glossary. MathJax comes with ten combined scripts where the pages load one.
+line may end between a formula and the full stop behind it, or between a number and its percent sign. A word of code
+breaks at its hyphen, and a table on a phone has columns of one word a line. A word of the glossary is a link only where
+somebody typed one, and an ordinary link leads to the top of the glossary. MathJax comes with ten combined scripts where
+the pages load one.
 """
 
 import html
@@ -22,6 +23,8 @@ COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.
 FORMULA = r'<span class="math notranslate nohighlight">[^<]*</span>'
 FORMULA_AND_ITS = re.compile(rf"(\(?{FORMULA} = [−\d][\d.,]*|\({FORMULA}[.,;:!?)]*|{FORMULA}[.,;:!?)]+)")
 PERCENT = re.compile(r"(?<=\d) %(?!\w)")
+# A word of code that has room in a phone's line, and a cell of a table.
+CODE = re.compile(r'(?<=<span class="pre)(?=">[^<]{1,28}</span>(?:</code>| <span class="pre">))')
 CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
@@ -172,8 +175,8 @@ def with_references(page, works):
 
 def held_together(page):
     """A page in which no line begins with the full stop of a formula, with a percent sign or with what a formula is, or
-    ends with a formula's bracket."""
-    page = PERCENT.sub("\u00a0%", page)
+    ends with a formula's bracket or with the hyphen of a short word of code."""
+    page = CODE.sub(" unbroken", PERCENT.sub("\u00a0%", page))
     return FORMULA_AND_ITS.sub(r'<span class="unbroken">\1</span>', page)
 
 

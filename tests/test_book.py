@@ -594,6 +594,15 @@ def test_a_number_and_its_percent_sign_stay_on_one_line_and_so_does_what_a_formu
     assert site.held_together(f"<p>({formula} = 22.9 %) of 3 %d</p>") == held
 
 
+def test_a_word_of_code_stays_on_one_line_if_a_phone_has_room_for_it(site):
+    code = '<code class="literal"><span class="pre{}">{}</span> <span class="pre">{}</span></code>'
+    long = "a-b" * 10
+    assert site.held_together(code.format("", "--jobs", long)) == code.format(" unbroken", "--jobs", long)
+    assert site.held_together(code.format("", long, long)) == code.format("", long, long)
+    signature = '<span class="pre">a-b</span></span>'
+    assert site.held_together(signature) == signature
+
+
 def test_a_cell_with_more_than_a_few_words_is_marked(site):
     formula = '<span class="math notranslate nohighlight">\\(a + b + c + d + e + f + g\\)</span>'
     page = f"<tr><td><p><strong>0.46</strong> {formula}</p></td><td{{}}><p>every trainable parameter</p></td></tr>"
