@@ -4,7 +4,6 @@ A lab of one exercise and one free answer stands for the others, so that marking
 """
 
 import argparse
-import contextlib
 import copy
 import csv
 import functools
@@ -672,7 +671,7 @@ with open({asked!r}, "a") as file:
     file.write(json.dumps(sys.argv) + "\\n")
 if asked[0] == "kill":
     with open({room!r} + asked[1]) as file:
-        sys.exit(subprocess.call(["kill", "-9", file.read()]))
+        sys.exit(subprocess.call(["kill", "-9", "--", "-" + file.read()]))
 walls = ["bwrap", "--unshare-all", "--proc", "/proc", "--dev", "/dev"]
 while asked[0] != {image!r}:
     option = asked.pop(0)
@@ -752,12 +751,12 @@ def test_a_container_is_ended_with_the_cage_and_its_students_code_sees_no_more_t
         assert not made.value("there") and (home / "mine").exists()
         name = made.process.args[made.process.args.index("--name") + 1]
         container = psutil.Process(int((tmp_path / name).read_text()))
+        inside = [container, *container.children(recursive=True)]
         made._send({"run": LIMITS["would not be interrupted"], "seconds": 1})
-    try:
-        container.wait(20)
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            container.kill()
+    _, left = psutil.wait_procs(inside, timeout=20)
+    for process in left:
+        process.kill()
+    assert not left and len(inside) == 3, "bubblewrap, the first process of its own, and the student's"
     assert ["kill", name] in asked()
 
 
