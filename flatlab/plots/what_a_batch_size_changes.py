@@ -119,11 +119,11 @@ def ratio(result: Result) -> Picture:
 
 # What each batch size has for a rate -> the runs of the large and of the small batch.
 RATES = {
-    "one\nrate": ("LB", "SB"),
-    "root\nrule": ("LB root", "SB"),
-    "linear,\nwarm-up": ("LB linear warm", "SB"),
-    "large\ntuned": ("LB tuned", "SB"),
-    "both\ntuned": ("LB tuned", "SB tuned"),
+    "one rate": ("LB", "SB"),
+    "root rule": ("LB root", "SB"),
+    "linear, warm-up": ("LB linear warm", "SB"),
+    "large tuned": ("LB tuned", "SB"),
+    "both tuned": ("LB tuned", "SB tuned"),
 }
 
 
@@ -146,48 +146,41 @@ def own_rates(result: Result) -> Picture:
     sizes = {net: batches(result, net)[1] for net in result.values}
     nets = sorted(sizes, key=sizes.__getitem__)
     shifts = np.linspace(-0.15, 0.15, len(nets)) if len(nets) > 1 else [0.0]
-    for words, level, log in (
-        ("large less small: test accuracy, points", 0.0, False),
-        ("large over small: sharpness $\\phi(10^{-3})$", 1.0, True),
+    for words, measured, log in (
+        ("large less small: test accuracy, points", "test accuracy, large less small", False),
+        ("large over small: sharpness $\\phi(10^{-3})$", "sharpness, large over small", True),
     ):
-        axes = canvas(WIDE, 3.2)
-        axes.axhline(level, color=TEXT, linewidth=0.8)
+        axes, ends = canvas(WIDE, 3.2), []
+        axes.axhline(1.0 if log else 0.0, color=TEXT, linewidth=0.8)
         for net, shift in zip(nets, shifts):
             values, hollow = result.values[net], len(nets) > 1 and net == nets[-1]
             means = []
-            for place, (name, (large, small)) in enumerate(RATES.items()):
-                ours, theirs = (
-                    (positive(values[columns.phi(run)]) for run in (large, small))
-                    if log
-                    else (np.array(values[columns.test(run)], float) for run in (large, small))
-                )
-                difference = ours / theirs if log else ours - theirs
-                (low,), (mean,), (high,) = (end.tolist() for end in spread(np.c_[difference], log))
-                dot(axes, place + shift, difference, LARGE, log, hollow)
-                means.append(f"{name.replace(chr(10), ' ')} {mean:.3g}")
-                rows.append(
-                    {
-                        "network": net,
-                        "large batch": sizes[net],
-                        "rate": name.replace("\n", " "),
-                        "measured": "sharpness, large over small" if log else "test accuracy, large less small",
-                        "low": low,
-                        "mean": mean,
-                        "high": high,
-                    }
-                )
+            for place, (rate, pair) in enumerate(RATES.items()):
+                apart = _apart(values, *pair, log)
+                (low,), (mean,), (high,) = (end.tolist() for end in spread(np.c_[apart], log))
+                dot(axes, place + shift, apart, LARGE, log, hollow)
+                means.append(f"{rate} {mean:.3g}")
+                row = {"network": net, "large batch": sizes[net], "rate": rate, "measured": measured}
+                rows.append(row | {"low": low, "mean": mean, "high": high})
+                ends += [low, high]
             told.append(f"{words.replace('$', '')}, batch {sizes[net]:,}: {', '.join(means)}")
-        axes.set_xticks(range(len(RATES)), labels=list(RATES), size=SMALLER)
+        axes.set_xticks(range(len(RATES)), labels=[rate.replace(" ", "\n") for rate in RATES], size=SMALLER)
         axes.set(ylabel=words, xlim=(-0.5, len(RATES) - 0.5))
         if log:
             axes.set_yscale("log")
-            ends = [row[end] for row in rows if "over" in row["measured"] for end in ("low", "high")]
             around(axes, "y", ends, log)
         filled = " and ".join(f"{sizes[net]:,}" for net in nets[:-1] or nets)
         axes.set_title(f"filled: batch {filled}" + (f", hollow: batch {sizes[nets[-1]]:,}" if len(nets) > 1 else ""))
         panels.append(axes.figure)
     alt = f"By the rate of each batch size: {'; '.join(told)}."
     return Picture(panels, rows, stamp_of_all(result), alt, f"own-rates-{result.tier}")
+
+
+def _apart(values: Mapping[str, list], large: str, small: str, log: bool) -> list[float]:
+    """Of two runs, seed by seed: the quotient of their sharpness, or the difference of their test accuracies."""
+    if log:
+        return (positive(values[columns.phi(large)]) / positive(values[columns.phi(small)])).tolist()
+    return (np.array(values[columns.test(large)], float) - np.array(values[columns.test(small)], float)).tolist()
 
 
 @styled
