@@ -264,7 +264,7 @@ def test_code_fits_into_its_box(chapter):
 def test_what_a_cell_prints_is_said(chapter):
     """`say` writes -0.5 and 2e-05 as a reader does; Markdown of a cell's own would not."""
     for cell in nbformat.read(chapter, 4).cells:
-        assert cell.cell_type != "code" or not re.search(r"\bMarkdown\(|def say\b", cell.source), cell.id
+        assert cell.cell_type != "code" or not re.search(r"\bMarkdown\(|def (say|solution)\b", cell.source), cell.id
 
 
 FORMULA_CODE_OR_LINK = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|(?<=\])\([^)]*\)|<[^>]+>"
@@ -305,10 +305,10 @@ def test_every_exercise_has_a_solution(chapter):
     """One cell per exercise prints it, so that its numbers are computed or recorded."""
     cells = nbformat.read(chapter, 4).cells
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    exercises = re.findall(r"^\*\*\d\. .+?\*\* \*Difficulty", prose, re.MULTILINE)
-    solved = r'^solution\(|^say\(f?"""<details><summary><b>Solution'
-    solutions = [cell for cell in cells if cell.cell_type == "code" and re.search(solved, cell.source, re.MULTILINE)]
-    assert len(solutions) == len(exercises)
+    exercises = re.findall(r"^\*\*(\d)\. .+?\*\* \*Difficulty", prose, re.MULTILINE)
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    solved = [re.findall(r"^solution\(\s*(\d)", source, re.MULTILINE) for source in code]
+    assert list(filter(None, solved)) == [[number] for number in exercises]
 
 
 NUMBER = r"(?<![\w.])\d[\d,]*\.\d+|(?<![\w.,])\d[\d,]*(?= ?%| points| times)"

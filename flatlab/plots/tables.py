@@ -113,6 +113,11 @@ def say(*paragraphs: str) -> None:
     display(Markdown(with_whole_labels(numerals("\n\n".join(paragraphs)))))
 
 
+def solution(number: int, *paragraphs: str) -> None:
+    """Print the solution of a chapter's exercise of that number, folded, as paragraphs of Markdown."""
+    say(f"<details><summary><b>Solution to exercise {number}</b></summary>", *paragraphs, "</details>")
+
+
 def called(net: str) -> str:
     """A network's name, with what it leaves unsaid, and without what its data say: "even" on many features."""
     return {"mlp, half": "mlp (large batch: half of all)"}.get(net, net.removeprefix("many "))
