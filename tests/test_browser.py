@@ -268,6 +268,14 @@ def test_a_notebooks_page_has_a_link_to_colab_in_words(root, path):
     assert ((HTML / path).read_text().count('">Open in Colab</a></p>') == 1) == notebook
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_every_exercise_of_a_chapter_is_a_card_with_an_anchor(root, path):
+    chapter = (root / path).with_suffix(".ipynb")
+    exercises = re.findall(r"\*\*(\d)\. [^*]+\*\* \*Difficulty", chapter.read_text()) if chapter.exists() else []
+    cards = re.findall(r'<div class="exercise admonition" id="exercise-(\d)">', (HTML / path).read_text())
+    assert cards == exercises
+
+
 @pytest.mark.parametrize(
     "words, page",
     [
