@@ -542,6 +542,17 @@ def citing():
                 yield file.name, cell.source if cell else file.read_text(encoding="utf8")
 
 
+# A subscript of letters that is no pair of indices: a word, which stands upright.
+ITALIC_WORD = re.compile(r"(?:\\[a-zA-Z]+|(?<![a-zA-Z])[a-zA-Z])_\{+(?![ijk]{2}\})[^{}\\]*[a-zA-Z]{2,}[^{}]*\}")
+
+
+def test_a_subscript_that_is_a_word_stands_upright():
+    """As in $\\lambda_{\\max}$ and $f_{\\text{test}}$: italic letters are read as a product of variables."""
+    assert ITALIC_WORD.search(r"$\lambda_{max}$") and ITALIC_WORD.search(r"$2S_{{crit, 1}}$")
+    for file, text in citing():
+        assert not (found := ITALIC_WORD.findall(text)), (file, found)
+
+
 BY_LINK = re.compile(r"arxiv\.org/(?:abs|pdf)/([\w./-]*\d)|doi\.org/(10\.[^\s)\"'>\\]+)|arXiv[: ](\d{4}\.\d{4,5})")
 BY_NAME = re.compile(
     r"\b([A-Z][a-z]\w+)(?: et al\.|,? (?:and|&) [A-Z][\w-]+|, [A-Z]\w+(?:,? (?:and|&) [A-Z]\w+)?)?,?"

@@ -163,7 +163,7 @@ def penalised(label: str, kind: str, **panel: Any) -> Panel:
     return Panel(label, tuple(Curve(series(name, kind), name, *style) for name, style in styles.items()), **panel)
 
 
-OF_THE_EDGE = "$\\lambda_{max}$ × rate / 2"
+OF_THE_EDGE = "$\\lambda_{\\max}$ × rate / 2"
 
 DRAWINGS = {
     **{name: at_doses(name, cure.gradients > 1, log=min(cure.doses) > 0) for name, cure in CURES.items()},
@@ -199,7 +199,7 @@ DRAWINGS = {
         "batch size",
         (
             Panel("test accuracy, %", ratio_and_rate("test"), most=100),
-            Panel("$\\lambda_{max}$", ratio_and_rate(columns.CURVATURE), log=True),
+            Panel("$\\lambda_{\\max}$", ratio_and_rate(columns.CURVATURE), log=True),
         ),
         log=True,
     ),
@@ -224,7 +224,7 @@ DRAWINGS = {
         log=True,
     ),
     "adam-edge": Drawing(
-        columns.STEP, "step", (along_descent("Adam's $\\lambda_{max}$ × rate / 38", "adam", ("0.0001", "0.0003")),)
+        columns.STEP, "step", (along_descent("Adam's $\\lambda_{\\max}$ × rate / 38", "adam", ("0.0001", "0.0003")),)
     ),
     "regularisers": Drawing(
         None,
@@ -365,7 +365,7 @@ DRAWINGS = {
     ),
     "stable-step": Drawing(
         columns.SHARE,
-        "step, as a share of $2 / \\lambda_{max}$",
+        "step, as a share of $2 / \\lambda_{\\max}$",
         (
             Panel(
                 "growth per step",

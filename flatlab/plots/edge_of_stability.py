@@ -23,7 +23,7 @@ from flatlab.plots.style import (
     styled,
 )
 
-EDGE = "$\\lambda_{max}\\,\\eta\\,/\\,2$"
+EDGE = "$\\lambda_{\\max}\\,\\eta\\,/\\,2$"
 
 
 @styled

@@ -183,7 +183,7 @@ def own_edges(ordering: Word, own: Word) -> str:
     if ordering == own == "holds":
         return (
             "Both claims hold: each batch size trains at an edge of its own, and the edges lie at different values of "
-            "$\\lambda_{max}$. Then a table at one rate compares what *that rate* allows to each."
+            "$\\lambda_{\\max}$. Then a table at one rate compares what *that rate* allows to each."
         )
     return (
         f"{whether('each batch size trains at an edge of its own', ordering, own)} If it does, the table compares what "

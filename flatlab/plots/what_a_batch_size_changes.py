@@ -83,7 +83,7 @@ def ratio(result: Result) -> Picture:
     sizes = {way: list(map(int, values[of(way, columns.BATCH_SIZE)][0])) for way in (columns.RATIO, columns.RATE)}
     colour = colours(sizes[columns.RATIO] + sizes[columns.RATE])
     panels = []
-    for kind, words, log in (("test", "test accuracy, %", False), (columns.CURVATURE, "$\\lambda_{max}$", True)):
+    for kind, words, log in (("test", "test accuracy, %", False), (columns.CURVATURE, "$\\lambda_{\\max}$", True)):
         axes, seen = canvas(HALF, 3.1), []
         for way, style in ((columns.RATIO, "-"), (columns.RATE, "--")):
             table = np.array(values[series(way, kind)], float)
