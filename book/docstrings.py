@@ -94,6 +94,8 @@ def read(app, what, name, thing, options, lines):
     has_fields = dataclasses.is_dataclass(thing) or hasattr(thing, "_fields")
     if what == "class" and has_fields and "Attributes" not in lines:
         lines += fields(thing)
+    if what == "module" and lines[0].startswith("The figures of the chapter "):
+        lines[0] = ""  # the heading above it says of which
     lines[:] = restructured(lines)
 
 
