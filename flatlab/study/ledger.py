@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from flatlab.measure.estimate import interval
+from flatlab.study import paper
 from flatlab.study.claims import CLAIMS
 from flatlab.study.recorded import TIERS, Result, Tier, largest, recorded
 from flatlab.study.rules import Claim, Columns
@@ -231,17 +232,16 @@ def false_discovery_rates(p_values: Sequence[float]) -> list[float]:
 
 
 def visible(claim: Claim, judgement: Judgement) -> float:
-    """The distance from the bound that the judgement's seeds see with probability 0.8, from the scatter that the pilot
-    leaves likely: that of the same network, or of the one that scatters most where the pilot has only others. Where the
-    seeds themselves scatter more, from theirs: no promise stands beside an interval that breaks it."""
+    """The distance from the bound that the judgement's seeds see with probability 0.8, from the scatter that a pilot of
+    the same network leaves likely. From the seeds' own scatter where they scatter more, since no promise stands beside
+    an interval that breaks it, and where the pilot has other networks only, which tell nothing of this one."""
     try:
         pilot = recorded(claim.experiment, "smoke").values if judgement.tier != "smoke" else {}
     except FileNotFoundError:
         pilot = {}
-    effects = {net: effects_of(claim, columns) for net, columns in pilot.items()}
-    likely = {net: scatter_at_most(found) for net, found in effects.items() if len(found) > 1}
-    likely = {net: width for net, width in likely.items() if width > 0}  # two seeds that agree tell no scatter
-    scatter = max(likely.get(judgement.net, max(likely.values(), default=0)), own_scatter(judgement))
+    effects = [effects_of(claim, pilot[net]) for net in (judgement.net, paper.original(judgement.net)) if net in pilot]
+    likely = scatter_at_most(effects[0]) if effects and len(effects[0]) > 1 else 0.0
+    scatter = max(likely, own_scatter(judgement))  # two seeds of a pilot that agree tell no scatter
     return smallest_effect(scatter, judgement.seeds) if scatter else math.nan
 
 
