@@ -89,6 +89,7 @@ def _panel(title: str, way: Sequence[dict[str, Any]], values: dict[str, list]) -
     for place, colour, run in ((0, LARGE, "LB"), (len(way) - 1, SMALL, "SB")):
         dot(axes, place, values[columns.test(run)], colour)
     hollow = False
+    digits = 1 if abs(way[-1]["accuracy"] - way[0]["accuracy"]) >= 1 else 2
     for place, row in enumerate(way[1:-1], start=1):
         colour = BETWEEN if row["step"] == "the rest" else CONTROL
         low, high = way[place - 1]["accuracy"], row["accuracy"]
@@ -97,7 +98,7 @@ def _panel(title: str, way: Sequence[dict[str, Any]], values: dict[str, list]) -
         axes.errorbar(place, high, half, fmt="none", ecolor=TEXT, capsize=3)
         top = np.nanmax([low, high, high + half])
         axes.annotate(
-            readable(f"{row['change']:+.1f}"),
+            readable(f"{row['change']:+.{digits}f}"),
             (place, top),
             (0, 4),
             textcoords="offset points",
