@@ -8,7 +8,7 @@ Colab is a rocket without words. A link to a paper tells the whole reference onl
 line may end between a formula and the full stop behind it, or between a number and its percent sign. A word of code
 breaks at its hyphen, and a table on a phone has columns of one word a line. A word of the glossary is a link only where
 somebody typed one, and an ordinary link leads to the top of the glossary. MathJax comes with ten combined scripts where
-the pages load one.
+the pages load parts. The theme lets the keyboard reach a table that scrolls, but no formula that does.
 """
 
 import html
@@ -28,8 +28,15 @@ CODE = re.compile(r'(?<=<span class="pre)(?=">[^<]{1,28}</span>(?:</code>| <span
 CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
-# The script of every page, and what it loads for a formula or from its menu.
-MATHJAX = ("tex-chtml.js", "output", "input/tex/extensions", "a11y", "sre")
+# The script of every page with a formula, the parts of MathJax that it is told to load, and what these load. There is
+# one script for all as well, but that has a menu, which makes each formula a stop of the tab key.
+MATHJAX = "startup.js"
+PARTS = ("input/tex", "output/chtml", "a11y/assistive-mml")
+OF_MATHJAX = (MATHJAX, "core.js", *(f"{part}.js" for part in PARTS), "input/tex/extensions", "output/chtml")
+
+# The theme makes a stop of the tab key of what has the class of its tables, for as long as it is too wide, and looks
+# again when the window's size changes.
+DISPLAYED_FORMULA = '<div class="math notranslate nohighlight'
 
 GLOSSARY = "book/glossary"
 # Words that a chapter also uses in another sense: where the glossary's is meant, the chapter links them itself.
@@ -56,6 +63,12 @@ DESCRIPTION = "An executable book: large batches, sharp minima and the learning 
 def in_this_order(app, config):
     """Let a search show the pages of the book before the package: Sphinx looks for the file where it was started."""
     config.html_search_scorer = str(Path(__file__).with_name("search.js"))
+
+
+def in_parts(app, config):
+    """Let a page load the parts of MathJax that it needs: its extension names the script for all."""
+    config.mathjax_path = f"mathjax/{MATHJAX}"
+    config.mathjax3_config = {"loader": {"load": PARTS}}
 
 
 def read_side_by_side(app, config):
@@ -203,15 +216,20 @@ def named_by_its_words(page):
     return page.replace(f"<summary>{arrow}", f'<summary aria-label="Show the pages below">{arrow}')
 
 
+def within_reach_of_the_keyboard(page):
+    """A page in which a formula on lines of its own is a stop of the tab key where it is too wide."""
+    return page.replace(DISPLAYED_FORMULA, f"{DISPLAYED_FORMULA} pst-scrollable-table-container")
+
+
 def without_what_no_page_loads(static):
-    """Keep of MathJax only what MATHJAX names, and neither FontAwesome's script nor maps of scripts: these are for
+    """Keep of MathJax only what OF_MATHJAX names, and neither FontAwesome's script nor maps of scripts: these are for
     authors of scripts."""
     for file in [*static.rglob("*.map"), static / "scripts" / "fontawesome.js"]:
         file.unlink(missing_ok=True)
     whole = static / "mathjax"
     if whole.is_dir():
         kept = whole.with_name("mathjax-kept")
-        for name in MATHJAX:
+        for name in OF_MATHJAX:
             (kept / name).parent.mkdir(parents=True, exist_ok=True)
             (whole / name).rename(kept / name)
         shutil.rmtree(whole)
@@ -229,7 +247,7 @@ def finish(app, error):
         text = page.read_text(encoding="utf8")
         finished = held_together(with_references(FONT_AWESOME.sub("", text), works))
         finished = with_sentences_marked(finished)
-        finished = named_by_its_words(without_roles_of_lists(finished))
+        finished = within_reach_of_the_keyboard(named_by_its_words(without_roles_of_lists(finished)))
         if finished != text:
             page.write_text(finished, encoding="utf8")
     without_what_no_page_loads(site / "_static")
@@ -240,6 +258,7 @@ def finish(app, error):
 
 def setup(app):
     app.connect("config-inited", in_this_order)
+    app.connect("config-inited", in_parts)
     app.connect("config-inited", read_side_by_side)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", with_colab)

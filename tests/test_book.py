@@ -644,10 +644,17 @@ def test_a_fold_is_called_what_stands_on_it(site):
     assert site.named_by_its_words(f"<summary>{arrow}") == f'<summary aria-label="Show the pages below">{arrow}'
 
 
+def test_a_formula_is_called_what_the_theme_lets_the_keyboard_reach(site):
+    page = '<div class="math notranslate nohighlight">x</div>'
+    reached = '<div class="math notranslate nohighlight pst-scrollable-table-container">x</div>'
+    assert site.within_reach_of_the_keyboard(page) == reached
+
+
 def test_what_no_page_loads_is_left_out(site, tmp_path):
-    loaded = ["mathjax/tex-chtml.js", "mathjax/output/chtml/fonts/a.woff", "mathjax/input/tex/extensions/b.js"]
-    loaded += ["mathjax/sre/mathmaps/en.json", "mathjax/a11y/explorer.js"]
-    never = ["mathjax/tex-svg.js", "mathjax/input/asciimath.js", "scripts/fontawesome.js", "scripts/c.js.map"]
+    loaded = ["mathjax/output/chtml/fonts/a.woff", "mathjax/input/tex/extensions/b.js"]
+    loaded += [f"mathjax/{part}.js" for part in ("startup", "core", "input/tex", "output/chtml", "a11y/assistive-mml")]
+    never = [f"mathjax/{part}" for part in ("tex-chtml.js", "ui/menu.js", "a11y/explorer.js", "sre/mathmaps/en.json")]
+    never += ["scripts/fontawesome.js", "scripts/c.js.map"]
     for name in (*loaded, *never, "scripts/c.js"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)

@@ -15,7 +15,7 @@ import pytest
 
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = sorted(str(page.relative_to(HTML)) for folder in ("book", "labs") for page in (HTML / folder).glob("**/*.html"))
-WIDE, NARROW = 1280, 390
+WIDE, NARROW, NARROWEST = 1280, 390, 320
 
 # An address on another machine, which no page may ask for anything.
 OUTSIDE = re.compile(r"^https?://(?!(127\.0\.0\.1|localhost)[:/])")
@@ -194,6 +194,22 @@ def serious(axe, page, width):
     ]
 
 
+# A formula within a line that has no room for itself on a phone.
+TOO_WIDE = """() => [...document.querySelectorAll('article span.math')].filter((node) => node.checkVisibility()
+    && node.querySelector('mjx-math').getBoundingClientRect().right > node.getBoundingClientRect().right + 3)
+  .map((node) => node.textContent.slice(0, 40))"""
+
+# What is wider than its box, scrolls there or is a formula, and is neither a stop of the tab key nor holds one.
+OUT_OF_REACH = """() => [...document.querySelectorAll('article *')].filter((node) =>
+    node.scrollWidth > node.clientWidth + 1
+    && (node.matches('div.math') || ['auto', 'scroll'].includes(getComputedStyle(node).overflowX))
+    && node.tabIndex < 0 && ![...node.querySelectorAll('*')].some((inner) => inner.tabIndex >= 0))
+  .map((node) => `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 40)}`)"""
+
+# The element that has the keyboard, if it is a formula.
+FORMULA_WITH_THE_KEYBOARD = "() => document.activeElement.closest('article .math')?.textContent"
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_reads_well_and_axe_finds_nothing_serious(tab, axe, path):
     """In one test, because a page takes as long to load as to be looked at."""
@@ -215,6 +231,29 @@ def test_a_page_reads_well_and_axe_finds_nothing_serious(tab, axe, path):
     assert page.locator("mjx-merror, mjx-container [data-mjx-error]").count() == 0, "a formula that MathJax refused"
     if page.locator("article .math").count():
         assert page.locator("article mjx-container").count(), "formulas were not set"
+        assert page.locator("mjx-container:not(:has(mjx-assistive-mml math))").count() == 0, "not for who hears a page"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_keyboard_reaches_what_scrolls_on_a_phone_in_opened_folds_too(tab, path):
+    page, _ = tab(path, NARROWEST)
+    page.evaluate("document.querySelectorAll('article details').forEach((fold) => { fold.open = true })")
+    page.wait_for_timeout(500)  # milliseconds; the theme looks for what scrolls after 300
+    assert page.evaluate(OUT_OF_REACH) == []
+    page.set_viewport_size({"width": NARROW, "height": 900})
+    assert page.evaluate(TOO_WIDE) == []
+
+
+@pytest.mark.parametrize("path", ["book/notation.html", "labs/release/lab2/lab2.html"])
+def test_the_tab_key_passes_over_formulas(tab, path):
+    """As the browser walks, which has reasons of its own to stop."""
+    page, _ = tab(path)
+    page.wait_for_timeout(500)  # milliseconds; the theme looks for what scrolls after 300
+    assert page.locator("article .math").count() > 20
+    page.locator("article h1").click()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        assert not page.evaluate(FORMULA_WITH_THE_KEYBOARD)
 
 
 # Of a slider's parts those that are seen, by position.
