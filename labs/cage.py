@@ -42,6 +42,7 @@ START = 120  # seconds of computing that a cage may take to start
 MOST_BYTES = 64 * 2**20  # of one answer
 MOST_PROCESSES, MOST_FILES = 200, 20_000  # of one student at once
 FILES = 5  # all files together may be this many times as large as the largest one may be
+MOST_OUTPUTS = 4  # of one cell: what it prints to each of two streams, its value, an error
 NONSENSE = "what it answered makes no sense"
 PR_SET_CHILD_SUBREAPER = 36  # Linux's number for it
 LIMITS = {  # what a teacher can set, by the name of the variable; the times are of computing
@@ -261,7 +262,7 @@ class Cage:
     def run(self, source):
         """The outputs of a cell. Where the cell ends the process, `Died`, and a new process has run the cells before
         it."""
-        outputs = self._guarded({"run": source}, lambda answer: [shown(one) for one in answer["outputs"]])
+        outputs = self._guarded({"run": source}, lambda answer: list(map(shown, answer["outputs"][:MOST_OUTPUTS])))
         self.lived.append(source)
         return outputs
 
@@ -292,8 +293,8 @@ class Cage:
             raise
         try:
             if error := answer.get("error"):
-                name, said = (text_of(error[one]) for one in ("ename", "said"))
-                raise Failed(f"{name}: {error['evalue']}", name, said)
+                name, why, said = (text_of(error[one]) for one in ("ename", "evalue", "said"))
+                raise Failed(f"{name}: {why}", name, said)
             return use(answer)
         except (KeyError, TypeError, AttributeError):
             raise Died(NONSENSE) from None
@@ -312,7 +313,8 @@ class Cage:
             bufsize=0,
             cwd=self.home,
         )
-        os.set_blocking(self.process.stdout.fileno(), False)
+        for pipe in (self.process.stdin, self.process.stdout):
+            os.set_blocking(pipe.fileno(), False)
         self.pending = b""
         try:
             self._receive(START)
@@ -364,34 +366,36 @@ class Cage:
     def _exchange(self, message, passed=None):
         """Send a message, answer what is asked meanwhile, and return the answer."""
         begun = time.monotonic(), self.computed
-        self._send(message)
+        self._send(message, begun)
         while True:
             answer = self._receive(self.seconds + GRACE, begun)
             if "ask" not in answer:
                 if "run" in message:
                     self._look(now=True)
                 return answer
-            self._send(_answered(answer, passed or Passed()))
+            self._send(_answered(answer, passed or Passed()), begun)
 
-    def _send(self, message):
-        try:
-            self.process.stdin.write((json.dumps(message) + "\n").encode())
-        except BrokenPipeError:
-            raise Died("it ended") from None
+    def _send(self, message, begun):
+        """Send a message. What asks on and on and reads no answer fills this pipe, and is waited for no longer than for
+        an answer."""
+        rest = memoryview((json.dumps(message) + "\n").encode())
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdin, selectors.EVENT_WRITE)
+            while rest:
+                self._in_time(self.seconds + GRACE, begun)
+                if selector.select(1):
+                    try:
+                        rest = rest[os.write(self.process.stdin.fileno(), rest) :]
+                    except BrokenPipeError:
+                        raise Died("it ended") from None
 
     def _receive(self, seconds, begun=None):
         """What the cage sends next, in these seconds of computing after what was `begun`, or a while by the clock."""
-        clock, before = begun or (time.monotonic(), self.computed)
+        begun = begun or (time.monotonic(), self.computed)
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while b"\n" not in self.pending:
-                self._look()
-                if self.computed > 60 * self.minutes:
-                    raise Overtime(f"{self.minutes:g} minutes of computing")
-                if time.monotonic() > self.deadline:
-                    raise Overtime(f"{PATIENCE * self.minutes:g} minutes by the clock")
-                if self.computed > before + seconds or time.monotonic() > clock + PATIENCE * seconds:
-                    raise Died(f"it ran on after {self.seconds:g} seconds and would not be interrupted")
+                self._in_time(seconds, begun)
                 if not selector.select(1):
                     continue
                 part = os.read(self.process.stdout.fileno(), 1 << 20)
@@ -407,6 +411,17 @@ class Cage:
         except (ValueError, AssertionError, RecursionError):
             raise Died(NONSENSE) from None
         return answer
+
+    def _in_time(self, seconds, begun):
+        """Refuse what takes more than these seconds of computing since it was `begun`, or than a student has in all."""
+        clock, before = begun
+        self._look()
+        if self.computed > 60 * self.minutes:
+            raise Overtime(f"{self.minutes:g} minutes of computing")
+        if time.monotonic() > self.deadline:
+            raise Overtime(f"{PATIENCE * self.minutes:g} minutes by the clock")
+        if self.computed > before + seconds or time.monotonic() > clock + PATIENCE * seconds:
+            raise Died(f"it ran on after {self.seconds:g} seconds and would not be interrupted")
 
 
 def adopt():

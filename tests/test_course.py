@@ -342,6 +342,27 @@ def test_only_what_is_computed_counts_and_by_the_clock_ten_times_as_much(tmp_pat
         assert output["evalue"] == "stopped after 5 seconds by the clock"
 
 
+def test_who_asks_and_asks_and_reads_no_answer_is_stopped_too(tmp_path, monkeypatch):
+    """The marker writes into a pipe that is full: without a limit it would wait there, and the class behind it."""
+    monkeypatch.setattr(cage, "GRACE", 0.5)
+    monkeypatch.setattr(cage, "PATIENCE", 1)
+    asks = json.dumps({"ask": 0, "method": "value", "args": {"list": []}, "kwargs": {"dict": []}}) + "\n"
+    flood = f"""import os, stat
+wires = [n for n in range(3, 40) if os.path.exists(f"/proc/self/fd/{{n}}") and stat.S_ISFIFO(os.fstat(n).st_mode)]
+def twice(x):
+    while True:
+        for wire in wires:
+            try:
+                os.write(wire, {asks.encode()!r} * 2000)
+            except OSError:
+                pass"""
+    with cage.Cage(tmp_path, seconds=0.5, kind="none") as made:
+        assert made.run(flood) == []
+        with pytest.raises(cage.Died, match="ran on"):
+            made.function("twice")(3)
+        assert made.run("1 + 1")[0]["data"]["text/plain"] == "2"
+
+
 def test_what_a_child_computed_counts_whether_it_has_ended_or_not():
     busy = "import time\nwhile time.process_time() < 0.5:\n    2 + 2\nprint('done', flush=True)\n"
     both = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\n"
@@ -584,6 +605,19 @@ def test_what_is_sent_in_place_of_a_cells_outputs_is_text_or_nothing(monkeypatch
     assert said in (SENT[sent], [{"text/plain": SENT[sent]}])
 
 
+def test_of_what_is_sent_in_place_of_a_cells_outputs_or_of_an_error_no_more_is_kept_than_a_cell_can_show(monkeypatch):
+    """Of a text 20,000 characters, and as many texts as a cell has: else what is sent fills the marker's memory."""
+    made, stream = cage.Cage("nowhere", kind="none"), {"output_type": "stream", "name": "stdout", "text": "x"}
+    sent = [{"outputs": [stream] * 1000}, {"error": {"ename": "E", "evalue": "x" * 10**6, "said": "x"}}]
+    for name in ("_start", "_end"):
+        monkeypatch.setattr(made, name, lambda: None)
+    monkeypatch.setattr(made, "_exchange", lambda *rest: sent.pop(0))
+    assert len(made.run("1")) == 4
+    with pytest.raises(cage.Failed) as failed:
+        made.run("1")
+    assert len(str(failed.value)) < 30_000
+
+
 @pytest.mark.skipif(cage.kind_of_cage() == "none" and os.environ.get("CI") != "true", reason="no cage here")
 def test_a_cage_works_where_python_lies_behind_a_link(tmp_path, monkeypatch):
     """As where a disk or a project has two names: else a class would be marked without a cage."""
@@ -752,7 +786,7 @@ def test_a_container_is_ended_with_the_cage_and_its_students_code_sees_no_more_t
         name = made.process.args[made.process.args.index("--name") + 1]
         container = psutil.Process(int((tmp_path / name).read_text()))
         inside = [container, *container.children(recursive=True)]
-        made._send({"run": LIMITS["would not be interrupted"], "seconds": 1})
+        made._send({"run": LIMITS["would not be interrupted"], "seconds": 1}, (time.monotonic(), made.computed))
     _, left = psutil.wait_procs(inside, timeout=20)
     for process in left:
         process.kill()
