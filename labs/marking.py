@@ -35,11 +35,15 @@ PLATFORMS = {  # how a learning platform names the files of a bulk download
     "blackboard": r".*?_(?P<student>[^_]+)_attempt_(?P<attempt>[\d-]+)(?:_.*)?$",
 }
 MOST_BYTES = 150  # of a student's name, since a file system takes 255 for a file's
-# Words for which an honest answer has no use. Where there is no cage, a notebook that has one is named for a person to
-# read.
+# Words for which an honest answer has no use: of the marking, of what reads a file, of what runs a text. Where there is
+# no cage, a notebook that has one is named for a person to read.
 SUSPICIOUS = re.compile(
-    r"\b(?:_getframe|__torch_function__|gradebook|nbgrader|f_locals|f_globals|subprocess|ctypes|socket|setsid|fork|ast|inspect)\b"
-    r"|\.\./|labs/source|BEGIN SOLUTION|HIDDEN|FLATLAB_MARK_SEED|os\.(?:system|popen|exec|environ)|builtins"
+    r"\b(?:_getframe|__torch_function__|gradebook|nbgrader|f_locals|f_globals|subprocess|ctypes|socket|setsid|fork)\b"
+    r"|\b(?:ast|inspect|gc|open|exec|eval|glob|globals|getattr|importlib|pathlib|Path|nbformat|pickle|shutil|sqlite3)\b"
+    r"|\.\./|labs/source|BEGIN SOLUTION|HIDDEN|FLATLAB_MARK_SEED|\bget_ipython\b|\bos\.\w+"
+    r"|\b(?:np|numpy|torch)\.(?:load|from_?file|memmap|gen)\w*"
+    r"|__(?:builtins|import|globals|subclasses|dict)__|builtins|^\s*(?:!(?!pip\b)|%(?:run|load|sx|system))",
+    re.MULTILINE,
 )
 
 # The checks hold the numbers and some of the functions that they ask for. A cage does not show them, and who asks for
@@ -340,7 +344,7 @@ def suspicions(notebook, original, cage="none"):
     given = {cell.source for cell in original.cells}
     own = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source not in given]
     patterns = (SUSPICIOUS, ANSWERS) if cage == "none" else (ANSWERS,)
-    words = {word for source in own for pattern in patterns for word in pattern.findall(source)}
+    words = {word.strip() for source in own for pattern in patterns for word in pattern.findall(source)}
     return [f"read its code: it has {', '.join(sorted(words))}."] if words else []
 
 

@@ -324,6 +324,26 @@ def test_an_honest_lab_is_not_suspected(lab):
     assert suspicions(lab.edition({lab.first(): "import inspect"}), lab.release) == ["read its code: it has inspect."]
 
 
+@pytest.mark.parametrize(
+    "source, word",
+    [
+        ("for one in glob.glob('/**/lab1.ipynb', recursive=True):\n    print(one)", "glob"),
+        ("cells = json.load(open('/home/teacher/lab1.ipynb'))['cells']", "open"),
+        ("exec(source, {})", "exec"),
+        ("text = Path('lab1.ipynb').read_text()", "Path"),
+        ("data = np.fromfile('lab1.ipynb', 'u1')", "np.fromfile"),
+        ("!cat /home/teacher/lab1.ipynb", "!"),
+        ("%run /home/teacher/lab1.ipynb", "%run"),
+        ("__builtins__['op' 'en']('lab1.ipynb')", "__builtins__"),
+        ("import os\nos.listdir('/')", "os.listdir"),
+    ],
+)
+def test_who_could_read_a_file_where_there_is_no_cage_is_named(source, word):
+    """The master and the answers of others are files, and whoever runs or copies one has solved nothing."""
+    (note,) = suspicions(LAB1.edition({LAB1.first(): source}), LAB1.release)
+    assert word in note.removeprefix("read its code: it has ").rstrip(".").split(", ")
+
+
 # The checks
 
 
