@@ -29,7 +29,7 @@ def predicted_noise(student: Student) -> None:
     right = (exact[every].mean(1) - full).square().sum(1).mean()
     spread = (exact - full).square().sum(1).mean()
     left = (count - m) / (count - 1)
-    without = "right with replacement. Without, less is left to err about: the factor (N - m)/(N - 1)."
+    without = "right with replacement. Without replacement the error is smaller, by the factor (N - m)/(N - 1)."
     match(
         answer,
         right,
@@ -492,7 +492,7 @@ def share(student: Student) -> None:
                 each(lambda small, large, changed: ((changed - large) / (small - large)).mean()),
                 "you took the mean of the seeds' shares, in which a seed with a small gap decides: divide the means.",
             ),
-            (1 - right, "that is the share of the gap that is left: asked for is what is given back."),
+            (1 - right, "that is the share of the gap that is left: return the share that is closed."),
             (100 * right, "a share, not percent: 1 is the whole gap."),
             (right.clamp(0, 1), "a share may be below 0 or above 1: return it as it is."),
             (1 / right, "the fraction is upside down: the whole gap stands below."),
@@ -519,7 +519,7 @@ ROWS, SMALL_BATCH, LARGE_BATCH = 60_000, 256, 6_000  # of MNIST, and the paper's
 @check
 def report(student: Student) -> None:
     """report(recorded): the line that the GPU cell printed; or, from a recorded run, the share of the gap that the
-    small batch gives back when it stops after as many updates as the large one."""
+    small batch closes when it stops after as many updates as the large one."""
     epochs, end = 100, torch.tensor([0.4, -0.2, 0.1])[:, None]
     time = torch.arange(1, epochs + 1)[None]
     curves = {
@@ -551,7 +551,7 @@ def report(student: Student) -> None:
             (at(1), f"this is the first epoch: {off}."),
             (at(epochs), "this compares at equal epochs: stop the small batch where its updates are as many."),
             (at(round(ROWS / SMALL_BATCH) // 10), f"the ratio of the batch sizes is no epoch: {off}."),
-            (1 - at(equal), "this is what is left of the gap: asked for is the share that is given back."),
+            (1 - at(equal), "this is what is left of the gap: return the share that is closed."),
             (100 * at(equal), "a share, not percent: 1 is the whole gap."),
             (at(equal, seeds=slice(0, 1)), "this is the first seed alone: take the means over all seeds."),
             (at(equal, "SB_train", "train"), "these are training accuracies: take those on the test set."),

@@ -606,7 +606,7 @@ def compare(student: Student) -> None:
             (changed(ddof=0), "divide the squares by n - 1 (ddof=1)."),
             (changed(power=0), "this is the spread of one difference: the mean of n is sqrt(n) times surer."),
             (changed(power=1), "you divided by n: a standard error is s / sqrt(n)."),
-            (changed(sign=-1), "the sign is the other way round: it is the cure less its rival."),
+            (changed(sign=-1), "the sign is the other way round: it is the cure minus its rival."),
             (each(lambda *problem: fair(*problem)[1:] + fair(*problem)[:1]), "the order is another: first the mean."),
             (
                 each(lambda *problem: fair(*problem)[::2] + fair(*problem)[1:2]),
@@ -614,7 +614,7 @@ def compare(student: Student) -> None:
             ),
             (each(half_widths), "these are half widths: return the two ends, mean - width and mean + width."),
         ],
-        "this is not the mean, over the seeds of both, of the cure less its rival, and the interval of that mean.",
+        "this is not the mean, over the seeds of both, of the cure minus its rival, and the interval of that mean.",
     )
     alone = student({4: 56.0}, {30: {4: 51.0}, 60: {4: 53.0}}, 30, 2)
     refuse_bad_end(alone, 3.0)
@@ -707,7 +707,7 @@ def fair_gain(student: Student) -> None:
                 torch.tensor(gain(best, longer)).double(),
                 "this is SAM at the dose that is best on the test set: take the one chosen on validation, test cure.",
             ),
-            (against("test LB long", sign=-1), "the sign is the other way round: it is SAM less its rival."),
+            (against("test LB long", sign=-1), "the sign is the other way round: it is SAM minus its rival."),
             (against("test LB long", paired=False), "the pairs are lost: subtract seed by seed."),
         ],
         "this is not your compare of test cure with test LB long.",

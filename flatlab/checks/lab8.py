@@ -399,7 +399,7 @@ def told(answer: object, claim: Claim, effects: Sequence[float]) -> None:
             raise Wrong(f"the alternative text does not say the {name}, {value:.3g}, as a number.")
 
 
-PICTURED = {"name": "a made-up claim", "measure": "changed less baseline", "unit": "points", "above": 0.0}
+PICTURED = {"name": "a made-up claim", "measure": "changed minus baseline", "unit": "points", "above": 0.0}
 
 
 @check

@@ -231,7 +231,7 @@ MISTAKES = [
         'best = dict(enumerate(max(row) for row in recorded["cure_test"]))\n    return compare(best',
         "on the test set",
     ),
-    ("fair_gain", '("test cure", "test LB long")', '("test LB long", "test cure")', "SAM less its rival"),
+    ("fair_gain", '("test cure", "test LB long")', '("test LB long", "test cure")', "SAM minus its rival"),
     ("fair_gain", BACK, "return float(np.mean(recorded['test cure']))", "one number"),
     ("fair_gain", BACK, 'return "{}"', "not the whole line"),
     ("fair_gain", BACK, f"return {written(device='cpu')}", "on a GPU"),

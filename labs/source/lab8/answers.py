@@ -177,7 +177,7 @@ def claim():
             for name, lr, more in (("changed", 0.02, {"momentum": 0.9}), ("baseline", 0.2, {}))}
     return dict(
         margin=np.float64(1.5), below=2, above=-2, unit="points", arms=arms, changes=("momentum", "lr"),
-        measure="test accuracy with momentum less without", rows=np.int64(1000), data="mnist1d", net="small-mlp",
+        measure="test accuracy with momentum minus without", rows=np.int64(1000), data="mnist1d", net="small-mlp",
         name="momentum acts as a rate, with large batches", source="Smith and Le 2018, for another network",
         words="at one rate over 1 - m, momentum changes no accuracy",
     )
