@@ -419,12 +419,18 @@ def _name(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
     order = [*reversed(dots), *(one for one in dots if one[3] == LARGE)]  # of a line's dots the last here counts
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     low, high = axes.get_ylim()
-    least, taken = 1.25 * SMALLER, dict[float, float]()
+    least, taken = 1.25 * SMALLER, list[tuple[float, float, float]]()  # of each word its ends and its height, in points
     for words, (x, y, colour) in sorted({one[2]: (*one[:2], one[3]) for one in order}.items(), key=lambda at: at[1][1]):
-        at = axes.transData.transform((x, y))[1] * 72 / axes.figure.dpi  # points
-        taken[x] = max(at, taken.get(x, -math.inf) + least)
+        across, at = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
         before = colour == CONTROL and x <= 1 and abs(y - plain[0]) < 0.1 * (high - low)
-        side = {"xytext": (-7, taken[x] - at), "ha": "right"} if before else {"xytext": (7, taken[x] - at)}
+        long = 0.6 * SMALLER * len(words)  # about
+        start = across - 7 - long if before else across + 7
+        height = at
+        for left, right, other in sorted(taken, key=lambda word: word[2]):
+            if left < start + long and start < right and abs(other - height) < least:
+                height = other + least
+        taken.append((start, start + long, height))
+        side = {"xytext": (-7, height - at), "ha": "right"} if before else {"xytext": (7, height - at)}
         label(axes, x, y, words, colour, size=SMALLER, **side)
 
 
