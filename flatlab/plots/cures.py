@@ -4,7 +4,6 @@ A cure is something that is done to the large batch. Its two outcomes are the po
 the factor by which it changes the sharpness, each taken seed by seed beside the large batch as it is.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 

@@ -139,7 +139,7 @@ def boxes(
         label(
             axes, sides[-1], columns[f"batch {batch}, rounded"][-1], f"batch {batch}", colour[batch], xytext=(6, shift)
         )
-    axes.axhline(tolerance, color=TEXT, linewidth=1, linestyle=":")
+    axes.axhline(tolerance, color=TEXT, linewidth=1.5, linestyle=(0, (1, 3)))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
     axes.set_title("solid: rounded, dashed: worst of the box\ndotted: the largest loss that is acceptable")
     alt = (

@@ -226,7 +226,7 @@ def appendix_c(result: Result, net: str) -> Picture:
     axes.plot(line, 1 / line, color=TEXT, linewidth=1)
     for (name, f, y), lift in zip(theirs, (0, 7)):  # the second lies close above the first
         axes.plot(f, y, "o", color=PAPER, markerfacecolor="none")
-        label(axes, f, y, name, PAPER, fontsize=SMALLER, xytext=(6, lift))
+        label(axes, f, y, name, PAPER, fontsize=SMALLER, xytext=(10, lift))
     taken_rows = [y for _, _, y in points]
     axes.plot(efficiency, taken_rows, "o", color=LARGE, markersize=4, alpha=0.5, mew=0)
     mean = dot(axes, float(efficiency.mean()), taken_rows, LARGE, log=True)
