@@ -139,5 +139,5 @@ def test_the_ledgers_words_are_printed(capsys):
     assert {(j["tier"], j["net"]) for one in found["claims"] for j in one["judgements"]} == {("paper", "F1")}
     assert cli.main(["verdicts", "table2", "--tier", "paper", "--nets", "F1"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "holds      gap: test accuracy of SB less LB, above 0 points"
+    assert said[0] == "holds      gap: test accuracy of SB minus LB, above 0 points"
     assert said[1].startswith("           F1, paper tier, 5 seeds: holds, ") and said[-1].startswith("2 claims: ")

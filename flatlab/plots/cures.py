@@ -589,5 +589,5 @@ _PAIR, _PHI = ("SB", "LB"), phi("LB")
 
 
 def _gap(row: Mapping[str, paper.Value]) -> float:
-    """Test accuracy of the small batch less that of the large one, in a table of the paper."""
+    """Test accuracy of the small batch minus that of the large one, in a table of the paper."""
     return float(row[columns.test("SB")]) - float(row[columns.test("LB")])

@@ -12,7 +12,7 @@ from flatlab.study.recorded import Result
 
 NOTE = (
     "Ours: mean ± half the width of the 95 % interval over seeds; a number alone where all seeds have it, and both "
-    "numbers of two seeds. The paper's: mean ± standard deviation of five runs; the difference, ours less the paper's, "
+    "numbers of two seeds. The paper's: mean ± standard deviation of five runs; difference: ours minus the paper's, "
     "where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; 1e-3, 5e-4: "
     "sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without dropout."
 )
@@ -284,7 +284,7 @@ def _in_words(column):
     if sharp := re.fullmatch(r"(.+) (1e-3|5e-4)", column):
         return f"{readable(f'phi({sharp[2]}), %')}: {_called_run(sharp[1])}"
     if beyond := re.fullmatch(r"line LB less SB(?: (decayed))?", column):
-        return "loss beyond the large batch less beyond the small batch" + ", with weight decay" * bool(beyond[1])
+        return "loss beyond the large batch minus beyond the small batch" + ", with weight decay" * bool(beyond[1])
     if share := _SHARE.fullmatch(column):
         what, parts, batch = share.groups()
         what = {None: "test accuracy, %", "best": "best batch size", "critical": "critical batch size"}.get(what, what)

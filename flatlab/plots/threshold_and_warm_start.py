@@ -114,7 +114,7 @@ def _read(row: Mapping[str, float], least: Mapping[str, float]) -> str:
 
 @styled
 def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
-    """Test accuracy, less that of the least batch, and sharpness against the batch size, the paper's curve behind.
+    """Test accuracy, minus that of the least batch, and sharpness against the batch size, the paper's curve behind.
 
     Parameters
     ----------

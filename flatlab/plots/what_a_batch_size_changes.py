@@ -139,7 +139,7 @@ def own_rates(result: Result) -> Picture:
     Returns
     -------
     Picture
-        Two panels, the test accuracy of the large batch less that of the small one, and their sharpness, large over
+        Two panels, the test accuracy of the large batch minus that of the small one, and their sharpness, large over
         small; one row per network, choice of the rates and panel. The largest of the large batches is hollow.
     """
     rows, told, panels = [], [], []
@@ -147,7 +147,7 @@ def own_rates(result: Result) -> Picture:
     nets = sorted(sizes, key=sizes.__getitem__)
     shifts = np.linspace(-0.15, 0.15, len(nets)) if len(nets) > 1 else [0.0]
     for words, measured, log in (
-        ("large less small: test accuracy, points", "test accuracy, large less small", False),
+        ("large minus small: test accuracy, points", "test accuracy, large minus small", False),
         ("large over small: sharpness $\\phi(10^{-3})$", "sharpness, large over small", True),
     ):
         axes, ends = canvas(WIDE, 3.2), []

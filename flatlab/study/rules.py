@@ -88,7 +88,7 @@ def by_rule(**rule: Any) -> Callable[[str, str, str, str], Claim]:
 
 
 def difference(first: str, second: str) -> Effect:
-    """The first column less the second."""
+    """The first column minus the second."""
     return lambda c: c[first] - c[second]
 
 
@@ -104,7 +104,7 @@ def least_factor(first: str, second: str, kinds: Iterable[str]) -> Effect:
 
 
 def drop(column: str) -> Effect:
-    """The first entry of a column of lists less the last."""
+    """The first entry of a column of lists minus the last."""
     return lambda c: c[column][:, 0] - c[column][:, -1]
 
 
@@ -128,12 +128,12 @@ def fall(column: str) -> Effect:
 
 
 def spread(column: str) -> Effect:
-    """The largest entry of a column of lists less the smallest."""
+    """The largest entry of a column of lists minus the smallest."""
     return lambda c: np.ptp(c[column], axis=1)
 
 
 def closes_half(label: str, small: str = "SB", large: str = "LB") -> Effect:
-    """A run's test accuracy less the mean of the small and the large batch's: above zero where it gives back more than
+    """A run's test accuracy minus the mean of the small and the large batch's: above zero where it gives back more than
     half of the gap."""
     return lambda c: c[test(label)] - (c[test(small)] + c[test(large)]) / 2
 
@@ -160,12 +160,12 @@ def halfway(values: np.ndarray) -> np.ndarray:
 
 
 def inside(values: np.ndarray) -> np.ndarray:
-    """The most of the entries between the two ends less the most of the ends."""
+    """The most of the entries between the two ends minus the most of the ends."""
     return values[:, 1:-1].max(1) - np.maximum(values[:, 0], values[:, -1])
 
 
 def inside_chosen(values: np.ndarray, validation: np.ndarray) -> np.ndarray:
-    """The entry between the two ends that other numbers choose, less the end that they choose: the highest of many
+    """The entry between the two ends that other numbers choose, minus the end that they choose: the highest of many
     entries that scatter is too high. What diverged, nan, is not chosen."""
     places, validation = np.arange(len(values)), np.nan_to_num(validation, nan=-np.inf)
     between = 1 + validation[:, 1:-1].argmax(1)

@@ -67,7 +67,7 @@ CLAIMS = (
         "the learning rate”",
         source=ANDRIUSHCHENKO,
         experiment="measures",
-        measure="size of phi's tau with the rate less its tau with the test error",
+        measure="size of phi's tau with the rate minus its tau with the test error",
         effect=lambda c: abs(c[of(columns.PHI, columns.TAU_WITH_THE_RATE)]) - c[of(columns.PHI, columns.TAU)],
         above=0,
     ),

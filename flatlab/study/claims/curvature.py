@@ -116,7 +116,7 @@ CLAIMS = (
         words="and that is why its test loss is high",
         source=f"{KESKAR}, section 2.1, Figure 1",
         experiment="shift",
-        measure="how far the test loss falls along its own gradient from LB over its test loss less its training loss",
+        measure="how far the test loss falls along its own gradient from LB over its test loss minus its training loss",
         effect=lambda c: c[of("LB", columns.FALL)] / c[of("LB", columns.TEST_LESS_TRAIN)],
         above=0.5,
     ),
