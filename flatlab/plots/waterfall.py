@@ -98,7 +98,7 @@ def _panel(title: str, way: Sequence[dict[str, Any]], values: dict[str, list]) -
         axes.errorbar(place, high, half, fmt="none", ecolor=TEXT, capsize=3)
         top = np.nanmax([low, high, high + half])
         axes.annotate(
-            readable(f"{row['change']:+.{digits}f}"),
+            readable(f"{round(row['change'], digits) + 0.0:+.{digits}f}"),
             (place, top),
             (0, 4),
             textcoords="offset points",
