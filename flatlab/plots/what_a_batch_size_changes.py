@@ -147,7 +147,7 @@ def own_rates(result: Result) -> Picture:
     nets = sorted(sizes, key=sizes.__getitem__)
     shifts = np.linspace(-0.15, 0.15, len(nets)) if len(nets) > 1 else [0.0]
     for words, measured, log in (
-        ("large minus small: test accuracy, points", "test accuracy, large minus small", False),
+        ("large − small: test accuracy, points", "test accuracy, large minus small", False),
         ("large over small: sharpness $\\phi(10^{-3})$", "sharpness, large over small", True),
     ):
         axes, ends = canvas(WIDE, 3.2), []
