@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from test_figures import synthetic
 
 from flatlab.measure.spectrum import Density
-from flatlab.plots import results, style
+from flatlab.plots import measuring_sharpness, results, style
 from flatlab.plots.density import densities
 from flatlab.plots.orderings import DEPTH, KINDS, orderings
 from flatlab.plots.waterfall import waterfall
@@ -28,6 +28,15 @@ def way_result(experiment="waterfall", without=(), seeds=3):
         f"test {run}": random.normal(level, 1, seeds).tolist() for run, level in RUNS.items() if run not in without
     }
     return Result(experiment, "smoke", {"mlp": "mnist1d"}, {"mlp": tuple(range(seeds))}, {}, {"mlp": values}, {})
+
+
+def test_sharpness_from_a_record_is_stamped_with_the_tier_of_the_record():
+    table = {eps: {32: [1.0, 2.0], 400: [3.0, 4.0]} for eps in (1e-3, 5e-4)}
+    spaces = {"full space": table, "random subspace": table}
+    stamps = {
+        tier: measuring_sharpness.sharpness_by_batch(spaces, 4000, "mnist1d", tier).stamp for tier in (None, "reduced")
+    }
+    assert stamps[None].startswith("smoke tier") and stamps["reduced"].startswith("reduced tier")
 
 
 def test_the_waterfalls_steps_lead_from_the_large_batch_to_the_small_one_and_are_paired_by_seed():

@@ -29,6 +29,7 @@ from flatlab.plots.tables import SEARCHES
 from flatlab.study import paper
 from flatlab.study.columns import phi as phi_column
 from flatlab.study.columns import written
+from flatlab.study.recorded import Tier
 
 Table = Sequence[Sequence[float]]  # one row per seed
 
@@ -68,7 +69,7 @@ def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Ta
 
 @styled
 def sharpness_by_batch(
-    phis: Mapping[str, Mapping[float, Mapping[int, Sequence[float]]]], rows: int, data: str
+    phis: Mapping[str, Mapping[float, Mapping[int, Sequence[float]]]], rows: int, data: str, tier: Tier | None = None
 ) -> Picture:
     """Tables 3 and 4: sharpness against the batch as a share of the training set; the paper's F1 on MNIST in grey.
 
@@ -80,6 +81,8 @@ def sharpness_by_batch(
         Of the training set.
     data : str
         The data set's name.
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
+        That of a recorded result.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def sharpness_by_batch(
     words = "filled: ε = 10⁻³\nhollow: ε = 5·10⁻⁴\ngrey: the paper, F1"
     panels[-1].text(0.03, 0.97, words, transform=panels[-1].transAxes, va="top", size=SMALLER)
     alt = f"Sharpness in percent against the batch size, both logarithmic: {', '.join(told)}. In grey the paper's F1."
-    return Picture([axes.figure for axes in panels], numbers, stamp(data, len(values)), alt, "sharpness-by-batch")
+    return Picture([axes.figure for axes in panels], numbers, stamp(data, len(values), tier), alt, "sharpness-by-batch")
 
 
 @styled
