@@ -346,6 +346,15 @@ def test_what_jitters_at_the_edge_is_the_mean_over_late_points(monkeypatch, few_
     assert steps == [(40, 8), *[(5, 8)] * 4, (40, None), *[(5, None)] * 4]
 
 
+def test_a_policy_is_measured_over_as_many_rows_as_the_setting_says(monkeypatch, few_rows):
+    rows = []
+    monkeypatch.setattr(controls, "sharpness", lambda f, x: rows.append(f.rows) or types.SimpleNamespace(percent=1.0))
+    setting = dataclasses.replace(TINY, measured=40)
+    start = types.SimpleNamespace(x=Case(setting, 0, Runs({})).whole.x)
+    controls.batch_norm(Case(setting, 0, Runs({"SB": start})))
+    assert rows == [40] * len(controls.POLICIES)
+
+
 @pytest.mark.parametrize("away", [0.5, 2.0])
 def test_a_shift_is_the_way_to_the_least_test_loss_along_its_gradient(away):
     """A bowl whose middle lies `away` from x: the ray meets it there, and the loss falls by half the square."""

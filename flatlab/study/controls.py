@@ -33,7 +33,10 @@ def batch_norm(case: Case) -> Measured:
             Objective(frozen(case, run.x), case.data.train, batch_norm="frozen"),
             case.objective(chunk=256),
         )
-        found |= {of(label, policy): sharpness(f, run.x).percent for policy, f in zip(POLICIES, functions)}
+        found |= {
+            of(label, policy): sharpness(case.over_measured_rows(f), run.x).percent
+            for policy, f in zip(POLICIES, functions)
+        }
     return found
 
 

@@ -132,9 +132,7 @@ class Case:
     @cached_property
     def f(self) -> Objective:
         """The loss over the training split, or over as many of its rows as the setting measures."""
-        whole = self.objective()
-        measured = self.setting.measured
-        return whole if measured is None else whole.subset(torch.arange(measured, device=whole.x.device))
+        return self.over_measured_rows(self.objective())
 
     @cached_property
     def whole(self) -> Objective:
@@ -161,6 +159,11 @@ class Case:
     def objective(self, part: Literal["train", "test"] = "train", **options: Any) -> Objective:
         """f over the training or the test split; options are the `Objective`'s."""
         return Objective(self.setting.net, getattr(self.data, part), **options)  # type: ignore[arg-type]
+
+    def over_measured_rows(self, f: Objective) -> Objective:
+        """f over as many of its rows as the setting measures."""
+        rows = self.setting.measured
+        return f if rows is None else f.subset(torch.arange(rows, device=f.x.device))
 
 
 def settled(run: Run, epochs: int = 5) -> float:
