@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 pytest.importorskip("matplotlib")
@@ -184,6 +184,7 @@ def test_a_mean_and_its_interval_in_words(values, words):
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=5), st.sampled_from([1, 1e-4, 1e-9]), st.floats(-2, 2))
+@example([94283147.0, 569473311.0, -708756454.0], 1, 0.0)  # −10⁷ ± 1.60·10⁹
 def test_a_mean_is_given_to_the_place_to_which_its_interval_is(values, scale, middle):
     """However large the values and their spread: the mean as printed lies within half of that place."""
     values = [middle + scale * value for value in values]
@@ -191,7 +192,8 @@ def test_a_mean_is_given_to_the_place_to_which_its_interval_is(values, scale, mi
     words = plus_minus(values).replace(",", "")
     if " ± " not in words:
         return
-    said, around = (Decimal(re.sub("·10(.+)", r"e\1", number).translate(PLAIN)) for number in words.split(" ± "))
+    written = (re.sub("(?<![·0-9])10(?=[⁰¹²³⁴⁵⁶⁷⁸⁹⁻])", "1·10", number) for number in words.split(" ± "))
+    said, around = (Decimal(re.sub("·10(.+)", r"e\1", number).translate(PLAIN)) for number in written)
     exponent = around.as_tuple().exponent or around.adjusted() - 1  # of a whole number, its second digit
     place = Decimal(10) ** exponent
     rounding = Decimal(abs(mean)) / 10**15  # of the sums themselves
