@@ -48,9 +48,10 @@ def for_the_reader(marked, master, submitted):
 
 def harmless(text):
     """A text whose tags and links are shown and not followed, as a space is in them: a script could give marks in the
-    reader's name. A link's address can be written in many ways, so no address is read: there are no links."""
-    text = re.sub(r"(?i)(java|vb)script:", r"\1script :", text)  # in a formula too
-    return re.sub(r"\](?=[(\[:])", "] ", re.sub(r"<(?=[a-zA-Z/!?])", "< ", text))
+    reader's name. A link's address can be written in many ways, so no address is read: there are no links, in a formula
+    either, and no signs that are written by name or number."""
+    text = re.sub(r"\\(?=href|mmlToken)|&(?=[#\w])|<(?=[a-zA-Z/!?])", r"\g<0> ", text)
+    return re.sub(r"\](?=[(\[:])", "] ", text)
 
 
 def _is_given(cell):

@@ -575,12 +575,14 @@ def test_a_script_in_an_answer_is_shown_to_the_reader_and_not_run(course):
     from nbconvert import HTMLExporter
 
     scripts = "So it is: $a<b$. <script>mark(5)</script> <img src=x onerror=mark(5)> [here](javascript:mark(5))"
-    scripts += " [there](javascript&colon;mark(5)) $\\href{javascript:mark(5)}{x}$ [b]\n\n[b]: java&#115;cript:mark(5)"
+    scripts += " [there](javascript&colon;mark(5)) [b]\n\n[b]: java&#115;cript:mark(5)\n\n"
+    scripts += "$\\href{java\tscript:mark(5)}{x}$ $\\mmlToken{mi}[href='java\tscript:mark(5)']{x}$ "
+    scripts += "&#36;&bsol;href{java&Tab;script:mark(5)}{x}&dollar;"
     notebook = course.answered(why=scripts)
     notebook.cells += [nbformat.v4.new_raw_cell("<script>mark(6)</script>"), nbformat.v4.new_markdown_cell(scripts)]
     page, _ = HTMLExporter().from_notebook_node(reading.for_the_reader(notebook, master(), course.release))
     assert "mark(5)" in page and "mark(6)" in page and "$a&lt; b$" in page
-    for live in ("<script>mark", "<img src=x", 'href="java', "href{javascript:"):
+    for live in ("<script>mark", "<img src=x", 'href="java', "\\href", "\\mmlToken"):
         assert live not in page
 
 
