@@ -495,9 +495,19 @@ def test_a_frozen_dataclass_of_ours_is_made_anew_in_the_cage_so_that_it_can_be_d
     assert torch.equal(cage.function("slope")(loss, x), 1 + x)
 
 
-def test_an_answer_from_the_cage_makes_no_object_of_ours():
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"made": ["os", "getpid", []]},
+        {"remote": 0, "methods": [], "properties": {"dict": [["__array_interface__", "any place in memory"]]}},
+        {"list": [0] * 200_000},
+    ],
+    ids=["made", "remote", "long"],
+)
+def test_an_answer_from_the_cage_makes_no_object_of_ours_and_is_no_longer_than_what_is_asked_for(sent):
+    """Of a list each number becomes a tensor: twenty million of them would fill the marker's memory."""
     with pytest.raises(cages.Failed, match="no value"):
-        cages.decode_values({"made": ["os", "getpid", []]})
+        cages.decode_values(sent)
 
 
 def test_a_gradient_that_is_left_on_an_argument_is_seen_outside(cage):
