@@ -20,6 +20,8 @@ MET = (  # how a cell that met a limit of the cage is known, and the words for i
     (r"and ([\d,]+) characters more, which were cut off", r"printed \1 characters more than are kept"),
 )
 
+GPU_CODE = re.compile(r'"functions": (checks\.code_name\([^()]*\))')  # how a lab's GPU cell names what it uses
+GPU_LINE = re.compile(r"""functions\\?["']\s*:\W*(\w*)""")  # that name in the cell's line, as an answer holds it
 
 CANARIES = (  # tests that must fail: without a cage, a student's code may have changed what tests them
     "assert False",
@@ -68,6 +70,7 @@ def run(notebook, master, home, seed):
                     cell.outputs = checked(*checks[name], cage, space, f"of the check '{name}'", notes)
                 else:
                     cell.outputs = _outputs(cell.source, cage, f"'{name}'", notes)
+                    notes += of_other_functions(cell, notebook, cage)
             except Overtime as length:
                 notes.append(f"stopped after {length}, in the cell '{name}': what follows was not run.")
                 over = cell.outputs = [_error("Overtime", f"stopped after {length}")]
@@ -85,6 +88,18 @@ def check_of(cell):
     """(exercise, function) of a given cell that asks a check, `checks.exercise(function)`; None for any other."""
     asked = re.fullmatch(r"checks\.(\w+)\((\w+)\)", cell.source.strip()) if cell.cell_type == "code" else None
     return asked.groups() if asked and _mark(cell).get("locked") else None
+
+
+def of_other_functions(cell, notebook, cage):
+    """A note where this is the given cell that a GPU runs, and an answer holds a line that names other functions than
+    those above it. A student may have mended one since, and who types a line can work its name out: so it costs no
+    marks, and a person reads it."""
+    own = [one.source for one in notebook.cells if one.cell_type == "code" and not _mark(one).get("locked")]
+    named = {name for source in own for name in GPU_LINE.findall(source)}
+    asked = GPU_CODE.search(cell.source) if _mark(cell).get("locked") and named else None
+    if not asked or named & set(re.findall(r"\w+", str(_outputs(asked[1], cage, "", [])))):
+        return []
+    return ["the line of its GPU run names other functions than the notebook has: read it."]
 
 
 def answered(master):

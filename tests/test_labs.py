@@ -11,6 +11,7 @@ import itertools
 import json
 import linecache
 import re
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -718,6 +719,26 @@ def other_half(x):
     return 0.5 * x
 
 
+def test_the_name_of_code_is_that_of_what_it_does(tmp_path):
+    """As a student leaves it after a run on a GPU, with another layout: the name is the same, until an answer is
+    another."""
+    written = {
+        "plain": "def f(x):\n    return [2 * x, 'a']\n",
+        "laid out": 'def f(x):  # doubles\n\n    """Twice."""\n\n    return [ (2*x), "a",  ]\n',
+        "indented": "if True:\n    def f(x):\n        'Twice.'\n        return [2 * x, 'a']\n",
+        "another number": "def f(x):\n    return [3 * x, 'a']\n",
+        "another order": "def f(x):\n    return [x * 2, 'a']\n",
+        "another text": "def f(x):\n    return [2 * x, 'b']\n",
+        "another name": "def g(x):\n    return [2 * x, 'a']\n\n\nf = g\n",
+        "nothing": "def f(x):\n    'Twice.'\n",
+    }
+    functions = [runpy.run_path(str(write(tmp_path / f"{name}.py", text)))["f"] for name, text in written.items()]
+    names = [checks.code_name(one) for one in functions]
+    assert len(set(names[:3])) == 1 and len(set(names)) == len(names) - 2
+    assert checks.code_name(*functions) != checks.code_name(*functions[::-1]) and all(len(one) == 12 for one in names)
+    assert checks.code_name(functions[0], eval("lambda x: x")) == ""
+
+
 def test_what_a_students_function_has_found_is_read_again_until_the_function_changes(tmp_path, capsys):
     made = []
 
@@ -876,6 +897,18 @@ def test_a_lab_closes_with_an_optional_exercise_that_has_no_marks(lab):
     assert headings[-1] == "## Take-away" and re.fullmatch(r"## ★ .+ \(not marked\)", headings[-2])
     graded = [cell.metadata.get("nbgrader", {}) for cell in lab.master.cells[find(lab.master, "star-text") :]]
     assert not any(mark.get("grade") or mark.get("solution") for mark in graded)
+
+
+def test_a_gpu_cell_names_answers_that_stand_above_it():
+    """By this expression the marker asks for their name once more."""
+    found = {}
+    for lab in EVERY:
+        for number, cell in enumerate(lab.master.cells):
+            if cell.cell_type == "code" and (asked := running.GPU_CODE.search(cell.source)):
+                above = {defined(lab.reference[one.id]) for one in lab.master.cells[:number] if one.id in lab.tested}
+                used = {node.id for node in ast.walk(ast.parse(asked[1])) if isinstance(node, ast.Name)}
+                found[lab.name] = used - above
+    assert found == {f"lab{n}": {"checks", *(["PARTS"] if n == 5 else [])} for n in range(2, 7)}
 
 
 def test_no_lab_writes_a_file_of_another():

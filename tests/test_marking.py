@@ -7,6 +7,7 @@ The class is marked once, in one gradebook, as a teacher does it; the tests read
 import copy
 import csv
 import functools
+import inspect
 import json
 import os
 import re
@@ -585,6 +586,33 @@ def test_a_check_is_asked_outside_and_knows_the_line_that_stopped(cage):
     assert "it returns a generator" in known["draws"][0]["text/plain"]
     assert known["absent"][0] == "name 'absent' is not defined"
     assert "the kernel ended" in known["ends"][0]["text/plain"] and "call of the check" in known["ends"][1][0]
+
+
+def doubled_by(x):
+    return 2 * x
+
+
+def test_a_line_from_a_gpu_that_names_other_functions_is_noted(tmp_path):
+    """And one that names these is not, though a comment came later. It says nothing of a line that is typed with the
+    right name."""
+
+    def cell(source, name, **mark):
+        return nbformat.v4.new_code_cell(source, metadata={"nbgrader": {"grade_id": name, **mark}})
+
+    answer = inspect.getsource(doubled_by).replace(":", ":  # twice", 1)
+    given = 'from flatlab import checks\nif False:\n    print({"functions": checks.code_name(doubled_by)})'
+    for number, (name, noted) in enumerate({flatlab.checks.code_name(doubled_by): 0, "0" * 12: 1, "": 1}.items()):
+        line = f'def report(recorded):\n    return \'{{"device": "a GPU", "functions": "{name}"}}\''
+        cells = [
+            cell(answer, "twice", solution=True, locked=False),
+            cell(given, "gpu-run", locked=True),
+            cell(line, "report", solution=True, locked=False),
+        ]
+        (tmp_path / str(number)).mkdir()
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        ran, notes = running.run(notebook, notebook, tmp_path / str(number), "71")
+        assert not any(one.outputs for one in ran.cells)
+        assert notes == ["the line of its GPU run names other functions than the notebook has: read it."] * noted
 
 
 def test_without_a_cage_it_is_said(tmp_path, monkeypatch):

@@ -12,13 +12,13 @@ import pkgutil
 from collections.abc import Callable
 
 from flatlab.checks.answer import CHECKS, attempt
-from flatlab.checks.kept import Kept
+from flatlab.checks.kept import Kept, code_name
 
 for _module in pkgutil.iter_modules(__path__):
     if _module.name.startswith("lab"):
         importlib.import_module(f"flatlab.checks.{_module.name}")
 
-__all__ = ["Kept", "attempt", *sorted(CHECKS)]  # noqa: PLE0604 - they are strings
+__all__ = ["Kept", "attempt", "code_name", *sorted(CHECKS)]  # noqa: PLE0604 - they are strings
 
 
 def __getattr__(name: str) -> Callable[..., object]:
