@@ -899,6 +899,23 @@ def test_a_lab_closes_with_an_optional_exercise_that_has_no_marks(lab):
     assert not any(mark.get("grade") or mark.get("solution") for mark in graded)
 
 
+def test_every_three_recorded_seeds_of_lab2s_runs_make_a_line_that_its_tests_take(monkeypatch):
+    """The bounds of the hidden tests hold for the networks and the data that a GPU trains there."""
+    lab, found = next(lab for lab in EVERY if lab.name == "lab2"), flatlab.recorded("rate-and-statistics", "colab")
+    columns, labels = found.values["F1"], {"small": "SB", "large": "LB", "root": "rate"}
+    facts = {"device": "a GPU", "functions": "", "seconds": found.provenance["F1"]["seconds"]}
+    facts["rate"] = found.recipes["F1"]["rate"]["lr"]
+    for seeds in itertools.combinations(range(5), 3):
+        test, phi = (
+            {one: [columns[column.format(label)][seed] for seed in seeds] for one, label in labels.items()}
+            for column in ("test {}", "{} 1e-3")
+        )
+        line = facts | {"test": test, "phi": phi, "share": lab.function(lab.reference["share"])(*test.values())}
+        answer = f"def report(recorded):\n    return {json.dumps(line)!r}"
+        assert checks.report(lab.function(answer))
+        assert hidden_tests_pass(lab, "report", answer, monkeypatch, "20170"), seeds
+
+
 def test_a_gpu_cell_names_answers_that_stand_above_it():
     """By this expression the marker asks for their name once more."""
     found = {}
