@@ -280,6 +280,13 @@ def test_what_is_read_out_is_what_the_rows_have():
         assert says.startswith(f"Moved by {d:.2f}:") and f"{row['cost, sharp']:.2f} at the sharp one" in says
 
 
+def test_curves_that_end_together_have_names_that_stand_apart():
+    ends = {32: [[1, 2, 5]], 500: [[3, 4, 5.1]]}
+    (panel,) = sliders.box_size((1e-4, 1e-3, 1e-2), ends, ends, "mnist1d").picture.panels
+    lower, higher = (text.get_window_extent() for text in panel.axes[0].texts)
+    assert lower.y1 <= higher.y0
+
+
 def test_at_a_number_of_updates_who_is_ahead_is_read_out_first():
     """Epochs of 125 and of 2 updates, eight of each: after 16 updates the large batch has ended, the small one not
     begun."""
