@@ -340,6 +340,20 @@ def test_the_papers_figure_stands_beside_where_it_is_of_none_of_our_networks():
     assert len(draw(synthetic("throughput")).panels) == 1
 
 
+def test_the_papers_own_panels_say_which_line_is_which():
+    def legend(panel):
+        return [
+            (text.get_text(), line.get_linestyle())
+            for text, line in zip(panel.legends[0].get_texts(), panel.legends[0].get_lines())
+            if text.get_text().strip()
+        ]
+
+    ours, theirs = draw(synthetic("fig2")).panels[::2]
+    assert legend(theirs) == legend(ours) == [("small batch", "-"), ("large batch", "--")]
+    assert legend(draw(synthetic("fig4")).panels[2]) == [("threshold", "-.")]
+    assert legend(draw(synthetic("fig2", "C1")).panels[0]) == legend(ours), "grey behind ours needs no name of its own"
+
+
 def test_in_figure_6_training_goes_to_the_right():
     for axes in axes_of(draw(synthetic("fig6"))):
         assert axes.get_xlim()[0] > axes.get_xlim()[1] and axes.get_xscale() == axes.get_yscale() == "log"

@@ -61,7 +61,7 @@ def draw(result: Result) -> Picture:
                 xscale="log" if drawing.log else "linear",
                 yscale="log" if panel.log else "linear",
             )
-            values = _theirs(axes, result.experiment, drawing, panel, theirs) if theirs else []
+            values = _theirs(axes, result.experiment, drawing, panel, theirs, alone=not net) if theirs else []
             if columns:
                 found, points = _ours(axes, drawing, panel, columns)
                 values += found
@@ -148,12 +148,14 @@ def _x(drawing: Drawing, curve: Curve, columns: Mapping[str, Sequence], values: 
     return np.arange(1, values.shape[1] + 1)
 
 
-def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: str) -> list:
-    """Draw the paper's curves of a panel; returns their values."""
+def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: str, *, alone: bool) -> list:
+    """Draw the paper's curves of a panel; returns their values. Where they are `alone`, no curve of ours says in the
+    legend what they are."""
     drawn = []
-    for place, *_ in drawing.marks:
+    for place, _, words in drawing.marks:
         if isinstance(place, str) and (at := published(experiment, net, place)):
-            axes.axvline(float(at), color=PAPER, linewidth=1, linestyle="-.")
+            mark = words if alone else None
+            axes.axvline(float(at), color=PAPER, linewidth=1, linestyle="-.", label=mark)
     for curve in panel.curves:
         if experiment in ("fig4", "fig6"):  # one series of points per curve
             x, y = paper.curve(experiment, net, curve.column).values()  # type: ignore[arg-type]
@@ -161,7 +163,8 @@ def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: st
             assert drawing.x
             found = paper.curve(experiment, net)  # type: ignore[arg-type]
             x, y = found[drawing.x], found[curve.column]
-        axes.plot(x, y, curve.style, color=PAPER, linewidth=1.2, zorder=1)
+        name = (curve.words or None) if alone else None
+        axes.plot(x, y, curve.style, color=PAPER, linewidth=1.2, zorder=1, label=name)
         drawn.append(y)
     return drawn
 
