@@ -243,6 +243,10 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
         ("smoke", ["mlp"]),
     ]
     assert recording.largest("table3") == []
+    tier_with = {net: recording.largest_with("table2", net).tier for net in ("F1", "C1", "mlp")}
+    assert tier_with == {"F1": "paper", "C1": "colab", "mlp": "smoke"}
+    with pytest.raises(FileNotFoundError, match="table2 is recorded at no tier for F2[.]"):
+        recording.largest_with("table2", "F2")
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,25 @@ def largest(experiment: str, tiers: Sequence[Tier] = TIERS) -> list[Result]:
     return found
 
 
+def largest_with(experiment: str, net: str) -> Result:
+    """The largest recorded result of an experiment that has a network.
+
+    Parameters
+    ----------
+    experiment, net
+        Names such as "table2" and "F1".
+
+    Raises
+    ------
+    FileNotFoundError
+        Where no tier has it.
+    """
+    for result in largest(experiment):
+        if net in result.values:
+            return result
+    raise FileNotFoundError(f"{experiment} is recorded at no tier for {net}.")
+
+
 def origin(device: str, began: float) -> dict[str, Any]:
     """The provenance of a result file written now: `train.provenance`, the commit, seconds since `began`, the date."""
     return {
