@@ -210,9 +210,7 @@ FIGURES = {
     "by_problem": lambda: by_problem(regression_result()),
     "best rates": lambda: how_large_a_batch_pays.best_rates({8: 0.1, 32: 0.2, 128: 0.4, 500: 0.4}, 60, "mnist1d"),
     "two scales": the_scales,
-    "headline": lambda: headline.headline(
-        runs_of(BATCHES), {batch: [batch, batch + 1, batch + 2] for batch in BATCHES}
-    ),
+    "headline": lambda: headline.headline(sizes_result(), "mlp"),
 }
 
 
