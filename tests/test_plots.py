@@ -7,7 +7,6 @@ import functools
 import html
 import math
 import re
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import matplotlib
@@ -59,26 +58,24 @@ from flatlab.study import columns
 GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
 WORDS = {"#ffffff": ("#222832", "#000000"), "#121212": ("#ced6dd", "#ffffff")}  # what a page there has its text in
 BATCHES = (32, 128, 400, 2000)
-TRAINING = {batch: [99.0, 99.5, 99.7] for batch in BATCHES}
+TESTED, TRAINED = ({batch: [low, low + 0.5, low + 0.7] for batch in BATCHES} for low in (70.0, 99.0))
 
 
-def runs_of(batches, seeds=3, epochs=8):
-    """What `train` returns, as far as a figure asks for it."""
-    random = np.random.default_rng(0)
-
-    def run(batch, seed):
-        climb = 1 - np.exp(-np.arange(1, epochs + 1))
-        history = {
-            "epoch": list(range(1, epochs + 1)),
-            "updates": [k * math.ceil(4000 / batch) for k in range(1, epochs + 1)],
+def curves_of(batches, seeds=3, epochs=8):
+    """Accuracies as the figures of The puzzle take them: {batch size: {"train", "test": seeds x epochs}}."""
+    random, climb = np.random.default_rng(0), 1 - np.exp(-np.arange(1, epochs + 1))
+    return {
+        batch: {
+            part: climb * (top - math.log(batch)) + random.normal(size=(seeds, epochs)) * 0.2
+            for part, top in (("train", 100), ("test", 75))
         }
-        history |= {
-            f"{name}_accuracy": list(climb * (top - math.log(batch)) + random.normal(size=epochs) * 0.2)
-            for name, top in (("train", 100), ("test", 75))
-        }
-        return SimpleNamespace(history=history, seed=seed, facts={"rows": batch, "data": "mnist1d"})
+        for batch in batches
+    }
 
-    return [run(batch, seed) for batch in batches for seed in range(seeds)]
+
+def updates_of(batches, epochs=8):
+    """{batch size: updates at the end of each epoch of 4,000 rows}"""
+    return {batch: [k * math.ceil(4000 / batch) for k in range(1, epochs + 1)] for batch in batches}
 
 
 def hollows(x):
@@ -123,10 +120,10 @@ PLANES = {  # a valley along the second direction; the large batch's has ten tim
 PHIS = {eps: {batch: [batch * eps * k for k in (900, 1000, 1200)] for batch in (32, 400, 2000)} for eps in (1e-3, 5e-4)}
 
 FIGURES = {
-    "accuracy": lambda: puzzle.accuracy(runs_of(BATCHES), TRAINING),
-    "learning_curves": lambda: puzzle.learning_curves(runs_of(BATCHES)),
+    "accuracy": lambda: puzzle.accuracy(TESTED, TRAINED, "mnist1d"),
+    "learning_curves": lambda: puzzle.learning_curves(curves_of(BATCHES), "mnist1d"),
     "printed_gaps": puzzle.printed_gaps,
-    "early_stopping": lambda: puzzle.early_stopping(runs_of(BATCHES)),
+    "early_stopping": lambda: puzzle.early_stopping(curves_of(BATCHES), "mnist1d"),
     "displaced": lambda: flat_and_sharp.displaced(hollows, (-2, 1.5), (0.0, 0.15, 0.4)),
     "increase": lambda: flat_and_sharp.increase(
         [0.1, 0.2], {"flat": [0.1, 0.2], "sharp": [0.3, 0.6]}, {"flat": [0.1, 0.2], "sharp": [0.4, 1.6]}
@@ -388,8 +385,8 @@ def test_a_picture_says_tier_data_and_seeds(drawn, shown):
 def test_no_setting_changes_the_tier_of_what_a_page_computes(monkeypatch):
     """A page trains nets of one size, so a setting that changes its stamp makes the stamp false."""
     monkeypatch.setenv("FLATLAB_TIER", "colab")
-    training = {batch: [99.0] for batch in BATCHES}
-    assert puzzle.accuracy(runs_of(BATCHES, seeds=1), training).stamp == "smoke tier · MNIST-1D · 1 seed, no interval"
+    drawn = puzzle.accuracy({32: [70.0]}, {32: [99.0]}, "mnist1d")
+    assert drawn.stamp == "smoke tier · MNIST-1D · 1 seed, no interval"
 
 
 def test_on_a_page_words_have_its_colour_and_colours_are_mixed_with_it(shown):
@@ -515,18 +512,33 @@ def test_drawing_changes_no_setting_of_matplotlib():
     assert dict(matplotlib.rcParams) == before
 
 
-def test_the_seeds_numbers_are_those_of_the_runs():
-    runs = runs_of(BATCHES)
-    shown = puzzle.accuracy(runs, TRAINING).table
-    assert [row["batch size"] for row in shown] == [run.facts["rows"] for run in runs]
-    assert [row["test accuracy"] for row in shown] == [run.history["test_accuracy"][-1] for run in runs]
+def test_the_seeds_numbers_are_those_that_were_given():
+    shown = puzzle.accuracy(TESTED, TRAINED, "mnist1d", "reduced")
+    assert shown.stamp == "reduced tier · MNIST-1D · 3 seeds, 95 % intervals"
+    assert [(row["batch size"], row["seed"]) for row in shown.table] == [
+        (m, seed) for m in BATCHES for seed in range(3)
+    ]
+    assert [row["test accuracy"] for row in shown.table] == [70, 70.5, 70.7] * len(BATCHES)
+    assert [row["training accuracy"] for row in shown.table] == [99, 99.5, 99.7] * len(BATCHES)
+
+
+def test_the_best_epoch_is_each_seeds_own():
+    """Of the second seed the first epoch, of the other two the last."""
+    table = [[60, 70], [71, 69], [50, 72]]
+    shown = puzzle.early_stopping({32: {"test": table}}, "mnist1d", "reduced")
+    assert shown.stamp.startswith("reduced tier")
+    assert [(row["last epoch"], row["best epoch"], row["which"]) for row in shown.table] == [
+        (70, 70, 2),
+        (69, 71, 1),
+        (72, 72, 2),
+    ]
 
 
 def test_an_interval_is_drawn_around_every_mean():
     """Bars of half width h around the mean, for each batch size, test and training."""
-    axes = puzzle.accuracy(runs_of(BATCHES), TRAINING).panels[0].axes[0]
+    axes = puzzle.accuracy(TESTED, TRAINED, "mnist1d").panels[0].axes[0]
     bars = axes.containers
     assert len(bars) == 2 * len(BATCHES)
-    mean, half = style.interval(TRAINING[32])
+    mean, half = style.interval(TRAINED[32])
     ((low, high),) = [segment[:, 1] for segment in bars[0].lines[2][0].get_segments()]
     assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))

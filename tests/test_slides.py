@@ -13,7 +13,7 @@ from test_does_sharpness_predict import made_up_nets
 from test_how_large_a_batch_pays import the_trade
 from test_on_the_way_down import way_down_result
 from test_plane_of_descent import descent
-from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, hollows, path, runs_of
+from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, curves_of, hollows, path, updates_of
 from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_costs import the_clock
 from test_what_a_batch_size_changes import rates_result
@@ -47,7 +47,9 @@ PATHS = [path(2), path(2.5), path(3)]
 MADE = {
     "moved_minimum": lambda: sliders.moved_minimum(hollows, (-2, 1.5), np.linspace(0.1, 0.8, 8), start=3),
     "box_size": lambda: sliders.box_size((1e-5, 1e-4, 1e-3, 1e-2), both(3), both(2), "mnist1d", start=1),
-    "against_updates": lambda: puzzle.against_updates(runs_of((32, 2000)), positions=8),
+    "against_updates": lambda: puzzle.against_updates(
+        curves_of((32, 2000)), updates_of((32, 2000)), "mnist1d", positions=8
+    ),
     "by_rate": lambda: by_rate(rates_result(), "mlp"),
     "by_size": lambda: by_size(sizes_result(), "mlp", start=4),
     "by_strength": strengths,
@@ -297,12 +299,12 @@ def test_at_a_number_of_updates_who_is_ahead_is_read_out_first():
         assert says.startswith(f"After {row['updates']:,} updates: ")
         assert f"batch 2000 {large:.1f} %" in says if large else "batch 2000 has ended with" in says
         assert f"batch 32 {small:.1f} %" in says if small else "batch 32 is in its first epoch" in says
-    runs = {row["updates"]: row for row in slides.picture.table}
-    ends = [run.history["test_accuracy"][-1] for run in runs_of((32, 2000)) if run.facts["rows"] == 32]
-    assert runs[1000]["batch 32"] == pytest.approx(np.mean(ends))
-    together = puzzle.against_updates(runs_of((400, 2000)), positions=8)
+    at = {row["updates"]: row for row in slides.picture.table}
+    assert at[1000]["batch 32"] == pytest.approx(curves_of((32, 2000))[32]["test"][:, -1].mean())
+    sizes = 400, 2000
+    together = puzzle.against_updates(curves_of(sizes), updates_of(sizes), "mnist1d", positions=8)
     row, says = next((row, says) for row, says in zip(together.picture.table, together.says) if all(row.values()))
-    ahead, behind = sorted((400, 2000), key=lambda batch: -row[f"batch {batch}"])
+    ahead, behind = sorted(sizes, key=lambda batch: -row[f"batch {batch}"])
     assert says.index(f"batch {ahead} ") < says.index(f"batch {behind} ")
 
 

@@ -1,9 +1,10 @@
-"""The figures of the chapter The puzzle: from runs to pictures."""
+"""The figures of the chapter The puzzle: from accuracies to pictures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
@@ -18,7 +19,6 @@ from flatlab.plots.style import (
     alike,
     band,
     batch_axis,
-    by_batch,
     canvas,
     colours,
     dot,
@@ -29,52 +29,58 @@ from flatlab.plots.style import (
     styled,
 )
 from flatlab.study import paper
-from flatlab.training.train import Run
+from flatlab.study.recorded import Tier
+
+Curves = Mapping[int, Mapping[str, ArrayLike]]
 
 
 @styled
-def accuracy(runs: Sequence[Run], training: Mapping[int, Sequence[float]]) -> Picture:
-    """Accuracy of the trained nets against batch size: test (filled) and training (hollow), every seed as a dot.
+def accuracy(
+    tested: Mapping[int, Sequence[float]], trained: Mapping[int, Sequence[float]], data: str, tier: Tier | None = None
+) -> Picture:
+    """Accuracy where training ended against batch size: test (filled) and training (hollow), every seed as a dot.
 
     Parameters
     ----------
-    runs : sequence of Run
-        Several seeds for each batch size, on one data set.
-    training : mapping
-        {batch size: accuracies on the training set at the last point, one per seed}.
+    tested, trained : mapping
+        {batch size: accuracies in percent, one per seed}, on the test and on the training set.
+    data : str
+        The data set's name.
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
+        At which they were recorded.
 
     Returns
     -------
     Picture
-        One row per run.
+        One row per net.
     """
-    groups = by_batch(runs)
-    colour, axes, rows, tested = colours(groups), canvas(), [], {}
-    for batch, group in groups.items():
-        tested[batch] = [run.history["test_accuracy"][-1] for run in group]
-        for values, hollow in ((training[batch], True), (tested[batch], False)):
+    colour, axes, rows = colours(tested), canvas(), []
+    for batch, right in tested.items():
+        for values, hollow in ((trained[batch], True), (right, False)):
             axes.plot([batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, mew=0)
             mean = dot(axes, batch * 1.09, values, colour[batch], hollow=hollow)
         label(axes, batch * 1.09, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
-        for run, test, train in zip(group, tested[batch], training[batch]):
-            rows.append({"batch size": batch, "seed": run.seed, "test accuracy": test, "training accuracy": train})
-    batch_axis(axes, groups)
+        for seed, (test, train) in enumerate(zip(map(float, right), map(float, trained[batch]))):
+            rows.append({"batch size": batch, "seed": seed, "test accuracy": test, "training accuracy": train})
+    batch_axis(axes, tested)
     axes.set_ylabel("accuracy, %")
     axes.text(0.5, 0.5, "hollow: training\nfilled: test", transform=axes.transAxes, ha="center", va="center")
-    data = runs[0].facts["data"]
-    alt = f"Accuracy in percent against batch size. Test: {means(tested)}. Training: {means(training)}."
-    return Picture([axes.figure], rows, stamp(data, len(group)), alt, f"accuracy-{data}")
+    alt = f"Accuracy in percent against batch size. Test: {means(tested)}. Training: {means(trained)}."
+    return Picture([axes.figure], rows, stamp(data, len(values), tier), alt, f"accuracy-{data}")
 
 
 @styled
-def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
-    """Figure 2: accuracy against epoch, smallest and largest batch of the runs; the paper's network in a panel of its
-    own.
+def learning_curves(curves: Curves, data: str, tier: Tier | None = None, network: str = "C1") -> Picture:
+    """Figure 2: accuracy against epoch, smallest and largest batch; the paper's network in a panel of its own.
 
     Parameters
     ----------
-    runs : sequence of Run
-        Several seeds for each batch size, on one data set.
+    curves : mapping
+        {batch size: {"train" and "test": accuracies in percent, seeds x epochs}}.
+    data : str
+        The data set's name.
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
+        At which they were recorded.
     network : str
         Of the paper.
 
@@ -83,17 +89,17 @@ def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
     Picture
         One row per epoch.
     """
-    groups = by_batch(runs)
     ours, theirs = canvas(HALF), canvas(HALF)
-    columns: dict[str, Any] = {"epoch": runs[0].history["epoch"]}
+    small, large = min(curves), max(curves)
+    columns: dict[str, Any] = {"epoch": list(range(1, 1 + np.shape(curves[small]["test"])[1]))}
     told = []
-    for batch, colour in ((min(groups), SMALL), (max(groups), LARGE)):
+    for batch, colour in ((small, SMALL), (large, LARGE)):
         for part, words, style in (("train", "training", "--"), ("test", "test", "-")):
-            table = [run.history[f"{part}_accuracy"] for run in groups[batch]]
+            table = curves[batch][part]
             mean = band(ours, columns["epoch"], table, colour, linestyle=style)
             columns[f"batch {batch}, {words}, mean"], columns[f"batch {batch}, {words}, ±"] = intervals(table)
             told.append(course(f"batch {batch}, {words}", columns["epoch"], mean))
-        shift = 5 if batch == min(groups) else -5
+        shift = 5 if batch == small else -5
         label(ours, columns["epoch"][-1], mean[-1], str(batch), colour, xytext=(6, shift))
     curve = paper.curve("fig2", network)
     for name, words, shift in (("SB", "small", 5), ("LB", "large", -5)):
@@ -109,21 +115,28 @@ def learning_curves(runs: Sequence[Run], network: str = "C1") -> Picture:
         0.98, 0.02, "solid: test\ndashed: training", transform=ours.transAxes, ha="right", va="bottom", size=SMALLER
     )
     alt = f"Accuracy in percent against epoch. Ours: {'; '.join(told)}. Beside it, in grey, the paper's {network}."
-    seeds = len(groups[batch])
     return Picture(
-        [ours.figure, theirs.figure], rows_of(columns), stamp(runs[0].facts["data"], seeds), alt, "learning-curves"
+        [ours.figure, theirs.figure], rows_of(columns), stamp(data, len(np.array(table)), tier), alt, "learning-curves"
     )
 
 
 @styled
-def against_updates(runs: Sequence[Run], positions: int = 24) -> Slides:
+def against_updates(
+    curves: Curves, updates: Mapping[int, Sequence[int]], data: str, tier: Tier | None = None, positions: int = 24
+) -> Slides:
     """Test accuracy against the number of updates, the mean over seeds with its interval, one curve for each batch
     size; where a line is crossed by the curves is read out.
 
     Parameters
     ----------
-    runs : sequence of Run
-        Several seeds for each batch size, on one data set.
+    curves : mapping
+        {batch size: {"train" and "test": accuracies in percent, seeds x epochs}}.
+    updates : mapping
+        {batch size: the updates that had been made at the end of each epoch}.
+    data : str
+        The data set's name.
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
+        At which they were recorded.
     positions : int
         Of the line, from the first to the last update that any of them has seen.
 
@@ -133,36 +146,36 @@ def against_updates(runs: Sequence[Run], positions: int = 24) -> Slides:
         One row per position: the updates, and the mean of each batch size there, "" before its first epoch and after
         its last. Between two epochs it is interpolated, as the curve is drawn.
     """
-    groups = by_batch(runs)
-    colour, axes, told, curves = colours(groups), canvas(), [], {}
-    for batch, group in groups.items():
-        updates, table = group[0].history["updates"], [run.history["test_accuracy"] for run in group]
-        curves[batch] = updates, band(axes, updates, table, colour[batch])
-        label(axes, updates[0], curves[batch][1][0], str(batch), colour[batch], xytext=(0, -12), ha="center")
-        told.append(course(f"batch {batch}", *curves[batch]))
-    first, last = (pick(pick(updates) for updates, _ in curves.values()) for pick in (min, max))
+    colour, axes, told, means_of = colours(curves), canvas(), [], {}
+    for batch in curves:
+        means_of[batch] = band(axes, updates[batch], curves[batch]["test"], colour[batch])
+        place = updates[batch][0], means_of[batch][0]
+        label(axes, *place, str(batch), colour[batch], xytext=(0, -12), ha="center")
+        told.append(course(f"batch {batch}", updates[batch], means_of[batch]))
+    first, last = (pick(pick(updates[batch]) for batch in curves) for pick in (min, max))
     layers, says, rows = [], [], []
     for place in np.geomspace(first, last, positions).round().astype(int).tolist():
         at = {
-            batch: float(np.interp(np.log(place), np.log(updates), mean))
-            for batch, (updates, mean) in curves.items()
-            if updates[0] <= place <= updates[-1]
+            batch: float(np.interp(np.log(place), np.log(updates[batch]), mean))
+            for batch, mean in means_of.items()
+            if updates[batch][0] <= place <= updates[batch][-1]
         }
         dots = [axes.plot(place, value, "o", color=colour[batch]) for batch, value in at.items()]
         layers.append([axes.axvline(place, color=TEXT, linewidth=0.8), *(one for drawn in dots for one in drawn)])
         parts = [f"batch {batch} {value:.1f} %" for batch, value in sorted(at.items(), key=lambda one: -one[1])]
-        for batch, (updates, mean) in curves.items():
-            if place > updates[-1]:
+        for batch, mean in means_of.items():
+            if place > updates[batch][-1]:
                 parts.append(f"batch {batch} has ended with {mean[-1]:.1f} %")
-            elif place < updates[0]:
+            elif place < updates[batch][0]:
                 parts.append(f"batch {batch} is in its first epoch")
         says.append(f"After {place:,} update{'s' * (place != 1)}: {', '.join(parts)}.")
-        rows.append({"updates": place, **{f"batch {batch}": at.get(batch, "") for batch in groups}})
+        rows.append({"updates": place, **{f"batch {batch}": at.get(batch, "") for batch in curves}})
     axes.set(xscale="log", xlabel="updates", ylabel="test accuracy, %")
     axes.margins(x=0.1, y=0.15)  # room for the names below the first points
     axes.set_title("first to last epoch, for each batch size")
     alt = f"Test accuracy in percent against the number of updates, logarithmic: {'; '.join(told)}."
-    picture = Picture([axes.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "updates")
+    seeds = len(np.array(curves[batch]["test"]))
+    picture = Picture([axes.figure], rows, stamp(data, seeds, tier), alt, "updates")
     return Slides(picture, layers, "Updates", says, int(np.argmin([abs(row["updates"] - 200) for row in rows])))
 
 
@@ -197,32 +210,34 @@ def printed_gaps() -> Picture:
 
 
 @styled
-def early_stopping(runs: Sequence[Run]) -> Picture:
-    """Test accuracy at the last epoch (filled) and at each run's own best epoch, chosen on the test set (hollow).
+def early_stopping(curves: Curves, data: str, tier: Tier | None = None) -> Picture:
+    """Test accuracy at the last epoch (filled) and at each net's own best epoch, chosen on the test set (hollow).
 
     Parameters
     ----------
-    runs : sequence of Run
-        Several seeds for each batch size, on one data set.
+    curves : mapping
+        {batch size: {"train" and "test": accuracies in percent, seeds x epochs}}.
+    data : str
+        The data set's name.
+    tier : {"smoke", "reduced", "colab", "paper"}, optional
+        At which they were recorded.
 
     Returns
     -------
     Picture
-        One row per run.
+        One row per net.
     """
-    groups = by_batch(runs)
-    colour, axes, rows, last, best = colours(groups), canvas(), [], {}, {}
-    for batch, group in groups.items():
-        curves = [run.history["test_accuracy"] for run in group]
-        last[batch], best[batch] = [curve[-1] for curve in curves], [max(curve) for curve in curves]
+    colour, axes, rows, last, best = colours(curves), canvas(), [], {}, {}
+    for batch, parts in curves.items():
+        table = np.array(parts["test"])
+        last[batch], best[batch] = table[:, -1].tolist(), table.max(1).tolist()
         dot(axes, batch * 0.94, last[batch], colour[batch])
         dot(axes, batch * 1.06, best[batch], colour[batch], hollow=True)
-        for run, curve in zip(group, curves):
-            which = run.history["epoch"][int(np.argmax(curve))]
-            accuracies = {"last epoch": curve[-1], "best epoch": max(curve)}
-            rows.append({"batch size": batch, "seed": run.seed, **accuracies, "which": which})
-    batch_axis(axes, groups)
+        for seed, (ended, top, which) in enumerate(zip(last[batch], best[batch], table.argmax(1).tolist())):
+            accuracies = {"last epoch": ended, "best epoch": top}
+            rows.append({"batch size": batch, "seed": seed, **accuracies, "which": 1 + which})
+    batch_axis(axes, curves)
     axes.set_ylabel("test accuracy, %")
     axes.text(0.98, 0.95, "hollow: best epoch\nfilled: last epoch", transform=axes.transAxes, ha="right", va="top")
     alt = f"Test accuracy in percent against batch size. Last epoch: {means(last)}. Best epoch: {means(best)}."
-    return Picture([axes.figure], rows, stamp(runs[0].facts["data"], len(group)), alt, "early-stopping")
+    return Picture([axes.figure], rows, stamp(data, len(table), tier), alt, "early-stopping")

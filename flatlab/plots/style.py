@@ -241,14 +241,6 @@ def alike(panels: Sequence[Axes]) -> None:
         axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def by_batch(runs: Iterable) -> dict[int, list]:
-    """{rows in a batch: its runs in the order of their seeds}, the smallest batch first."""
-    found: dict[int, list] = {}
-    for run in sorted(runs, key=lambda run: (run.facts["rows"], run.seed)):
-        found.setdefault(run.facts["rows"], []).append(run)
-    return found
-
-
 def means(groups: Mapping[int, Sequence[float]]) -> str:
     """The mean of each batch size in words, "73.1 at batch 32, 65 at batch 2000"."""
     return ", ".join(f"{np.mean(values):.3g} at batch {batch}" for batch, values in groups.items())
