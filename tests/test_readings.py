@@ -20,7 +20,7 @@ WORDS = get_args(Word)
 OPEN = {"mixed", "undecided", "not run"}
 GIVEN = {
     "lower": [True, False],
-    "share": [0.43],
+    "share": [0.43, 6.2],
     "loss": [0.52],
     "holds": ["It is so here."],
     "fails": ["It is not so."],
@@ -100,6 +100,11 @@ def test_claims_are_counted_in_words():
     assert readings.counted(["holds"] * 3 + ["fails"] + ["undecided"] * 2) == "3 hold, 1 fails and 2 are undecided"
     assert readings.counted(["mixed"]) == "1 is mixed" and readings.counted([]) == "none"
     assert readings.counted(["not run", "holds"]) == "1 holds and 1 is not run"
+
+
+def test_what_is_more_than_the_whole_is_no_part_of_it():
+    assert "So 43 % of the asymmetry comes without" in readings.without_a_large_batch("holds", 0.43, 0.52)
+    assert "So an asymmetry 6.2 times as large comes without" in readings.without_a_large_batch("holds", 6.2, 0.52)
 
 
 # A dict from words to sentences, or a word compared with a constant; what asks `verdict(...) == "holds"` picks nets.

@@ -66,7 +66,8 @@ def accuracy(
     axes.set_ylabel("accuracy, %")
     axes.text(0.5, 0.5, "hollow: training\nfilled: test", transform=axes.transAxes, ha="center", va="center")
     alt = f"Accuracy in percent against batch size. Test: {means(tested)}. Training: {means(trained)}."
-    return Picture([axes.figure], rows, stamp(data, len(values), tier), alt, f"accuracy-{data}")
+    name = f"accuracy-{data}".replace(" ", "-")
+    return Picture([axes.figure], rows, stamp(data, len(values), tier), alt, name)
 
 
 @styled

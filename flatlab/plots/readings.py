@@ -83,7 +83,7 @@ def law_of_nature(mnist1d: Word, digits: Word) -> str:
         return "Both tasks have a gap. Two tasks are not all tasks."
     if "fails" in (mnist1d, digits):
         return "A gap is not a law of nature: it fails on at least one of two tasks."
-    return whether("both tasks have a gap", mnist1d, digits, by="this page's seeds")
+    return whether("both tasks have a gap", mnist1d, digits, by="these seeds")
 
 
 def together_on_digits(sharper: Word, gap: Word) -> str:
@@ -112,9 +112,11 @@ def without_a_large_batch(steep: Word, share: float, loss: float) -> str:
         Of the early net.
     """
     if steep == "holds":
+        part = f"{100 * share:.0f} % of the asymmetry comes"
+        more = f"an asymmetry {share:.1f} times as large comes"
         return (
-            f"So {100 * share:.0f} % of the asymmetry comes without any large batch: a net near the start, whatever "
-            f"its batch, goes up on that side. (The early net is not a minimum. Its loss is {loss:.2f}.)"
+            f"So {part if share < 1 else more} without any large batch: a net near the start, whatever its batch, goes "
+            f"up on that side. (The early net is not a minimum. Its loss is {loss:.2f}.)"
         )
     if steep == "fails":
         return "So the steep side does belong to the large batch."

@@ -185,4 +185,5 @@ def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: T
     alt = f"Along the line, small batch at 0 and large batch at 1, mean over seeds: {'; '.join(told)}."
     words = stamp(data, len(found["train"]), tier)
     figures = [axes.figure for axes in panels]
-    return Slides(Picture(figures, rows, words, alt, f"walk-{data}"), layers, "Walk to α", says, start)
+    name = f"walk-{data}".replace(" ", "-")
+    return Slides(Picture(figures, rows, words, alt, name), layers, "Walk to α", says, start)
