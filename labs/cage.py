@@ -42,6 +42,7 @@ START = 120  # seconds of computing that a cage may take to start
 MOST_BYTES = 64 * 2**20  # of one answer
 MOST_PROCESSES, MOST_FILES = 200, 20_000  # of one student at once
 FILES = 5  # all files together may be this many times as large as the largest one may be
+MOST_OBJECTS = 20_000  # that one call gets of the marker's: they stay in its memory
 MOST_OUTPUTS = 4  # of one cell: what it prints to each of two streams, its value, an error
 NONSENSE = "what it answered makes no sense"
 PR_SET_CHILD_SUBREAPER = 36  # Linux's number for it
@@ -505,6 +506,8 @@ class Passed:
         known = encode(value)
         if not (isinstance(known, dict) and "other" in known):
             return known
+        if len(self.objects) >= MOST_OBJECTS:
+            raise RuntimeError("it asks for too many objects")
         methods = [name for name, _ in inspect.getmembers(type(value), callable) if not name.startswith("_")]
         self.objects.append((value, {*methods, *(["__call__"] if callable(value) else [])}))
         properties = [name for name, _ in inspect.getmembers(type(value), lambda member: isinstance(member, property))]

@@ -487,6 +487,18 @@ def test_an_object_that_a_method_returns_stays_outside_too_and_shows_its_propert
         cage.function("peep")(Part([1]))
 
 
+def test_who_asks_for_part_after_part_gets_no_more_than_the_marker_has_room_for(monkeypatch):
+    class Part:
+        def part(self):
+            return Part()
+
+    monkeypatch.setattr(cages, "MOST_OBJECTS", 3)
+    passed = cages.Passed()
+    passed.encode(Part())
+    question = {"ask": 0, "method": "part", "args": {"list": []}, "kwargs": {"dict": []}}
+    assert ["error" in cages._answered(question, passed) for _ in range(4)] == [False, False, True, True]
+
+
 def test_a_frozen_dataclass_of_ours_is_made_anew_in_the_cage_so_that_it_can_be_differentiated(cage):
     cage.run(
         "import torch\ndef slope(loss, x):\n    y = x.clone().requires_grad_()\n    return "
