@@ -202,11 +202,14 @@ def move_together(word: Word) -> str:
 
 
 def step_or_flatness(word: Word) -> str:
-    """*Cures since 2017*: does the right step help more than flatness?"""
+    """*Cures since 2017*: does the root rule, which asks for the right step, help more than SAM, which asks for
+    flatness?"""
     return {
-        "holds": "Asking for the right step helps this large batch more than asking for flatness.",
-        "fails": "Asking for the right step does not help this large batch more than asking for flatness.",
-    }.get(word) or whether("the right step helps this large batch more than flatness", word)
+        "holds": "The root rule, which asks for the right step, helps this large batch more than SAM, which asks for "
+        "flatness.",
+        "fails": "The root rule, which asks for the right step, does not help this large batch more than SAM, which "
+        "asks for flatness.",
+    }.get(word) or whether("the root rule helps this large batch more than SAM", word)
 
 
 def orders_nets(whole: Word, alone: Word) -> str:
