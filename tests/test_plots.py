@@ -512,6 +512,14 @@ def test_drawing_changes_no_setting_of_matplotlib():
     assert dict(matplotlib.rcParams) == before
 
 
+def test_each_panel_of_a_file_has_its_own_size(file):
+    """A point of a panel is one of the file: in pt it would be four thirds of that, and cut off."""
+    _, *panels = re.findall(r"<svg [^>]*>", file)
+    for panel in panels:
+        width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', panel).groups()
+        assert f' width="{width}" height="{height}"' in panel
+
+
 def test_the_seeds_numbers_are_those_that_were_given():
     shown = puzzle.accuracy(TESTED, TRAINED, "mnist1d", "reduced")
     assert shown.stamp == "reduced tier · MNIST-1D · 3 seeds, 95 % intervals"

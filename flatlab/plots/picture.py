@@ -82,7 +82,9 @@ class Picture:
         for line in lines:
             x = 0.0
             for panel in line:
-                drawn += _svg(panel, self.name).replace("<svg ", f'<svg x="{x:g}" y="{y:g}" ', 1)
+                panel_svg = _svg(panel, self.name).replace("<svg ", f'<svg x="{x:g}" y="{y:g}" ', 1)
+                # the unit of the whole is a point: 300pt inside it would be 400 of them
+                drawn += re.sub(r' (width|height)="([\d.]+)pt"', r' \1="\2"', panel_svg, count=2)
                 x += _size(panel)[0] + GAP
             y += max(_size(panel)[1] for panel in line) + GAP
         size = f'width="{width:g}pt" height="{y:g}pt" viewBox="0 0 {width:g} {y:g}"'
