@@ -8,7 +8,8 @@ Colab is a rocket without words. A link to a paper tells the whole reference onl
 line may end between a formula and the full stop behind it, or between a number and its percent sign. A word of code
 breaks at its hyphen, and a table on a phone has columns of one word a line. A word of the glossary is a link only where
 somebody typed one, and an ordinary link leads to the top of the glossary. MathJax comes with ten combined scripts where
-the pages load parts. The theme lets the keyboard reach a table that scrolls, but no formula that does.
+the pages load parts. A cell has one caption, typed beside it, and the pages of evidence show many pictures a cell, each
+with what a result says of it. The theme lets the keyboard reach a table that scrolls, but no formula that does.
 """
 
 import html
@@ -41,6 +42,9 @@ DISPLAYED_FORMULA = '<div class="math notranslate nohighlight'
 GLOSSARY = "book/glossary"
 # Words that a chapter also uses in another sense: where the glossary's is meant, the chapter links them itself.
 OF_TWO_SENSES = {"line", "point", "ratio", "recipe", "run"}
+# How flatlab.plots.exhibits begins what an experiment says of its claims, and a picture's file: EXPERIMENT-TIER.csv.
+FINDING = "What it says: "
+PICTURE = re.compile(r'class="picture".*download="([\w-]+)-\w+\.csv"', re.DOTALL)
 NOT_PROSE = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.table, nodes.math, nodes.raw)
 
 ROOT_PAGE = """<!doctype html>
@@ -168,6 +172,29 @@ def with_words_linked(app, doctree, page):
         linked_words(doctree, glossary, app.builder.get_relative_uri(page, GLOSSARY))
 
 
+def is_output(node):
+    """Whether a node is what a cell displays at once: all its forms, of which a page is given one later."""
+    return isinstance(node, nodes.container) and node.get("nb_element") == "mime_bundle"
+
+
+def with_findings_as_captions(app, doctree):
+    """Make what an experiment says the caption of the pictures that stand just before it: Sphinx numbers it, as it does
+    a caption that is typed beside a cell."""
+    for output in list(doctree.findall(is_output)):
+        said = output.next_node(nodes.paragraph)
+        if said is None or not said.astext().startswith(FINDING):
+            continue
+        cell, end = output.parent, output.parent.index(output)
+        start, files = end, []
+        while start and (found := PICTURE.search(cell[start - 1].astext())):
+            start -= 1
+            files.append(found[1])
+        if files:
+            figure = nodes.figure("", *cell[start:end], ids=[f"exhibit-{files[-1]}"])
+            figure += nodes.caption("", "", *said.children)
+            cell[start : end + 1] = [figure]
+
+
 def references(page):
     """{address: the whole reference}, of the works on the page of references."""
     found = {}
@@ -262,6 +289,7 @@ def setup(app):
     app.connect("config-inited", read_side_by_side)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", with_colab)
+    app.connect("doctree-read", with_findings_as_captions)
     app.connect("doctree-resolved", with_words_linked)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -664,6 +664,33 @@ def test_what_no_page_loads_is_left_out(site, tmp_path):
     assert all(file.read_text() == str(file.relative_to(tmp_path)) for file in left)
 
 
+def outputs(*shown):
+    """A cell's outputs as myst-nb reads them: a picture's file, or a sentence."""
+    cell = docutils.nodes.container()
+    for one in shown:
+        if one.endswith(".csv"):
+            node = docutils.nodes.raw("", f'<div class="picture"><a download="{one}"></a></div>', format="html")
+        else:
+            node = docutils.nodes.paragraph("", "", docutils.nodes.Text(one))
+        cell += docutils.nodes.container("", docutils.nodes.container("", node), nb_element="mime_bundle")
+    return cell
+
+
+def test_what_an_experiment_says_is_the_caption_of_its_pictures(site):
+    document = docutils.utils.new_document("page", docutils.frontend.get_default_settings())
+    document += outputs("fig2-paper.csv", "fig2-reduced.csv", "What it says: A: holds.", "Recorded.", "sam-reduced.csv")
+    document += outputs("What it says: B: fails.", "Recorded.", "edge-by-batch-colab.csv", "What it says: C: mixed.")
+    site.with_findings_as_captions(None, document)
+    figures = list(document.findall(docutils.nodes.figure))
+    assert [figure["ids"] for figure in figures] == [["exhibit-fig2"], ["exhibit-edge-by-batch"]]
+    assert [len(list(figure.findall(docutils.nodes.raw))) for figure in figures] == [2, 1]
+    assert [figure[-1].astext() for figure in figures] == ["What it says: A: holds.", "What it says: C: mixed."]
+    assert all(isinstance(figure[-1], docutils.nodes.caption) for figure in figures)
+    text = document.astext()
+    assert text.count("What it says: A") == text.count("What it says: B") == text.count("Recorded.") / 2 == 1
+    assert document[0][-1].next_node(docutils.nodes.raw).astext().count("sam-reduced.csv") == 1, "nothing is lost"
+
+
 def the_glossary():
     """Four words as the glossary's page has them; the last one's meaning needs a formula to be set."""
     meanings = {
