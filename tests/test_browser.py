@@ -206,6 +206,13 @@ OUT_OF_REACH = """() => [...document.querySelectorAll('article *')].filter((node
     && node.tabIndex < 0 && ![...node.querySelectorAll('*')].some((inner) => inner.tabIndex >= 0))
   .map((node) => `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 40)}`)"""
 
+# What scrolls sideways without a shadow at its end; code and formulas show by themselves that they go on.
+HIDDEN_EDGE = """() => [...document.querySelectorAll('article *')].filter((node) =>
+    node.scrollWidth > node.clientWidth + 1 && ['auto', 'scroll'].includes(getComputedStyle(node).overflowX)
+    && !node.matches('pre, div.highlight, div.math, input')
+    && !getComputedStyle(node).backgroundImage.includes('linear-gradient'))
+  .map((node) => `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 40)}`)"""
+
 # The element that has the keyboard, if it is a formula.
 FORMULA_WITH_THE_KEYBOARD = "() => document.activeElement.closest('article .math')?.textContent"
 
@@ -240,6 +247,7 @@ def test_the_keyboard_reaches_what_scrolls_on_a_phone_in_opened_folds_too(tab, p
     page.evaluate("document.querySelectorAll('article details').forEach((fold) => { fold.open = true })")
     page.wait_for_timeout(500)  # milliseconds; the theme looks for what scrolls after 300
     assert page.evaluate(OUT_OF_REACH) == []
+    assert page.evaluate(HIDDEN_EDGE) == []
     page.set_viewport_size({"width": NARROW, "height": 900})
     assert page.evaluate(TOO_WIDE) == []
 
@@ -281,6 +289,19 @@ def test_every_slider_of_a_page_answers_to_the_keyboard(tab, path):
 
 def test_the_book_has_its_sliders():
     assert sum((HTML / path).read_text().count('class="picture slides"') for path in PAGES) >= 10
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if 'class="picture' in (HTML / path).read_text()])
+def test_every_picture_has_a_caption_with_a_number(tab, path):
+    page, _ = tab(path)
+    pictures = page.locator("article .picture")
+    assert page.locator("article figure:has(figcaption .caption-number) .picture").count() == pictures.count() > 0
+
+
+@pytest.mark.parametrize("path", ["genindex.html", "404.html"])
+def test_a_page_that_sphinx_writes_by_itself_fits_a_phone(tab, path):
+    page, _ = tab(path, NARROWEST)
+    assert page.evaluate(STICKS_OUT) == []
 
 
 def test_there_are_pages():

@@ -28,18 +28,11 @@ from flatlab.study.rules import Claim
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
 Judged = tuple[Claim, Sequence[Judgement]]
 GROUND = "var(--pst-color-background, Canvas)"
-SHADOW = "var(--pst-color-text-muted, GrayText)"
-# A shadow at an end where the table goes on: the first two move with the table and cover the shadows at its ends.
-SCROLLS = f"""background:
-  linear-gradient(to right, {GROUND} 50%, transparent) left / 2.5rem 100% no-repeat local,
-  linear-gradient(to left, {GROUND} 50%, transparent) right / 2.5rem 100% no-repeat local,
-  linear-gradient(to right, {SHADOW}, transparent) left / 0.8rem 100% no-repeat scroll,
-  linear-gradient(to left, {SHADOW}, transparent) right / 0.8rem 100% no-repeat scroll;"""
 CSS = f"""<style>
 .ledger fieldset {{ display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; border: 0; padding: 0; margin: 0.5rem 0; }}
 .ledger .words {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }}
-.ledger .scroll {{ overflow-x: auto; position: relative; {SCROLLS} }}
+.ledger .scroll {{ overflow-x: auto; position: relative; }}
 .ledger table.verdicts {{ border-collapse: separate; border-spacing: 2px; font-size: 0.85rem; line-height: 1.3;
   width: auto; margin: 0; }}
 .ledger .verdicts caption {{ caption-side: top; text-align: left; font-weight: 600; padding: 0.6rem 0 0.2rem;
