@@ -7,6 +7,7 @@ from flatlab.study.columns import phi, phi_series, series, test
 from flatlab.study.cures import WINDOWS
 from flatlab.study.rules import (
     AFTERWARDS,
+    GAP_OF_POINTS,
     KESKAR,
     Claim,
     Effect,
@@ -32,6 +33,7 @@ does_not_help = by_rule(
     effect=difference(test(columns.CURE), test("LB")),
     unit="points",
     below=1,
+    nets=GAP_OF_POINTS,
 )
 beyond_its_gradients = by_rule(
     measure="test accuracy of LB with the cure minus LB for as many gradients",
@@ -47,6 +49,7 @@ closes_the_gap = by_rule(
     effect=difference(test(columns.CURE), test("SB")),
     unit="points",
     above=-1,
+    nets=GAP_OF_POINTS,
 )
 
 FORET, KWON, GEIPING = "Foret et al. 2021", "Kwon et al. 2021", "Geiping et al. 2022"
