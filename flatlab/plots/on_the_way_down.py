@@ -162,4 +162,4 @@ def ritz_values(found: Sequence[ArrayLike], eigenvalues: ArrayLike) -> Picture:
         f"{course('the smallest', steps, lows)}. Beside them as dashes the {len(truth)} eigenvalues, from "
         f"{truth[0]:.3g} to {truth[-1]:.3g}."
     )
-    return Picture([axes.figure], rows, stamp("a matrix made up for this page", 0), alt, "ritz-values")
+    return Picture([axes.figure], rows, stamp("a matrix made up for this page", 1), alt, "ritz-values")
