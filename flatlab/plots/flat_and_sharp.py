@@ -20,6 +20,7 @@ from flatlab.plots.style import (
     canvas,
     colours,
     label,
+    label_ends,
     spread,
     stamp,
     styled,
@@ -135,10 +136,7 @@ def boxes(
             columns[f"batch {batch}, {name}"] = mean.tolist()
             columns[f"batch {batch}, {name}, times or over"] = (spread(table[batch], log=True)[2] / mean).tolist()
             told.append(course(f"batch {batch}, {name}", sides, mean))
-        shift = 7 if batch == max(rounded) else -7
-        label(
-            axes, sides[-1], columns[f"batch {batch}, rounded"][-1], f"batch {batch}", colour[batch], xytext=(6, shift)
-        )
+    label_ends(axes, sides[-1], {batch: columns[f"batch {batch}, rounded"][-1] for batch in rounded}, colour)
     axes.axhline(tolerance, color=TEXT, linewidth=1.5, linestyle=(0, (1, 3)))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
     axes.set_title("solid: rounded, dashed: worst of the box\ndotted: the largest loss that is acceptable")

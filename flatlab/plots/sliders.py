@@ -20,6 +20,7 @@ from flatlab.plots.style import (
     colours,
     intervals,
     label,
+    label_ends,
     spread,
     stamp,
     styled,
@@ -115,10 +116,7 @@ def box_size(
                 layer += axes.plot(
                     eps, value, "o", color=colour[batch], markerfacecolor="none" if words else colour[batch]
                 )
-    ends = {batch: columns[f"batch {batch}"][-1] for batch in phis}
-    for place, batch in enumerate(sorted(ends, key=ends.__getitem__)):  # the names stand apart where the ends do not
-        lift = (6, 14 * place - 7 * (len(ends) - 1))
-        label(axes, epsilons[-1], ends[batch], f"batch {batch}", colour[batch], xytext=lift)
+    label_ends(axes, epsilons[-1], {batch: columns[f"batch {batch}"][-1] for batch in phis}, colour)
     axes.set(xscale="log", yscale="log", xlabel="$\\varepsilon$", ylabel="$\\phi$, %")
     axes.set_title("solid: found by search, dotted: first order")
     rows, seeds = rows_of(columns), len(next(iter(phis.values())))

@@ -186,6 +186,13 @@ def label(axes: Axes, x: float, y: float, text: str, colour: str, **options: Any
     axes.annotate(text, (x, y), **{"color": colour, **place, **options})
 
 
+def label_ends(axes: Axes, x: float, ends: Mapping[int, float], colour: Mapping[float, str]) -> None:
+    """Name the curve of each batch size where it ends, one name above the other in the order of the ends, so that the
+    names stand apart where the ends do not."""
+    for place, batch in enumerate(sorted(ends, key=ends.__getitem__)):
+        label(axes, x, ends[batch], f"batch {batch}", colour[batch], xytext=(6, 14 * place - 7 * (len(ends) - 1)))
+
+
 def name_lines(axes: Axes, lines: ContourSet) -> None:
     """Write the level on each line of equal height where there is room: away from the edge, from words that stand there
     and from the name of another line. It comes last, when the axes have their limits."""
