@@ -298,10 +298,13 @@ def test_every_picture_has_a_caption_with_a_number(tab, path):
     assert page.locator("article figure:has(figcaption .caption-number) .picture").count() == pictures.count() > 0
 
 
-@pytest.mark.parametrize("path", ["genindex.html", "404.html"])
+@pytest.mark.parametrize("path", ["genindex.html", "py-modindex.html", "404.html"])
 def test_a_page_that_sphinx_writes_by_itself_fits_a_phone(tab, path):
     page, _ = tab(path, NARROWEST)
     assert page.evaluate(STICKS_OUT) == []
+    if path != "404.html":  # whose style is asked for where the site will be
+        for theme in in_both_themes(page):
+            assert page.evaluate(CONTRAST) == [], theme
 
 
 def test_there_are_pages():
