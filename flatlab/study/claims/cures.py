@@ -131,7 +131,7 @@ CLAIMS = (
         measure="log10 of phi(1e-3) of LB at the least noise over the largest",
         effect=fall(phi_series(1e-3, columns.CURE)),
         above=0,
-        remark=f"{AFTERWARDS}; *noise flattens* asks at the dose that validation prefers, which may hardly act",
+        remark=f"{AFTERWARDS}; “noise flattens” asks at the dose that validation prefers, which may hardly act",
     ),
     Claim(
         name="a small batch's own noise flattens",
