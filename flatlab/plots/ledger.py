@@ -207,9 +207,11 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
         f"<i>({html.escape(claim.source)})</i></p>"
         f"<p>Rule: {html.escape(readable(claim.rule))}</p><ul>{numbers}</ul></details>"
     )
-    cells = [
-        _cell(claim, found[net]) if net in found else '<td><span class="words">not run</span></td>' for net in nets
-    ]
+    cells = (
+        [_cell(claim, found[net]) if net in found else '<td><span class="words">not run</span></td>' for net in nets]
+        if judgements
+        else [f'<td colspan="{len(nets)}">not run</td>']
+    )
     return f'<tr><th scope="row">{words}</th>{"".join(cells)}</tr>'
 
 

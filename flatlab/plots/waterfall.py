@@ -97,8 +97,9 @@ def _panel(title: str, way: Sequence[dict[str, Any]], values: dict[str, list]) -
         half = (row["change, high"] - row["change, low"]) / 2
         axes.errorbar(place, high, half, fmt="none", ecolor=TEXT, capsize=3)
         top = np.nanmax([low, high, high + half])
+        change = round(row["change"], digits) + 0.0  # one that rounds to nothing has no sign
         axes.annotate(
-            readable(f"{round(row['change'], digits) + 0.0:+.{digits}f}"),
+            readable(f"{change:{'+' if change else ''}.{digits}f}"),
             (place, top),
             (0, 4),
             textcoords="offset points",
