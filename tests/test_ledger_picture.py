@@ -269,10 +269,10 @@ def test_a_target_that_no_seed_has_reached_is_said_in_words():
 
 def test_the_first_page_tells_the_networks_that_decide_and_all_where_none_does():
     up, unsure = judgement(1, 0.5, 1.5, "holds", seeds=5), judgement(1, -1, 3, "undecided", "F1", seeds=2)
-    first = "*A claim*: **holds**. M, above 0: 1.00 (0.500 to 1.50) on mlp, MNIST-1D, smoke tier, 5 seeds."
-    assert told(Entry(claim(above=0), (up, unsure)), deciding=True) == first
-    entry = Entry(claim(above=0), (unsure,))
-    assert told(entry, deciding=True) == told(entry)
+    first = "*A claim*: **holds**. M, above 0: 1.00 (0.500 to 1.50) on mlp."
+    assert told(Entry(claim(above=0), (up, unsure)), brief=True) == first
+    open_one = "*A claim*: **undecided**. M, above 0: 1.00 (−1.00 to 3.00) on F1."
+    assert told(Entry(claim(above=0), (unsure,)), brief=True) == open_one
 
 
 def test_a_network_that_decides_nothing_is_told_so_beside_one_that_does():

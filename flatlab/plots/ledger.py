@@ -142,17 +142,19 @@ def _seeds(judgement: Judgement) -> str:
     return f"{judgement.seeds} seed{'s' * (judgement.seeds != 1)}"
 
 
-def told(entry: Entry, *, deciding: bool = False) -> str:
+def told(entry: Entry, *, brief: bool = False) -> str:
     """A claim, its verdict and what was measured, in Markdown, as a chapter prints it. Where a network's word is not
     the claim's, it stands beside its number.
 
-    With `deciding`, of a claim that is decided only the networks that are: a first page has no room for all.
+    With `brief`, no data, tier and seeds, and of a claim that is decided only the networks that are: a first page has
+    no room for all.
     """
     claim, judgements = entry
-    if deciding and entry.word != "undecided":
+    if brief and entry.word != "undecided":
         judgements = tuple(one for one in judgements if one.word != "undecided")
     measured = "; ".join(
-        f"{readable(one.beside(claim.above, claim.below))} on {_where(one)}, {one.tier} tier, {_seeds(one)}"
+        f"{readable(one.beside(claim.above, claim.below))} on "
+        + (called(one.net) if brief else f"{_where(one)}, {one.tier} tier, {_seeds(one)}")
         + (f", {one.word}" if one.word != entry.word else "")
         for one in judgements
     )

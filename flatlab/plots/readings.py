@@ -55,20 +55,49 @@ def its_own_rate(tuned: Word, none_left: str, left: str) -> str:
     return whether(f"a gap is left {asked}", tuned)
 
 
-def the_answer(gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, flatter: Word, worse: Word) -> str:
-    """The first page: is there a gap, is it there at a rate that suits each batch size, does a rate with ghost batches
-    close half of it, is flatness the reason? The networks are those of `its_own_rate`."""
-    said = {
-        "holds": "At one learning rate and equally many epochs, the large batch does generalise worse.",
-        "fails": "At one learning rate and equally many epochs, the large batch does not generalise worse.",
-    }
-    found = [said.get(gap) or whether("the large batch generalises worse, at one rate and equally many epochs,", gap)]
-    if gap == "holds":
-        found.append(its_own_rate(tuned, none_left, left))
-    gives_back = "A higher rate, with BatchNorm's statistics from small parts of the batch, gives back"
-    if gap == "holds" and statistics in ("holds", "fails"):
-        found.append(f"{gives_back} {'at least' if statistics == 'holds' else 'less than'} half of the gap.")
-    if gap == flatter == worse == "holds":
+def the_answer(gap: Word, rate: Word, most: str) -> str:
+    """The first page in one sentence: is there a gap, and is most of it the learning rate?
+
+    Parameters
+    ----------
+    gap : str
+        The word of *gap*.
+    rate : str
+        The word of *the root rule closes half of the gap*.
+    most : str
+        The networks of which it is said.
+    """
+    at_one = "At one learning rate and equally many epochs the large batch"
+    if gap == "fails":
+        return f"{at_one} does not generalise worse."
+    if gap != "holds":
+        return whether("the large batch generalises worse, at one rate and equally many epochs,", gap)
+    worse = f"{at_one} generalises worse"
+    if rate not in ("holds", "fails"):
+        return f"{worse}. {whether('most of that gap is the learning rate', rate)}"
+    so, much = ("", "more") if rate == "holds" else ("not ", "less")
+    return (
+        f"{worse}, and most of that gap is {so}the learning rate, because a rate that grows with the root of the batch "
+        f"size gives {much} than half of it back on {most}."
+    )
+
+
+def beyond_the_rate(
+    gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, flatter: Word, worse: Word
+) -> str:
+    """The first page, after its answer: is a gap left at a rate that suits each batch size, does a rate with ghost
+    batches close half of it, is flatness the reason? The networks are those of `its_own_rate`."""
+    if gap == "fails":
+        return "There is no gap that another rate could close."
+    if gap != "holds":
+        return whether("another rate closes a gap", gap)
+    found = [its_own_rate(tuned, none_left, left)]
+    if statistics in ("holds", "fails"):
+        found.append(
+            "A higher rate, with BatchNorm's statistics from small parts of the batch, gives back "
+            f"{'at least' if statistics == 'holds' else 'less than'} half of the gap."
+        )
+    if flatter == worse == "holds":
         found.append(
             "A large batch can end flatter than a small one and still be worse, so flatness is not the whole reason."
         )
