@@ -60,7 +60,7 @@ def walls(way: Sequence[float], one: Mapping[int, Table], every: Mapping[int, Ta
             columns[f"{title}, batch {batch}"] = mean.tolist()
             told.append(course(f"{title}, batch {batch},", way, mean))
         axes.set(yscale="log", title=title, xlabel="share of the way to the wall", ylabel="rise, %")
-        axes.legend(loc="best", labelcolor="linecolor", handlelength=1.6)
+        axes.legend(loc="best", labelcolor="linecolor")
         panels.append(axes)
     alike(panels)
     alt = f"The rise of the loss in percent, logarithmic, on the way to the wall of the box: {'; '.join(told)}."

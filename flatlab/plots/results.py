@@ -217,7 +217,6 @@ def _legend(axes: Axes, title: str, lines: int) -> None:
         "title_fontsize": 11,
         "fontsize": SMALLER,
         "labelcolor": "linecolor",
-        "handlelength": 1.6,
     }
     axes.figure.legend(handles=named_lines, **place, **text)
 

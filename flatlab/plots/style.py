@@ -58,6 +58,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "lines.markersize": 6,
     "legend.frameon": False,
+    "legend.handlelength": 2.8,  # letters: a dashed line shows its gaps beside its mark
     "svg.fonttype": "path",  # letters as shapes: the same on every machine
     "svg.hashsalt": "flatlab",  # the same figure, the same bytes
 }
