@@ -16,6 +16,8 @@ import pytest
 pytest.importorskip("matplotlib")
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from test_cures import a_comparison, at_a_price, augmented_result
@@ -120,7 +122,7 @@ PLANES = {  # a valley along the second direction; the large batch's has ten tim
 PHIS = {eps: {batch: [batch * eps * k for k in (900, 1000, 1200)] for batch in (32, 400, 2000)} for eps in (1e-3, 5e-4)}
 
 FIGURES = {
-    "accuracy": lambda: puzzle.accuracy(TESTED, TRAINED, "mnist1d"),
+    "accuracy": lambda: puzzle.accuracy(TESTED, TRAINED, "700 rows of digits"),
     "learning_curves": lambda: puzzle.learning_curves(curves_of(BATCHES), "mnist1d"),
     "printed_gaps": puzzle.printed_gaps,
     "early_stopping": lambda: puzzle.early_stopping(curves_of(BATCHES), "mnist1d"),
@@ -431,6 +433,16 @@ def test_a_figures_words_stay_inside_it_and_off_one_another(letters):
             seen.setdefault(text.axes, []).append((text, box))
 
 
+def test_a_broken_line_shows_two_of_its_gaps_in_a_legend(drawn):
+    """A sample shorter than that, with its mark on the one gap, reads as a whole line."""
+    legends = [legend for panel in drawn.panels for legend in panel.findobj(Legend)]
+    for legend, line in ((legend, line) for legend in legends for line in legend.findobj(Line2D)):
+        _, dashes = line._unscaled_dash_pattern
+        if dashes and line.get_linestyle() != "None":
+            sample = legend.handlelength * legend.prop.get_size()
+            assert sample >= 2.5 * sum(dashes[:2]) * line.get_linewidth(), line.get_label()
+
+
 def test_a_picture_is_the_same_bytes_each_time():
     one, other = made("walls"), FIGURES["walls"]()
     assert one.svg() == other.svg() and one._repr_html_() == other._repr_html_()
@@ -477,12 +489,16 @@ def test_two_pictures_do_not_share_their_words():
     assert len(set(told)) == len(told)
 
 
+def test_the_name_of_a_pictures_file_has_no_blank(drawn):
+    assert drawn.name and " " not in drawn.name
+
+
 def test_names_are_escaped():
     with matplotlib.rc_context(style.STYLE):
         drawn = picture.Picture([style.canvas().figure], [{"a < b": 1.0}], "x & y", '"quoted"', "name & co")
     shown = drawn._repr_html_()
     assert (
-        "name &amp; co.csv" in shown and "a &lt; b" in shown and "x &amp; y" in shown and "&quot;quoted&quot;" in shown
+        "name-&amp;-co.csv" in shown and "a &lt; b" in shown and "x &amp; y" in shown and "&quot;quoted&quot;" in shown
     )
 
 
@@ -544,7 +560,7 @@ def test_the_best_epoch_is_each_seeds_own():
 
 def test_an_interval_is_drawn_around_every_mean():
     """Bars of half width h around the mean, for each batch size, test and training."""
-    axes = puzzle.accuracy(TESTED, TRAINED, "mnist1d").panels[0].axes[0]
+    axes = puzzle.accuracy(TESTED, TRAINED, "700 rows of digits").panels[0].axes[0]
     bars = axes.containers
     assert len(bars) == 2 * len(BATCHES)
     mean, half = style.interval(TRAINED[32])

@@ -94,8 +94,8 @@ def paths(
     alt = f"Along the path, small batch at 0 and large batch at 1: {'; '.join(told)}."
     alt += f" Beside it, in grey, the paper's {' and '.join(networks)}." if networks else ""
     figures = [panel[0].figure for panel in panels]
-    name = f"{figure_name}-{data}".replace(" ", "-")
-    return Picture(figures, rows_of(columns), stamp(data, len(found["train"]), tier), alt, name)
+    words = stamp(data, len(found["train"]), tier)
+    return Picture(figures, rows_of(columns), words, alt, f"{figure_name}-{data}")
 
 
 @styled

@@ -18,6 +18,7 @@ from flatlab.plots.style import (
     canvas,
     colours,
     label,
+    label_ends,
     plain_ticks,
     stamp,
     styled,
@@ -98,16 +99,16 @@ def descents(found: Mapping[float, Mapping[str, Sequence[Any]]], data: str) -> P
     """
     above, below = canvas(WIDE, 4.4, 2, sharex=True)
     above.axhline(1, color=TEXT, linewidth=0.8)
-    rows, told, lowest = [], [], min(found, key=lambda rate: found[rate]["loss"][-1])
+    rows, told = [], []
     for (rate, seen), style in zip(found.items(), ("-", ":")):
         steps = seen["step"]
         above.plot(steps, seen["edge"], style, color=LARGE)
         below.plot(seen["loss"], style, color=LARGE, linewidth=1.2)
-        shift = -6 if rate == lowest else 6  # the names stand apart where the losses do not
-        label(below, len(seen["loss"]) - 1, seen["loss"][-1], f"rate {rate:g}", LARGE, xytext=(6, shift))
         at = [seen["loss"][step] for step in steps]
         rows += rows_of({"rate": [rate] * len(steps), "step": steps, "lambda rate / 2": seen["edge"], "loss": at})
         told.append(course(f"rate {rate:g}", steps, seen["edge"]) + course(", its loss", steps, at))
+    last = max(len(seen["loss"]) for seen in found.values()) - 1
+    label_ends(below, last, {f"rate {rate:g}": (seen["loss"][-1], LARGE) for rate, seen in found.items()})
     above.set(ylabel=EDGE, ylim=(0, None))
     above.set_title(", ".join(f"{name}: rate {rate:g}" for name, rate in zip(("solid", "dotted"), found)))
     below.set(yscale="log", ylabel="training loss", xlabel="step")

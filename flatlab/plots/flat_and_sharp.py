@@ -136,7 +136,8 @@ def boxes(
             columns[f"batch {batch}, {name}"] = mean.tolist()
             columns[f"batch {batch}, {name}, times or over"] = (spread(table[batch], log=True)[2] / mean).tolist()
             told.append(course(f"batch {batch}, {name}", sides, mean))
-    label_ends(axes, sides[-1], {batch: columns[f"batch {batch}, rounded"][-1] for batch in rounded}, colour)
+    ends = {f"batch {batch}": (columns[f"batch {batch}, rounded"][-1], colour[batch]) for batch in rounded}
+    label_ends(axes, sides[-1], ends)
     axes.axhline(tolerance, color=TEXT, linewidth=1.5, linestyle=(0, (1, 3)))
     axes.set(xscale="log", yscale="log", xlabel="side of the box", ylabel="training loss, nats")
     axes.set_title("solid: rounded, dashed: worst of the box\ndotted: the largest loss that is acceptable")

@@ -50,7 +50,7 @@ class Picture:
     alt : str
         The picture in words, for a reader who does not see it; made from the numbers, by `spoken`.
     name : str
-        What the file with the table is called, without its ending.
+        What the file with the table is called, without its ending; a hyphen for each blank.
     """
 
     panels: Sequence[Figure] = field(repr=False)
@@ -61,6 +61,7 @@ class Picture:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alt", spoken(self.alt))
+        object.__setattr__(self, "name", self.name.replace(" ", "-"))
         for panel in self.panels:  # laid out once: each further time moves it by a hair
             with matplotlib.rc_context(STYLE):
                 panel.draw_without_rendering()

@@ -24,6 +24,7 @@ from flatlab.plots.style import (
     dot,
     intervals,
     label,
+    label_ends,
     means,
     stamp,
     styled,
@@ -66,8 +67,7 @@ def accuracy(
     axes.set_ylabel("accuracy, %")
     axes.text(0.5, 0.5, "hollow: training\nfilled: test", transform=axes.transAxes, ha="center", va="center")
     alt = f"Accuracy in percent against batch size. Test: {means(tested)}. Training: {means(trained)}."
-    name = f"accuracy-{data}".replace(" ", "-")
-    return Picture([axes.figure], rows, stamp(data, len(values), tier), alt, name)
+    return Picture([axes.figure], rows, stamp(data, len(values), tier), alt, f"accuracy-{data}")
 
 
 @styled
@@ -93,20 +93,21 @@ def learning_curves(curves: Curves, data: str, tier: Tier | None = None, network
     ours, theirs = canvas(HALF), canvas(HALF)
     small, large = min(curves), max(curves)
     columns: dict[str, Any] = {"epoch": list(range(1, 1 + np.shape(curves[small]["test"])[1]))}
-    told = []
+    told, ends = [], {}
     for batch, colour in ((small, SMALL), (large, LARGE)):
         for part, words, style in (("train", "training", "--"), ("test", "test", "-")):
             table = curves[batch][part]
             mean = band(ours, columns["epoch"], table, colour, linestyle=style)
             columns[f"batch {batch}, {words}, mean"], columns[f"batch {batch}, {words}, ±"] = intervals(table)
             told.append(course(f"batch {batch}, {words}", columns["epoch"], mean))
-        shift = 5 if batch == small else -5
-        label(ours, columns["epoch"][-1], mean[-1], str(batch), colour, xytext=(6, shift))
+        ends[str(batch)] = float(mean[-1]), colour
+    label_ends(ours, columns["epoch"][-1], ends)
     curve = paper.curve("fig2", network)
-    for name, words, shift in (("SB", "small", 5), ("LB", "large", -5)):
+    for name in ("SB", "LB"):
         theirs.plot(curve["epoch"], curve[f"{name}_train"], color=PAPER, linewidth=1, linestyle="--")
         theirs.plot(curve["epoch"], curve[f"{name}_test"], color=PAPER, linewidth=1.2)
-        label(theirs, curve["epoch"][-1], curve[f"{name}_test"][-1], words, PAPER, xytext=(6, shift))
+    last = {"small": curve["SB_test"][-1], "large": curve["LB_test"][-1]}
+    label_ends(theirs, curve["epoch"][-1], {name: (y, PAPER) for name, y in last.items()})
     ours.set_title("ours")
     theirs.set_title(f"the paper: {network}, {paper.NETWORKS[network].data}", color=PAPER)
     for axes in (ours, theirs):

@@ -116,7 +116,7 @@ def box_size(
                 layer += axes.plot(
                     eps, value, "o", color=colour[batch], markerfacecolor="none" if words else colour[batch]
                 )
-    label_ends(axes, epsilons[-1], {batch: columns[f"batch {batch}"][-1] for batch in phis}, colour)
+    label_ends(axes, epsilons[-1], {f"batch {batch}": (columns[f"batch {batch}"][-1], colour[batch]) for batch in phis})
     axes.set(xscale="log", yscale="log", xlabel="$\\varepsilon$", ylabel="$\\phi$, %")
     axes.set_title("solid: found by search, dotted: first order")
     rows, seeds = rows_of(columns), len(next(iter(phis.values())))
@@ -183,5 +183,4 @@ def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: T
     alt = f"Along the line, small batch at 0 and large batch at 1, mean over seeds: {'; '.join(told)}."
     words = stamp(data, len(found["train"]), tier)
     figures = [axes.figure for axes in panels]
-    name = f"walk-{data}".replace(" ", "-")
-    return Slides(Picture(figures, rows, words, alt, name), layers, "Walk to α", says, start)
+    return Slides(Picture(figures, rows, words, alt, f"walk-{data}"), layers, "Walk to α", says, start)

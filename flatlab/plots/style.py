@@ -187,11 +187,11 @@ def label(axes: Axes, x: float, y: float, text: str, colour: str, **options: Any
     axes.annotate(text, (x, y), **{"color": colour, **place, **options})
 
 
-def label_ends(axes: Axes, x: float, ends: Mapping[int, float], colour: Mapping[float, str]) -> None:
-    """Name the curve of each batch size where it ends, one name above the other in the order of the ends, so that the
+def label_ends(axes: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Name curves where they end, {name: (y, colour)}, one name above the other in the order of the ends, so that the
     names stand apart where the ends do not."""
-    for place, batch in enumerate(sorted(ends, key=ends.__getitem__)):
-        label(axes, x, ends[batch], f"batch {batch}", colour[batch], xytext=(6, 14 * place - 7 * (len(ends) - 1)))
+    for place, (name, (y, colour)) in enumerate(sorted(ends.items(), key=lambda end: end[1][0])):
+        label(axes, x, y, name, colour, xytext=(6, 14 * place - 7 * (len(ends) - 1)))
 
 
 def name_lines(axes: Axes, lines: ContourSet) -> None:
