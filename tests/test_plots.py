@@ -436,7 +436,7 @@ def test_a_figures_words_stay_inside_it_and_off_one_another(letters):
 def test_a_broken_line_shows_two_of_its_gaps_in_a_legend(drawn):
     """A sample shorter than that, with its mark on the one gap, reads as a whole line."""
     legends = [legend for panel in drawn.panels for legend in panel.findobj(Legend)]
-    for legend, line in ((legend, line) for legend in legends for line in legend.findobj(Line2D)):
+    for legend, line in [(one, line) for one in legends for line in one.findobj(Line2D)]:
         _, dashes = line._unscaled_dash_pattern
         if dashes and line.get_linestyle() != "None":
             sample = legend.handlelength * legend.prop.get_size()

@@ -212,12 +212,7 @@ def _legend(axes: Axes, title: str, lines: int) -> None:
         "borderaxespad": 0.2,
         "ncols": columns,
     }
-    text: Any = {
-        "title": title,
-        "title_fontsize": 11,
-        "fontsize": SMALLER,
-        "labelcolor": "linecolor",
-    }
+    text: Any = {"title": title, "title_fontsize": 11, "fontsize": SMALLER, "labelcolor": "linecolor"}
     axes.figure.legend(handles=named_lines, **place, **text)
 
 
