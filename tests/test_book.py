@@ -267,6 +267,29 @@ def test_what_a_cell_prints_is_said(chapter):
         assert cell.cell_type != "code" or not re.search(r"\bMarkdown\(|def (say|solution)\b", cell.source), cell.id
 
 
+BARE = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.DictComp, ast.BinOp, ast.Subscript)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_no_cell_ends_with_numbers_that_have_no_words(chapter):
+    """(True, 63.0283, 63.0283) under a cell says to nobody which number is which."""
+    for cell in nbformat.read(chapter, 4).cells:
+        if cell.cell_type == "code" and not cell.source.rstrip().endswith(";"):
+            *_, last = ast.parse(re.sub(r"^( *)[!%].*$", r"\1pass", cell.source, flags=re.MULTILINE)).body or [None]
+            assert not (isinstance(last, ast.Expr) and isinstance(last.value, BARE)), f"{cell.id}: print it with words"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_no_cell_shows_the_code_of_a_tensor_or_a_tuple(chapter):
+    """In a chapter that `make book` has executed: what a call returns is not seen in the notebook."""
+    if (now := executed(chapter)) is None:
+        pytest.skip("not executed by `make book` in this state")
+    for cell in now.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "execute_result" and set(output.data) == {"text/plain"}:
+                assert not re.match(r"[(\[{]|array\(|tensor\(|[-\d.]+$", output.data["text/plain"]), cell.id
+
+
 FORMULA_CODE_OR_LINK = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|(?<=\])\([^)]*\)|<[^>]+>"
 
 
