@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_slides import browser, go, opened, tab, without_javascript  # noqa: F401 (fixtures)
 
-from flatlab.plots.ledger import SIGN, Grid, in_words, place, ruled, told, verdicts
+from flatlab.plots.ledger import SIGN, Grid, headed, in_words, place, ruled, told, verdicts
 from flatlab.plots.tables import numerals, readable, with_whole_labels
 from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger, significant
 from flatlab.study.rules import Claim
@@ -159,6 +159,20 @@ def test_the_page_does_not_scroll_sideways_and_is_no_wall(opened, width):  # noq
     page = opened(Grid(FOUND)._repr_html_(), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.scrollHeight") < 60 * len(FOUND)
+
+
+def test_a_phone_shows_every_network_with_its_word_and_a_desk_every_column(opened):  # noqa: F811
+    """A phone had columns off its screen; on a desk the text is 688 pixels wide, and less beside wider letters."""
+    out = "cells => cells.filter(cell => cell.getBoundingClientRect().right > 390).length"
+    wide = "tables => tables.filter(table => table.offsetWidth > table.parentNode.clientWidth).length"
+    said = """signs => signs.map(sign => [sign.closest('td'), sign].map((part, k) =>
+      getComputedStyle(part, k ? '::after' : '::before').content.replaceAll('"', '').trim()))"""
+    phone = opened(f"<div style='width: 358px'>{Grid(FOUND)._repr_html_()}</div>", width=390)
+    assert phone.locator(".verdicts :is(th, td)").evaluate_all(out) == 0
+    words = phone.locator(".verdicts .sign").evaluate_all(said)
+    assert sorted(words) == sorted([headed(one.net), one.word] for entry in FOUND for one in entry.judgements)
+    desk = opened(f"<div style='width: 640px'>{Grid(FOUND)._repr_html_()}</div>", width=1280)
+    assert desk.locator(".verdicts").evaluate_all(wide) == 0
 
 
 def test_a_bar_lies_inside_its_cell_where_the_theme_makes_pictures_narrow(opened):  # noqa: F811

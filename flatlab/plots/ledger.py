@@ -40,7 +40,7 @@ CSS = f"""<style>
 .ledger .verdicts th {{ padding: 0 0.3rem; text-align: left; font-weight: 600; background: transparent; }}
 .ledger .verdicts thead th {{ padding: 0 0.15rem; font-size: 0.8em; vertical-align: bottom; }}
 .ledger .verdicts th[scope="row"] {{ font-weight: 400; position: sticky; left: 0; z-index: 1; background: {GROUND};
-  min-width: min(11.5rem, 38vw); max-width: 16rem; }}
+  min-width: 8.5rem; max-width: 16rem; }}
 .ledger .verdicts td {{ position: relative; padding: 0.05rem 0.1rem; white-space: nowrap; border-radius: 3px;
   text-align: left; }}
 .ledger .verdicts td.holds {{ background: color-mix(in srgb, {SMALL} 22%, transparent); }}
@@ -51,6 +51,16 @@ CSS = f"""<style>
 .ledger .verdicts svg {{ vertical-align: middle; max-width: none; stroke: currentColor; stroke-width: 1.6;
   fill: currentColor; }}
 .ledger .verdicts summary {{ cursor: pointer; padding-block: 3px; }}
+@media (max-width: 767px) {{ /* a phone has no room for a column each: below a claim, each network and its word */
+  .ledger .verdicts :is(caption, tbody, tr, th) {{ display: block; }}
+  .ledger .verdicts thead, .ledger .verdicts td:not([class], [colspan]) {{ display: none; }}
+  .ledger .verdicts tr {{ padding-bottom: 0.2rem; }}
+  .ledger .verdicts th[scope="row"] {{ position: static; max-width: none; }}
+  .ledger .verdicts td {{ display: inline-block; margin: 0 0 2px 2px; padding: 0.05rem 0.4rem; }}
+  .ledger .verdicts td::before {{ content: attr(data-net); font-weight: 600; margin-right: 0.4rem; }}
+  .ledger .verdicts .sign {{ width: auto; margin-right: 0.3rem; }}
+  .ledger .verdicts .sign::after {{ content: " " attr(data-word); font-weight: 400; }}
+}}
 .ledger .verdicts p, .ledger .verdicts ul {{ margin: 0.2rem 0; padding-left: 1rem; min-width: 14rem;
   white-space: normal; }}
 {
@@ -193,8 +203,8 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
     bar = "" if not math.isfinite(judgement.low) else f'<path d="M{left:.1f} 9H{right:.1f}"/>'
     words = html.escape(in_words(claim, judgement))
     return (
-        f'<td class="{judgement.word}" title="{words}">'
-        f'<span class="sign" aria-hidden="true">{SIGN[judgement.word]}</span>'
+        f'<td class="{judgement.word}" title="{words}" data-net="{html.escape(headed(judgement.net))}">'
+        f'<span class="sign" aria-hidden="true" data-word="{judgement.word}">{SIGN[judgement.word]}</span>'
         f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="38" height="12" aria-hidden="true">'
         f'<path d="M30 1V17" stroke-width="1" stroke-dasharray="2 2"/>{bar}'
         f'<circle cx="{x:.1f}" cy="9" r="3"/></svg></td>'
