@@ -194,6 +194,21 @@ def serious(axe, page, width):
     ]
 
 
+# The colours of links but for the glossary's words, and the grounds of code within a sentence but for an index's.
+COLOURS = """() => [['article a[href]:not(.term, .headerlink)', 'color'],
+    ['article code:not(pre code, .xref:not(.literal))', 'backgroundColor']].map(([chosen, what]) =>
+  [...new Set([...document.querySelectorAll(chosen)].map((node) => getComputedStyle(node)[what]))])"""
+
+
+@pytest.mark.parametrize("path", ["book/status.html", "book/api/measure.html", "labs/release/lab1/lab1.html"])
+def test_links_have_one_colour_and_code_has_its_box_wherever_they_stand(tab, path):
+    """The theme had another colour for links in tables, and no box for code in a fold that is written as HTML."""
+    page, _ = tab(path)
+    for theme in in_both_themes(page):
+        links, grounds = page.evaluate(COLOURS)
+        assert len(links) == 1 and len(grounds) <= 1, f"{theme}: {links} {grounds}"
+
+
 # A formula within a line that has no room for itself on a phone.
 TOO_WIDE = """() => [...document.querySelectorAll('article span.math')].filter((node) => node.checkVisibility()
     && node.querySelector('mjx-math').getBoundingClientRect().right > node.getBoundingClientRect().right + 3)
