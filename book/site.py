@@ -17,6 +17,7 @@ import re
 import shutil
 import unicodedata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from docutils import nodes
 
@@ -73,6 +74,11 @@ def in_parts(app, config):
     """Let a page load the parts of MathJax that it needs: its extension names the script for all."""
     config.mathjax_path = f"mathjax/{MATHJAX}"
     config.mathjax3_config = {"loader": {"load": PARTS}}
+
+
+def under_its_address(app, config):
+    """Let the page for what is missing load its styles from any depth: from where the site's one address says it is."""
+    config.notfound_urls_prefix = f"{urlsplit(config.html_baseurl).path.rstrip('/')}/"
 
 
 def read_side_by_side(app, config):
@@ -286,6 +292,7 @@ def finish(app, error):
 def setup(app):
     app.connect("config-inited", in_this_order)
     app.connect("config-inited", in_parts)
+    app.connect("config-inited", under_its_address)
     app.connect("config-inited", read_side_by_side)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", with_colab)

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import types
 import unicodedata
 from pathlib import Path
 
@@ -613,6 +614,13 @@ def site(root):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("address, prefix", [("https://a.b/some/where", "/some/where/"), ("https://a.b/", "/")])
+def test_the_page_for_what_is_missing_stands_where_the_sites_address_says(site, address, prefix):
+    config = types.SimpleNamespace(html_baseurl=address)
+    site.under_its_address(None, config)
+    assert config.notfound_urls_prefix == prefix
 
 
 def test_no_line_begins_with_the_full_stop_of_a_formula(site):

@@ -10,6 +10,7 @@ import os
 import re
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -320,6 +321,26 @@ def test_a_page_that_sphinx_writes_by_itself_fits_a_phone(tab, path):
     if path != "404.html":  # whose style is asked for where the site will be
         for theme in in_both_themes(page):
             assert page.evaluate(CONTRAST) == [], theme
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "book/api/deep/nowhere.html"])
+def test_the_page_for_what_is_missing_is_styled_at_any_depth_of_the_sites_address(browser, root, missing):
+    """A host answers with it from wherever the reader went, so that no relative link can lead to a style."""
+    (site,) = re.findall(r"baseurl: (\S+)", (root / "_config.yml").read_text())
+    page, lost = browser.new_page(), []
+
+    def answer(route):
+        file = HTML / urlsplit(route.request.url.partition(site)[2]).path
+        lost.append(route.request.url) if not file.is_file() else None
+        route.fulfill(path=file if file.is_file() else HTML / "404.html", status=200 if file.is_file() else 404)
+
+    page.route("**/*", answer)
+    page.goto(site + missing, wait_until="load")
+    assert lost == [site + missing]
+    assert page.locator("article h1").inner_text().startswith("Page not found")
+    for theme in in_both_themes(page):
+        assert page.evaluate(CONTRAST) == [], theme
+    page.close()
 
 
 def test_there_are_pages():
