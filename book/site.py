@@ -13,6 +13,7 @@ with what a result says of it. The theme lets the keyboard reach a table that sc
 """
 
 import html
+import itertools
 import re
 import shutil
 import unicodedata
@@ -28,6 +29,12 @@ PERCENT = re.compile(r"(?<=\d) %(?!\w)")
 # A word of code that has room in a phone's line, and a cell of a table.
 CODE = re.compile(r'(?<=<span class="pre)(?=">[^<]{1,28}</span>(?:</code>| <span class="pre">))')
 CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
+TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
+ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
+CELLS = re.compile(r"<(t[dh])\b([^>]*)>(.*?)</\1>", re.DOTALL)
+A_NUMBER = r"[−+-]?(?:\d[\d,.]*(?:·10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|e[-+‑]?\d+)?|10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
+NUMBER = re.compile(rf"(?:≈ )?{A_NUMBER}(?: ± {A_NUMBER})?(?: %)?")
+GAPS = {"", "-", "–", "—", "nan", "inf", "None", "not recorded", "not run"}
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 # The script of every page with a formula, the parts of MathJax that it is told to load, and what these load. There is
@@ -236,6 +243,34 @@ def with_sentences_marked(page):
     return CELL.sub(marked, page)
 
 
+def with_numbers_marked(page):
+    """A page in which the columns of a table that hold numbers, and nothing else but gaps, are marked with their heads,
+    so that digits stand below digits and words begin at one edge. A table with merged cells is left as it is."""
+
+    def words(cell):
+        return " ".join(html.unescape(re.sub(r"<[^>]+>", "", cell[3])).split())
+
+    def marked(table):
+        rows = [list(CELLS.finditer(row)) for row in ROW.findall(table[0])]
+        if "span=" in table[0] or len({len(row) for row in rows}) != 1:
+            return table[0]
+        columns = [[words(cell) for cell in column if cell[1] == "td"] for column in zip(*rows)]
+        told = [[text for text in column if text not in GAPS] for column in columns]
+        numbers = [bool(texts) and all(map(NUMBER.fullmatch, texts)) for texts in told]
+        place = itertools.cycle(numbers)
+        return CELLS.sub(lambda cell: as_a_number(cell) if next(place) else cell[0], table[0])
+
+    return TABLE.sub(marked, page)
+
+
+def as_a_number(cell):
+    """A cell with the class of numbers, beside those that it has."""
+    name, attributes, inside = cell.groups()
+    first, found, others = attributes.partition('class="')
+    attributes = f'{first}class="number {others}' if found else f'{attributes} class="number"'
+    return f"<{name}{attributes}>{inside}</{name}>"
+
+
 def without_roles_of_lists(page):
     """The list of works without roles that a reader of the screen cannot use: docutils writes a list without items."""
     return re.sub(r'(?<=<div) role="list"(?= class="citation-list")| role="doc-biblioentry"', "", page)
@@ -279,7 +314,7 @@ def finish(app, error):
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
         finished = held_together(with_references(FONT_AWESOME.sub("", text), works))
-        finished = with_sentences_marked(finished)
+        finished = with_numbers_marked(with_sentences_marked(finished))
         finished = within_reach_of_the_keyboard(named_by_its_words(without_roles_of_lists(finished)))
         if finished != text:
             page.write_text(finished, encoding="utf8")

@@ -630,6 +630,21 @@ def test_no_line_begins_with_the_full_stop_of_a_formula(site):
     assert site.held_together(page) == f"<p>{stop} So {formula} is {bracket} here)</p>"
 
 
+def test_columns_of_numbers_are_marked_and_columns_with_words_are_not(site):
+    def table(*rows):
+        head, *body = ["<tr>" + "".join(f"<{kind}>{cell}</{kind}>" for cell in row) + "</tr>" for kind, row in rows]
+        return f"<table>{head}{''.join(body)}</table>"
+
+    gaps = table(("th", ["net", "loss", "size"]), ("td", ["F1", "0.1\u00a0± 2·10⁻³", "10⁶"]), ("td", ["32", "", "x"]))
+    kept, shown = re.findall(r"<(t[dh])(.*?)>", gaps), re.findall(r"<(t[dh])(.*?)>", site.with_numbers_marked(gaps))
+    assert [kind for kind, _ in shown] == [kind for kind, _ in kept]
+    assert [attributes != "" for _, attributes in shown] == 3 * [False, True, False]
+    merged = gaps.replace("<td>F1", '<td colspan="2">F1')
+    assert site.with_numbers_marked(merged) == merged
+    told = site.with_numbers_marked('<table><tr><td class="head" id="a"><p>−1</p></td></tr></table>')
+    assert told == '<table><tr><td class="number head" id="a"><p>−1</p></td></tr></table>'
+
+
 def test_a_number_and_its_percent_sign_stay_on_one_line_and_so_does_what_a_formula_is(site):
     formula = '<span class="math notranslate nohighlight">\\(a\\)</span>'
     held = f'<p><span class="unbroken">({formula} = 22.9</span>\u00a0%) of 3 %d</p>'
