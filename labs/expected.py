@@ -131,15 +131,21 @@ def shown(printed, look, others=""):
 
 def in_one(lines):
     """One line for the same line of several runs. Where their numbers differ it has the least ones, and a second line
-    the largest ones under them, so that each stays in its column; where words differ, each of them."""
+    the largest ones under them, so that each stays in its column, or "12 to 13" where one alone differs and the line
+    begins with it; where words differ, each of them."""
     parts = [PARTS.findall(line) for line in lines]
     if len({len(one) for one in parts}) > 1:
         return " or: ".join(dict.fromkeys(line.strip() for line in lines if line))
     if not parts[0]:
         return ""
-    least, largest = ("".join(one) for one in zip(*map(ends, zip(*parts))))
+    both = list(map(ends, zip(*parts)))
+    least, largest = ("".join(one) for one in zip(*both))
     largest, room = re.subn(r"^( *)   (?=\S)", r"\1to ", largest)
-    return in_rows(least, largest if room or not largest.strip() else f"{largest.rstrip()}  (the largest)")
+    if room or not largest.strip():
+        return in_rows(least, largest)
+    if len(largest.split()) == 1:
+        return "".join(f"{low} to {high}" if high.strip() else low for low, high in both)
+    return in_rows(least, f"{largest.rstrip()}  (the largest)")
 
 
 def ends(parts):

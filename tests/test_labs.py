@@ -168,10 +168,11 @@ def test_most_numbers_lie_between_the_bounds_made_from_others():
         ),
         (["   3   1.57 ± 9.8", "   3   1.56 ± 10.1"], ["   3   1.56 ±  9.8", "    to 1.57   10.1"]),
         (["from 0.25 to 2.26", "from 0.31 to 2.26"], ["from 0.25 to 2.26", "  to 0.31"]),
-        (["12 of 18", "13 of 18"], ["12 of 18", "13  (the largest)"]),
+        (["12 of 18", "13 of 18"], ["12 to 13 of 18"]),
         (["after 9 epochs: yes", "after 10 epochs: no"], ["after  9 epochs: yes or no", "   to 10"]),
         (["the first is plain", "the first is root + ghost"], ["the first is plain or: the first is root + ghost"]),
-        (["1.5e-06 %", "2.5e-05 %", "2.5e-05 %"], ["1.5e-06 %", "2.5e-05  (the largest)"]),
+        (["1.5 2.5", "1.6 2.4"], ["1.5 2.4", "1.6 2.5  (the largest)"]),
+        (["1.5e-06 %", "2.5e-05 %", "2.5e-05 %"], ["1.5e-06 to 2.5e-05 %"]),
         (["None epochs", "28 epochs"], ["None or 28 epochs"]),
         (["one line", "one line\n\ntwo"], ["one line", "", "two"]),
         (
