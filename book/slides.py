@@ -39,14 +39,15 @@ html {{ scroll-snap-type: y mandatory; scroll-padding: 0 }}
 body {{ margin: 0; color: var(--words); background: var(--ground); font: clamp(17px, 1.45vw, 26px)/1.45 sans-serif }}
 main {{ counter-reset: slide }}
 section {{ box-sizing: border-box; min-height: 100vh; padding: 5vh 7vw 8vh; scroll-snap-align: start;
-  position: relative; counter-increment: slide; display: flex; flex-direction: column; justify-content: center }}
-section > * {{ max-width: 100%; width: 62em; margin-inline: auto }}
+  position: relative; counter-increment: slide; display: flex; flex-direction: column; justify-content: center;
+  font-size: calc(1em * var(--size, 1)) }}
+section > * {{ max-width: 100%; width: calc(62em / var(--size, 1)); margin-inline: auto }}
 section::after {{ content: counter(slide); position: absolute; right: 2vw; bottom: 2vh; color: var(--faint) }}
-.under {{ color: var(--faint); font-size: 0.8em; width: 77.5em; margin-top: 0 }}
+.under {{ color: var(--faint); font-size: 0.8em; width: calc(77.5em / var(--size, 1)); margin-top: 0 }}
 h1, h2, h3, h4 {{ line-height: 1.2; margin: 0 0 0.6em }}
 h1 {{ font-size: 2em }} h2 {{ font-size: 1.5em }} h3, h4 {{ font-size: 1.2em }}
 a {{ color: var(--link) }} a.anchor-link {{ display: none }}
-svg, img {{ max-width: 100%; height: auto; max-height: 54vh }}
+svg, img {{ max-width: 100%; height: auto; max-height: calc(54vh * var(--size, 1) * var(--size, 1)) }}
 .picture svg {{ max-width: min(100%, 36em) !important }}
 pre, .wide, mjx-container[display="true"] {{ overflow-x: auto; overflow-y: hidden }}
 table {{ border-collapse: collapse; font-size: 0.85em }}
@@ -61,10 +62,20 @@ summary {{ cursor: pointer }}
 {slides}
 </main>
 <script>
+const all = [...document.querySelectorAll("section")];
+// What is taller than the screen has smaller letters and still smaller pictures, as long as they can be read.
+function fit() {{
+  for (const one of all)
+    for (let size = 1; size > 0.57; size -= 0.03) {{
+      one.style.setProperty("--size", size);
+      if (one.offsetHeight <= innerHeight) break;
+    }}
+}}
+addEventListener("load", () => Promise.resolve(window.MathJax?.startup?.promise).then(fit));
+addEventListener("resize", fit);
 addEventListener("keydown", (event) => {{
   const way = {{ ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 }}[event.key];
   if (!way || event.target.closest("input, select, textarea, summary")) return;
-  const all = [...document.querySelectorAll("section")];
   const here = all.findLastIndex((one) => one.getBoundingClientRect().top <= 2);
   all[Math.min(Math.max(here + way, 0), all.length - 1)].scrollIntoView();
   event.preventDefault();

@@ -4,7 +4,7 @@ import sys
 
 import nbformat
 import pytest
-from conftest import ROOT
+from conftest import ROOT, executed
 
 pytest.importorskip("jupyter_cache")
 sys.path.insert(0, str(ROOT / "book"))
@@ -69,6 +69,39 @@ def test_a_page_asks_nothing_of_a_network_and_turns_by_keyboard(notebook, tmp_pa
             page.wait_for_function(f"({tops}) === {place}")
         browser.close()
     assert asked == [file.as_uri()] and not wrong
+
+
+# By how many pixels each slide is taller than the screen, once what was too tall has been made to fit.
+TALLER = """() => [...document.querySelectorAll('section')].map((one) => one.offsetHeight - innerHeight)"""
+
+
+def taller(folder, browser_program, *notebooks):
+    """Of each slide of some notebooks by how much it is taller than a screen."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=browser_program, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        for number, notebook in enumerate(notebooks):
+            file = folder / f"{number}.html"
+            file.write_text(slides.page(notebook), encoding="utf8")
+            page.goto(file.as_uri())
+            page.wait_for_function("document.querySelector('section').style.getPropertyValue('--size')")
+            yield page.evaluate(TALLER)
+        browser.close()
+
+
+def test_what_is_taller_than_the_screen_is_made_smaller_and_what_is_not_is_left(notebook, tmp_path, browser_program):
+    picture = '<svg viewBox="0 0 100 100" width="900" height="900"></svg>'
+    notebook.cells.append(code(f"{picture}\n\n" + "A sentence of some length. " * 120, "slide"))
+    ((*short, tall),) = taller(tmp_path, browser_program, notebook)
+    assert set(short) == {0} and tall == 0
+
+
+def test_no_slide_of_a_built_chapter_is_taller_than_the_screen(tmp_path, browser_program):
+    built = [now for name in slides.chapters() if (now := executed(ROOT / "book" / f"{name}.ipynb"))]
+    if not built:
+        pytest.skip("not executed by `make book` in this state")
+    assert {height for deck in taller(tmp_path, browser_program, *built) for height in deck} == {0}
 
 
 @pytest.mark.parametrize("chapter", slides.chapters())
