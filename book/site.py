@@ -191,21 +191,25 @@ def is_output(node):
 
 
 def with_findings_as_captions(app, doctree):
-    """Make what an experiment says the caption of the pictures that stand just before it: Sphinx numbers it, as it does
-    a caption that is typed beside a cell."""
-    for output in list(doctree.findall(is_output)):
+    """Make what an experiment says the caption of the pictures that stand just before it, or, where there is none, of
+    its table just behind it: Sphinx numbers it, as it does a caption that is typed beside a cell."""
+    for number, output in enumerate(list(doctree.findall(is_output))):
         said = output.next_node(nodes.paragraph)
         if said is None or not said.astext().startswith(FINDING):
             continue
-        cell, end = output.parent, output.parent.index(output)
-        start, files = end, []
-        while start and (found := PICTURE.search(cell[start - 1].astext())):
+        cell, place = output.parent, output.parent.index(output)
+        start, behind = place, place + 1
+        while start and PICTURE.search(cell[start - 1].astext()):
             start -= 1
-            files.append(found[1])
-        if files:
-            figure = nodes.figure("", *cell[start:end], ids=[f"exhibit-{files[-1]}"])
+        shown, name = cell[start:place], ""
+        if shown:
+            name = PICTURE.search(shown[-1].astext())[1]
+        elif behind < len(cell) and is_output(cell[behind]) and cell[behind].next_node(nodes.table):
+            shown, name, behind = [cell[behind]], f"table-{number}", behind + 1
+        if shown:
+            figure = nodes.figure("", *shown, ids=[f"exhibit-{name}"])
             figure += nodes.caption("", "", *said.children)
-            cell[start : end + 1] = [figure]
+            cell[start:behind] = [figure]
 
 
 def references(page):

@@ -711,11 +711,13 @@ def test_what_no_page_loads_is_left_out(site, tmp_path):
 
 
 def outputs(*shown):
-    """A cell's outputs as myst-nb reads them: a picture's file, or a sentence."""
+    """A cell's outputs as myst-nb reads them: a picture's file, a table, or a sentence."""
     cell = docutils.nodes.container()
     for one in shown:
         if one.endswith(".csv"):
             node = docutils.nodes.raw("", f'<div class="picture"><a download="{one}"></a></div>', format="html")
+        elif one.startswith("|"):
+            node = docutils.nodes.table("", docutils.nodes.Text(one))
         else:
             node = docutils.nodes.paragraph("", "", docutils.nodes.Text(one))
         cell += docutils.nodes.container("", docutils.nodes.container("", node), nb_element="mime_bundle")
@@ -735,6 +737,21 @@ def test_what_an_experiment_says_is_the_caption_of_its_pictures(site):
     text = document.astext()
     assert text.count("What it says: A") == text.count("What it says: B") == text.count("Recorded.") / 2 == 1
     assert document[0][-1].next_node(docutils.nodes.raw).astext().count("sam-reduced.csv") == 1, "nothing is lost"
+
+
+def test_a_table_without_a_picture_has_what_it_says_as_its_caption(site):
+    document = docutils.utils.new_document("page", docutils.frontend.get_default_settings())
+    document += outputs("What it says: A: holds.", "| a |", "Recorded.", "fig2-paper.csv", "What it says: B.", "| b |")
+    document += outputs("What it says: C: fails.", "| c |", "| d |")
+    site.with_findings_as_captions(None, document)
+    figures = list(document.findall(docutils.nodes.figure))
+    assert [figure.astext().split("\n\n")[-2:] for figure in figures][::2] == [
+        ["| a |", "What it says: A: holds."],
+        ["| c |", "What it says: C: fails."],
+    ]
+    assert not figures[1].next_node(docutils.nodes.table), "which stands below its picture"
+    assert len({name for figure in figures for name in figure["ids"]}) == 3
+    assert [document.astext().count(f"| {letter} |") for letter in "abcd"] == [1, 1, 1, 1]
 
 
 def the_glossary():
