@@ -380,7 +380,8 @@ def test_the_loss_at_a_corner_is_the_parabolas_and_the_mean_corner_half_the_sum_
 
 def test_a_picture_says_tier_data_and_seeds(drawn, shown):
     seeds = "1 seed, no interval|3 seeds, 95 % intervals|nothing random"
-    assert re.fullmatch(rf"smoke tier · .+ · ({seeds})|the paper's Table 2 · means of 5 runs", drawn.stamp)
+    one = rf"smoke tier · .+ · ({seeds})"
+    assert re.fullmatch(rf"(recorded: .+; of this page: )?{one}|the paper's Table 2 · means of 5 runs", drawn.stamp)
     assert html.escape(drawn.stamp) in shown
 
 
@@ -414,6 +415,15 @@ def test_a_panel_is_as_wide_as_a_phone_at_most_and_its_letters_no_smaller_than_1
     for panel, text, _ in letters:
         assert 72 * panel.get_figwidth() <= 342
         assert text.get_size() >= 10, text.get_text()
+
+
+def test_the_ticks_of_a_logarithmic_axis_are_numbers_where_those_can_be_read(drawn):
+    """10 to the 0 in one panel, and 1 in the next, are two spellings of one number."""
+    for axis in (axis for panel in drawn.panels for axes in panel.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        if axis.get_scale() == "log" and low > 1e-4 and high < 1e6:
+            named = [tick.get_text() for tick in axis.get_ticklabels(which="both")]
+            assert (any(named) or not named) and not any("10^" in text for text in named), named
 
 
 def test_a_figures_words_stay_inside_it_and_off_one_another(letters):

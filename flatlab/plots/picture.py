@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from flatlab.files import write_whole
-from flatlab.plots.style import STYLE, TEXT
+from flatlab.plots.style import STYLE, TEXT, WIDE, spell
 from flatlab.plots.tables import SUBSCRIPT, readable
 
 # percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
@@ -64,6 +64,8 @@ class Picture:
         object.__setattr__(self, "name", self.name.replace(" ", "-"))
         for panel in self.panels:  # laid out once: each further time moves it by a hair
             with matplotlib.rc_context(STYLE):
+                for axes in panel.axes:
+                    spell(axes)
                 panel.draw_without_rendering()
             panel.set_layout_engine("none")
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
 from flatlab.plots.picture import Picture, course, rows_of
-from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, plain_ticks, spread, stamp_of_all, styled
+from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, spelled, spread, stamp_of_all, styled
 from flatlab.plots.tables import NOTE, called, named, published, table
 from flatlab.study import paper
 from flatlab.study.recorded import Result
@@ -181,11 +181,7 @@ def frame(axes: Axes, values: np.ndarray, log: bool) -> None:
         axes.set_ylim(max(bottom, low), min(top, high))
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
-            low, high = sorted(axis.get_view_interval())
-            if high / low < 10_000 and low > 1e-4:
-                subs = (1, 2, 5) if high / low < 20 else (1, 3) if high / low < 200 else (1,)
-                plain_ticks(axis, MaxNLocator(4) if high / low < 4 else LogLocator(subs=subs))
-            axis.set_minor_formatter(NullFormatter())
+            spelled(axis)
 
 
 def _lines(drawing: Drawing) -> int:

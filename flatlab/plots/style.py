@@ -19,7 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, Locator, LogFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
@@ -96,6 +96,23 @@ def plain_ticks(axis: Axis, locator: Locator | None = None) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def spell(axes: Axes) -> None:
+    """Spell the ticks of logarithmic axes that are as matplotlib has them."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log" and isinstance(axis.get_major_formatter(), LogFormatter):
+            spelled(axis)
+
+
+def spelled(axis: Axis) -> None:
+    """Ticks of a logarithmic axis in one spelling: numbers where few decades can be read so, else powers of ten, and
+    none named between them."""
+    low, high = sorted(axis.get_view_interval())
+    if low > 1e-4 and high < 1e6:
+        subs = (1, 2, 5) if high / low < 20 else (1, 3) if high / low < 200 else (1,)
+        plain_ticks(axis, MaxNLocator(4) if high / low < 4 else LogLocator(subs=subs))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def around(axes: Axes, which: Literal["x", "y"], values: ArrayLike, log: bool) -> None:
     """Limit an axis to the seeds' own values and a tenth more: the interval of two seeds can be many times
     as wide. Values that are not finite have no place."""
@@ -106,9 +123,7 @@ def around(axes: Axes, which: Literal["x", "y"], values: ArrayLike, log: bool) -
     ends = np.array([seen.min() - room, seen.max() + room])
     axes.set(**{f"{which}lim": np.exp(ends) if log else ends})
     if log:
-        decades = np.ptp(ends) / np.log(10)
-        subs = (1,) if decades > 3 else (1, 3) if decades > 1.3 else (1, 2, 5)
-        plain_ticks(getattr(axes, f"{which}axis"), LogLocator(subs=subs))
+        spelled(getattr(axes, f"{which}axis"))
 
 
 def positive(sharpness: ArrayLike) -> np.ndarray:
