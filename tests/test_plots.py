@@ -417,6 +417,15 @@ def test_a_panel_is_as_wide_as_a_phone_at_most_and_its_letters_no_smaller_than_1
         assert text.get_size() >= 10, text.get_text()
 
 
+def test_letters_of_one_figure_are_as_large_as_anothers_on_a_phone(shown):
+    """A figure of one wide panel had them a quarter smaller than one of two narrow panels under one another."""
+    panels = re.findall(r"max-width: min\(([\d.]+)%, (\d+)px\).*?viewBox=\"0 0 ([\d.]+) ", shown)
+    assert len(panels) == shown.count("<svg")
+    for share, most, width in panels:
+        on_a_phone = min(342 * float(share) / 100, float(most)) / float(width)
+        assert on_a_phone == pytest.approx(342 / (72 * style.WIDE), rel=0.01)
+
+
 def test_the_ticks_of_a_logarithmic_axis_are_numbers_where_those_can_be_read(drawn):
     """10 to the 0 in one panel, and 1 in the next, are two spellings of one number."""
     for axis in (axis for panel in drawn.panels for axes in panel.axes for axis in (axes.xaxis, axes.yaxis)):

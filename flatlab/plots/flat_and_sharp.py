@@ -98,7 +98,7 @@ def increase(
             columns[f"{name}, {words}"] = list(map(float, values))
             told.append(course(f"{name}, {words},", displacements, values))
     axes.set(xlabel="displacement", ylabel="test increase", ylim=(0, 1.25))
-    axes.set_title("solid: exact, dotted: half the curvature times $d^2$")
+    axes.set_title("solid: exact\ndotted: half the curvature times $d^2$")
     alt = f"What a displacement costs at each minimum: {'; '.join(told)}."
     return Picture([axes.figure], rows_of(columns), stamp("the same function", 0), alt, "increase")
 

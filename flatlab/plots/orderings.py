@@ -76,7 +76,7 @@ def _cell(measure: str, words: str, values: list[float]) -> dict[str, Any]:
 
 def _panel(title: str, measures: list[str], kinds: list[str], cells: list[dict[str, Any]]) -> Any:
     """The cells as a grid, the first measure on top."""
-    axes = canvas(WIDE, 1.2 + 0.27 * len(measures))
+    axes = canvas(WIDE, 1.2 + 0.36 * len(measures))
     for place, cell in enumerate(cells):
         y, x = divmod(place, len(kinds))
         colour = BETWEEN if cell["tau"] > 0 else CONTROL
@@ -87,7 +87,7 @@ def _panel(title: str, measures: list[str], kinds: list[str], cells: list[dict[s
         axes.text(x, y, readable(f"{cell['tau']:+.2f}"), ha="center", va="center", size=SMALLER, weight=weight)
     axes.set(xlim=(-0.5, len(kinds) - 0.5), ylim=(len(measures) - 0.5, -0.5))
     axes.set_xticks(range(len(kinds)), labels=kinds, size=SMALLER)
-    axes.set_yticks(range(len(measures)), labels=map(readable, measures), size=SMALLER)
+    axes.set_yticks(range(len(measures)), labels=[readable(name).replace(" ", "\n") for name in measures], size=SMALLER)
     axes.tick_params(length=0)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_title(f"{title}\nKendall's $\\tau$ with the test error")

@@ -147,11 +147,13 @@ def _on_a_page(figure: Figure, key: str) -> str:
     """A figure as an inline SVG: words in the page's text colour, colours mixed with it, letters as text, as wide as
     there is room.
 
-    It is never wider than four thirds of the figure's size, one CSS pixel a point, nor than what it stands in. `key` is
-    what the ids inside are made from: another one for each figure of a page.
+    It is never wider than four thirds of the figure's size, one CSS pixel a point. On a phone the widest panel fills
+    what it stands in, and a narrower one as much less as it is narrower, so that the letters of all are of one size.
+    `key` is what the ids inside are made from: another one for each figure of a page.
     """
     width, _ = _size(figure)
-    style = f"flex: 1 1 {width:.0f}px; min-width: 0; max-width: min(100%, {4 * width / 3:.0f}px); height: auto"
+    share = min(100, 100 * width / (72 * WIDE))
+    style = f"flex: 1 1 {width:.0f}px; min-width: 0; max-width: min({share:.1f}%, {4 * width / 3:.0f}px); height: auto"
     svg = _svg(figure, key, letters="none").replace("<svg ", f'<svg style="{style}" ', 1)
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2).replace(TEXT.lower(), "currentColor")
     # a browser from before 2023 takes the first

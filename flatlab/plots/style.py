@@ -34,7 +34,7 @@ PAPER = "#8C8C8C"  # the paper's own curves, thin, behind
 TEXT = "#787878"  # words and axes in a file: 4.4 to 1 on white, 4.2 to 1 on #121212; on a page, the page's text colour
 
 # Widths of a panel in inches: alone, one of two, one of three. On a phone a point is at least a CSS pixel.
-WIDE, HALF, THIRD = 4.7, 3.4, 2.9
+WIDE, HALF, THIRD = 4.4, 3.4, 2.9
 
 STYLE: dict[Any, Any] = {
     "figure.facecolor": "none",

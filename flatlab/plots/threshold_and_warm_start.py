@@ -210,8 +210,8 @@ def warm_starts(result: Result, net: str) -> Picture:
         axes.plot(share, mean, style, color=colour, marker="o", markersize=4)
         found[name] = mean
     above.set_ylabel("test accuracy, points above\nthe large batch on its own")
-    above.set_title("solid: small batch, dashed: large from there")
-    below.set(yscale="log", ylabel=PHI_LABEL, xlabel="start, as a share of the small batch's epochs")
+    above.set_title("solid: small batch\ndashed: large batch from there")
+    below.set(yscale="log", ylabel=PHI_LABEL, xlabel="start, share of the small batch's epochs")
     below.set_title(f"grey: the paper's {BEHIND}")
     frame(below, np.concatenate([sharp.ravel(), positive(theirs[PHI])]), True)
     trained = (small - start)[:, epochs > 0]  # an untrained net guesses, far below
