@@ -435,6 +435,19 @@ def test_the_ticks_of_a_logarithmic_axis_are_numbers_where_those_can_be_read(dra
             assert (any(named) or not named) and not any("10^" in text for text in named), named
 
 
+def test_a_change_is_a_line_between_its_two_dots_however_short_it_is():
+    """The head of an arrow is longer than the shortest of them, and was drawn on its far side."""
+    axes = style.canvas()
+    axes.set(xlim=(0, 100), ylim=(-1, 1))
+    for y, after in ((-0.5, 10.5), (0.5, 60)):
+        style.change(axes, y, 10, after, style.PAPER)
+    axes.figure.draw_without_rendering()
+    for way in axes.texts:
+        line = way.arrow_patch.get_window_extent()
+        start, end = (axes.transData.transform((x, 0))[0] for x in (way.xyann[0], way.xy[0]))
+        assert line.height < 3 and start - 3 < line.x0 and line.x1 < end + 3
+
+
 def test_a_figures_words_stay_inside_it_and_off_one_another(letters):
     """As drawn, with room for half a letter: what lies over another word or over the edge is not read."""
     seen = {}

@@ -26,6 +26,7 @@ from flatlab.plots.style import (
     around,
     band,
     canvas,
+    change,
     dot,
     label,
     plain_ticks,
@@ -558,11 +559,7 @@ def before_and_after(result: Result, net: str) -> Picture:
         way = [*(theirs[name][kind] for name in theirs), [float(mean[0]) for _, mean, _ in ends]]
         for place, (before, after) in enumerate(way):
             colour = PAPER if place < len(theirs) else CONTROL
-            axes.annotate(
-                "", (after, place), (before, place), arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 4}
-            )
-            axes.plot(before, place, "o", color=colour if colour is PAPER else LARGE, markerfacecolor="none")
-            axes.plot(after, place, "o", color=colour)
+            change(axes, place, before, after, colour, at_first=colour if colour is PAPER else LARGE)
         for (low, _, high), seeds, colour, up in zip(ends, ours[kind], (LARGE, CONTROL), (0.16, -0.16)):
             axes.plot([low, high], [len(theirs) + up] * 2, color=colour, linewidth=1)
             axes.plot(seeds, [len(theirs) + up] * len(seeds), "o", color=colour, markersize=3)

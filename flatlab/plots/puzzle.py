@@ -20,6 +20,7 @@ from flatlab.plots.style import (
     band,
     batch_axis,
     canvas,
+    change,
     colours,
     dot,
     intervals,
@@ -193,9 +194,7 @@ def printed_gaps() -> Picture:
     axes, rows = canvas(WIDE, 2.8), []
     for place, (net, row) in enumerate(paper.TABLE2.items()):
         small, large, gap = row["test SB"].mean, row["test LB"].mean, paper.gap(net)
-        axes.plot([large, small], [place, place], color=PAPER, linewidth=1.2)
-        axes.plot(small, place, "o", color=PAPER)
-        axes.plot(large, place, "o", color=PAPER, markerfacecolor="none")
+        change(axes, place, large, small, PAPER)
         label(axes, max(small, large), place, f"{gap:.1f}", PAPER, xytext=(8, 0))
         rows.append({"network": net, "small batch": small, "large batch": large, "gap": float(gap)})
     names = [f"{net}, {paper.NETWORKS[net].data}" for net in paper.TABLE2]

@@ -249,6 +249,14 @@ def dot(axes: Axes, x: float, values: Sequence[float], colour: str, log: bool = 
     return float(mean)
 
 
+def change(axes: Axes, y: float, before: float, after: float, colour: str, at_first: str | None = None) -> None:
+    """Draw at height y what there was before as a hollow dot, and a line from its edge to a filled one."""
+    way: Any = {"arrowstyle": "-", "color": colour, "linewidth": 1.2, "shrinkA": 3, "shrinkB": 0}
+    axes.annotate("", (after, y), (before, y), arrowprops=way)
+    axes.plot(before, y, "o", color=at_first or colour, markerfacecolor="none")
+    axes.plot(after, y, "o", color=colour)
+
+
 def batch_axis(axes: Axes, batches: Iterable[int]) -> None:
     """Make x the batch size in the logarithm, with a tick at each."""
     axes.set(xscale="log", xlabel="batch size")
