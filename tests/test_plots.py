@@ -435,6 +435,16 @@ def test_the_ticks_of_a_logarithmic_axis_are_numbers_where_those_can_be_read(dra
             assert (any(named) or not named) and not any("10^" in text for text in named), named
 
 
+def test_no_word_of_the_headline_lies_on_an_interval():
+    drawn = made("headline")
+    (panel,) = drawn.panels
+    panel.draw_without_rendering()
+    for axes in panel.axes:
+        words = [text.get_window_extent() for text in axes.texts]
+        bars = [path.get_extents(axes.transData) for bar in axes.collections for path in bar.get_paths()]
+        assert words and bars and not any(word.overlaps(bar) for word in words for bar in bars)
+
+
 def test_a_change_is_a_line_between_its_two_dots_however_short_it_is():
     """The head of an arrow is longer than the shortest of them, and was drawn on its far side."""
     axes = style.canvas()

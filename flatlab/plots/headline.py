@@ -39,12 +39,14 @@ def headline(result: Result, net: str = NET) -> Picture:
     for size in sizes:
         mean = dot(upper, size, tested[size], colour[size])
         middle = dot(lower, size, sharp[size], colour[size], log=True)
-        if size in (min(sizes), max(sizes)):
-            label(upper, size, mean, f"{mean:.1f}", colour[size], xytext=(8, 0))
-            label(lower, size, middle, f"{middle:.0f}", colour[size], xytext=(8, 0))
+        if size in (min(sizes), max(sizes)):  # on the outer side, where no other interval is
+            side = {"xytext": (-8, 0), "ha": "right"} if size == min(sizes) else {"xytext": (8, 0)}
+            label(upper, size, mean, f"{mean:.1f}", colour[size], **side)
+            label(lower, size, middle, f"{middle:.0f}", colour[size], **side)
         for seed, accuracy, phi in zip(result.seeds[net], tested[size], sharp[size]):
             rows.append({"batch size": size, "seed": seed, "test accuracy": accuracy, "phi(1e-3)": phi})
     batch_axis(lower, sizes[::2])  # there is no room for the name of each
+    lower.margins(x=0.2)
     upper.set(ylabel="test accuracy, %")
     lower.set(yscale="log", ylabel="sharpness $\\phi(10^{-3})$, %")
     plain_ticks(lower.yaxis, LogLocator(subs=(1, 3)))
