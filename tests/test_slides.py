@@ -171,6 +171,15 @@ def opened(tab, tmp_path):
     assert not wrong
 
 
+@pytest.mark.parametrize("name", ["walk", "by_epoch", "box_size", "against_updates"])
+def test_a_slider_whose_stamp_has_intervals_draws_one_around_each_curve(name):
+    picture = made(name).picture
+    assert "95 % intervals" in picture.stamp
+    for axes in (panel.axes[0] for panel in picture.panels):
+        curves = [line for line in axes.lines if line.get_gid() is None and len(line.get_xdata()) > 1]
+        assert len(axes.collections) == len(curves) > 0
+
+
 def seen(root):
     """The positions whose parts are seen; each part must take room."""
     parts = root.evaluate(SEEN)

@@ -18,6 +18,7 @@ from flatlab.plots.style import (
     SMALL,
     TEXT,
     WIDE,
+    band,
     canvas,
     label,
     plain_ticks,
@@ -59,10 +60,8 @@ def by_epoch(result: Result, net: str, start: int = 0) -> Slides:
     told, seen = [], []
     for batch, name, colour, style in BATCHES:
         sharp = positive(values[phi_series(1e-3, batch)])
-        (_, loss, _), (_, phi, _) = (
-            spread(table, log=True) for table in (values[series(batch, columns.CROSS_ENTROPY)], sharp)
-        )
-        axes.plot(loss, phi, style, color=colour, linewidth=1.2, label=name)
+        _, loss, _ = spread(values[series(batch, columns.CROSS_ENTROPY)], log=True)
+        phi = band(axes, loss, sharp, colour, log=True, linestyle=style, linewidth=1.2, label=name)
         for layer, x, y in zip(layers, loss, phi):
             layer += axes.plot(x, y, "o", color=colour, markersize=10)
         found |= {f"loss, {name}": loss.tolist(), f"phi(1e-3), {name}": phi.tolist()}

@@ -16,12 +16,11 @@ from flatlab.plots.style import (
     SMALL,
     TEXT,
     WIDE,
+    band,
     canvas,
     colours,
-    intervals,
     label,
     label_ends,
-    spread,
     stamp,
     styled,
 )
@@ -109,9 +108,8 @@ def box_size(
     layers: list[list] = [[axes.axvline(eps, color=TEXT, linewidth=0.8)] for eps in epsilons]
     for batch in phis:
         for words, table, style in (("", phis[batch], "-"), (", first order", first[batch], ":")):
-            _, mean, _ = spread(table, log=True)
+            mean = band(axes, epsilons, table, colour[batch], log=True, linestyle=style)
             columns[f"batch {batch}{words}"] = mean.tolist()
-            axes.plot(epsilons, mean, style, color=colour[batch])
             for layer, eps, value in zip(layers, epsilons, mean):
                 layer += axes.plot(
                     eps, value, "o", color=colour[batch], markerfacecolor="none" if words else colour[batch]
@@ -162,9 +160,8 @@ def walk(found: Mapping[str, Sequence[Path]], data: str, start: int = 0, tier: T
     layers: list[list] = [[axes.axvline(alpha, color=TEXT, linewidth=0.8) for axes in panels] for alpha in alphas]
     for axes, (kind, words) in zip(panels, SEEN_ALONG):
         for part, name, style in PARTS:
-            mean, _ = intervals([getattr(path, kind) for path in found[part]])
+            mean = band(axes, alphas, [getattr(path, kind) for path in found[part]], BETWEEN, linestyle=style)
             columns[f"{kind}, {name}"] = mean.tolist()
-            axes.plot(alphas, mean, style, color=BETWEEN)
             for layer, alpha, value in zip(layers, alphas, mean):
                 layer += axes.plot(
                     alpha, value, "o", color=BETWEEN, markerfacecolor="none" if style == "--" else BETWEEN
