@@ -501,6 +501,14 @@ def test_what_a_picture_shows_is_well_formed_and_its_ids_are_its_own(drawn, show
         assert set(re.findall(r'(?:url\(|href=")#([^")]+)', panel)) == own
 
 
+def test_all_words_of_a_stamp_stay_inside_the_file():
+    figure = picture._words("reduced tier · MNIST-1D · 10 seeds, 95 % intervals; " * 3, 72 * style.WIDE)
+    (words,) = figure.texts
+    figure.draw_without_rendering()
+    box = words.get_window_extent()
+    assert box.x1 <= figure.bbox.x1 and box.y0 >= -1 and box.y1 <= figure.bbox.y1 + 1
+
+
 def test_a_picture_is_saved_whole_with_its_stamp(tmp_path):
     drawn = made("walls")
     drawn.save(tmp_path / "walls.svg")

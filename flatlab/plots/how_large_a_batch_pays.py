@@ -156,7 +156,7 @@ def two_scales(
     data : str
         The data set's name.
     seeds : int
-        The most of them.
+        Of what is recorded; what the page has measured has one value.
     tier : {"smoke", "reduced", "colab", "paper"}, optional
         At which they were recorded.
 
@@ -181,5 +181,8 @@ def two_scales(
     axes.set_title("filled: critical batch size, open: noise scale")
     axes.spines["left"].set_visible(False)
     told = "; ".join(f"{row['what']}, {row['of']}: {row['rows']:.3g}" for row in rows)
+    words = stamp(data, seeds, tier)
+    if seeds > 1 and any(len(values) == 1 for _, values, _, _ in entries):
+        words = f"recorded: {words}; of this page: {stamp(data, 1)}"
     alt = f"Batch sizes on a logarithmic axis, one line each: {told}."
-    return Picture([axes.figure], rows, stamp(data, seeds, tier), alt, "two-scales")
+    return Picture([axes.figure], rows, words, alt, "two-scales")

@@ -13,6 +13,7 @@ import html
 import io
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,9 +225,11 @@ def _size(figure: Figure) -> tuple[float, float]:
 
 
 def _words(text: str, width: float) -> Figure:
-    """A line of words as a figure."""
-    figure = Figure(figsize=(width / 72, 0.2))
-    figure.text(0, 0.3, text, fontsize=9, color=TEXT)
+    """Words as a figure, in as many lines as they take."""
+    size = 9
+    lines = textwrap.wrap(text, int(width / (0.62 * size)))
+    figure = Figure(figsize=(width / 72, 0.2 * len(lines)))
+    figure.text(0, 1, "\n".join(lines), fontsize=size, color=TEXT, va="top")
     return figure
 
 
