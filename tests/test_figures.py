@@ -20,7 +20,7 @@ from flatlab.plots import results as figures
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.exhibits import by_tier, findings
 from flatlab.plots.results import draw, write
-from flatlab.plots.tables import plus_minus, table
+from flatlab.plots.tables import MEANS, plus_minus, table
 from flatlab.study import columns, paper
 from flatlab.study import recorded as recording
 from flatlab.study.experiments import EXPERIMENTS, GROUPS
@@ -316,6 +316,7 @@ def test_the_mean_the_interval_and_every_number_are_drawn():
     }
     (row,) = [row for row in drawn.table if row["curve"] == "LB_train" and row["x"] == 3]
     assert row["mean"] == pytest.approx(np.mean(result.values["mlp"]["LB_train"], 0)[2])
+    assert {row["the mean is"] for row in drawn.table} == {"arithmetic"}
 
 
 @pytest.mark.parametrize("name, net", [(name, net) for name in DRAWINGS for net in DRAWINGS[name].paper[:2]])
@@ -423,6 +424,14 @@ def test_a_table_of_many_screens_is_folded(experiment, folded, monkeypatch):
     exhibits.show(experiment)
     tables = [text for text in said if "|---" in text or "| ---" in text]
     assert len(tables) == 1 and tables[0].startswith("<details><summary>All ") == folded
+
+
+@pytest.mark.parametrize("experiment, told", [("fig4", True), ("table2", False)])
+def test_a_table_under_a_logarithmic_figure_says_that_its_means_are_others(experiment, told, monkeypatch):
+    said = []
+    monkeypatch.setattr(exhibits, "say", said.append)
+    exhibits.show(experiment)
+    assert (MEANS in said) == told
 
 
 def test_a_control_is_read_in_words():

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.ledger import headed, verdicts
 from flatlab.plots.results import draw
-from flatlab.plots.tables import called, readable, say, table
+from flatlab.plots.tables import MEANS, called, readable, say, table
 from flatlab.study import paper
 from flatlab.study.experiments import GROUPS
 from flatlab.study.ledger import ledger
@@ -88,6 +88,8 @@ def show(experiment: str) -> None:
     if text := table(experiment, results, whole=True):
         rows = text.count("\n") - 1
         say(f"<details><summary>All {rows} rows</summary>\n\n{text}\n\n</details>" if rows > MOST_ROWS else text)
+        if drawing and any(panel.log for panel in drawing.panels):
+            say(MEANS)
     here = {paper.original(net) for result in results for net in result.values}
     missing = [net for net in drawing.paper if net not in here] if drawing else []
     if missing or not results and not text:

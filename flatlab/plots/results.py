@@ -37,7 +37,7 @@ def draw(result: Result) -> Picture:
     Returns
     -------
     Picture
-        One row per point of a curve: network, curve, x, and mean and interval of y.
+        One row per point of a curve: network, curve, x, mean and interval of y, and which mean it is.
 
     Raises
     ------
@@ -137,7 +137,9 @@ def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequ
         else:
             axes.fill_between(x, low, high, color=curve.colour, alpha=0.08 if level else 0.25, linewidth=0)
             axes.plot(x, mean, curve.style, **line)
-        rows += rows_of({"curve": [curve.column] * len(x), "x": x, "low": low, "mean": mean, "high": high})
+        which = ["geometric" if panel.log else "arithmetic"] * len(x)
+        columns_of = {"curve": [curve.column] * len(x), "x": x, "low": low, "mean": mean, "high": high}
+        rows += rows_of({**columns_of, "the mean is": which})
         drawn.append(values)
     return drawn, rows
 

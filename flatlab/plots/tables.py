@@ -10,11 +10,13 @@ from flatlab.study import paper
 from flatlab.study.columns import RATIO, THRESHOLD
 from flatlab.study.recorded import Result
 
+MEANS = "A table has arithmetic means; a figure has geometric means where the axis of its values is logarithmic."
 NOTE = (
     "Ours: mean ± half the width of the 95 % interval over seeds; a number alone where all seeds have it, and both "
     "numbers of two seeds. The paper's: mean ± standard deviation of five runs; difference: ours minus the paper's, "
     "where network and data are the same. SB: small batch, LB: large batch; train, test: accuracy in %; 1e-3, 5e-4: "
-    "sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without dropout."
+    "sharpness in % at that eps. small-C2, small-C4: C2, C4 at a quarter of their width and without dropout. "
+    f"{MEANS}"
 )
 
 
