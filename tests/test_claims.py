@@ -22,6 +22,7 @@ from flatlab.study.recorded import Result
 from flatlab.study.rules import Claim, Columns
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+README = RESULTS.parent / "README.md"
 
 
 def claimed(**bounds):
@@ -457,6 +458,18 @@ def test_no_outcome_is_typed(file):
             assert not (found := typed_outcomes(text)), (
                 f"{file.name}, cell {cell['id']}: {found[0]!r} says how something came out: print it from the verdict"
             )
+
+
+def test_the_readme_tells_its_picture_as_the_results_have_it():
+    words = r"!\[Test accuracy falls and sharpness rises .* from (\d+) to (\d+), .* ten seeds"
+    told = re.search(words, README.read_text())
+    values = recording.largest_with("fig4", "mlp, half").values["mlp, half"]
+    sizes = values[columns.BATCH_SIZE][0]
+    least, end = (sizes.index(int(size)) for size in told.groups())
+    tested, sharp = (np.mean(values[name], 0) for name in (columns.accuracy("test"), columns.phi_series(1e-3)))
+    assert least == 0 and len(values[columns.BATCH_SIZE]) == 10
+    assert (np.diff(tested[: end + 1]) < 0).all() and (np.diff(sharp[: end + 1]) > 0).all()
+    assert np.ptp(tested[end:]) < np.ptp(tested) / 20 and np.ptp(np.log(sharp[end:])) < np.ptp(np.log(sharp)) / 10
 
 
 def test_the_facts_of_the_data_in_prose_are_facts():
