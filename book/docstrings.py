@@ -1,22 +1,33 @@
 """Docstrings in the book: Sphinx reads them as reStructuredText, and they are written to be read as they stand.
 
 Here a backtick is a name or code, words between asterisks are stressed, a link is Markdown's, what is indented is a
-formula that keeps its lines, and any other sign is the sign itself: |x| is no substitution. The fields of a frozen
-result are explained where they stand, by the comment behind each. Of a signature only what somebody wrote is shown.
+formula, so is code with a bar or a power in it, and any other sign is the sign itself: |x| is no substitution. The
+fields of a frozen result are explained where they stand, by the comment behind each. Of a signature only what somebody
+wrote is shown, and a type that has a name there by its name.
 """
 
 import dataclasses
 import inspect
 import re
+import typing
 
-# A link, of Markdown or of reStructuredText, a role, or a span of code: what in a docstring's prose means more than it
-# shows.
+from sphinx.util.typing import stringify_annotation
+
+from book.formulas import tex
+
+# A link, of Markdown or of reStructuredText, or a span of code: what in a docstring's prose means more than it shows.
 SPAN = re.compile(
     r"\[(?P<words>[^\]]+)\]\((?P<address>https?://[^)\s]+)\)|`(?P<name>[^`<]+?)\s*<(?P<target>https?://[^>`]+)>`__?"
-    r"|(?P<role>:[\w:]+:`[^`]+`)|`+(?P<code>[^`]+)`+|(?P<stressed>(?<![\w*])\*[A-Za-z][^*`]*[\w.?!]\*(?![\w*]))"
+    r"|`+(?P<code>[^`]+)`+|(?P<stressed>(?<![\w*])\*[A-Za-z][^*`]*[\w.?!]\*(?![\w*]))"
 )
 NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?$")
+BAR_OR_POWER = re.compile(r"\S\||\|\S|\^")
 FIELD = re.compile(r"    (\w+): ([^#=]+?)(?: = [^#]+?)?  # (.+)")
+# In the type of a parameter: what stands in code. A class of the package is a link as well.
+TYPE = re.compile(
+    r"(?P<code>\"[^\"]*\"|\b[a-z]\w*(?:\.\w+)+|\b(?:None|Tensor|bool|dict|float|int|list|str|tuple)\b)|(?P<ours>\b[A-Z]\w+)"
+)
+TYPED = ("Parameters", "Attributes", "Returns", "Yields")
 VERBATIM = ("Examples", "References")
 
 
@@ -29,9 +40,11 @@ def prose(text):
     done, end = "", 0
     for span in SPAN.finditer(text):
         found = span.groupdict()
-        if code := found["code"]:
+        if (code := found["code"]) and BAR_OR_POWER.search(code):
+            marked = f":math:`{tex([code])}`"
+        elif code:
             marked = f":py:obj:`{code}`" if NAME.match(code) else f"``{code}``"
-        elif not (marked := found["role"] or found["stressed"]):
+        elif not (marked := found["stressed"]):
             marked = f"`{found['words'] or found['name']} <{found['address'] or found['target']}>`__"
         done += plain(text[end : span.start()]) + marked + r"\ "
         end = span.end()
@@ -52,27 +65,41 @@ def joined(lines):
 def restructured(lines):
     """The lines of a docstring as reStructuredText, with NumPy's sections left for napoleon to read."""
     lines = joined(lines)
-    done, section, formula = [], "", False
-    for number, line in enumerate(lines):
-        following = lines[number + 1].strip() if number + 1 < len(lines) else ""
-        if line and following and set(following) == {"-"}:
-            section, formula = line.strip(), False
+    done, section, formula, example = [], "", [], False
+    for line, following in zip(lines, [*lines[1:], ""]):
+        if line and following.strip() and set(following.strip()) == {"-"}:
+            section = line.strip()
         free = section in ("", "Notes")  # elsewhere an indented line explains the name above it
-        if free and line.startswith(".. "):  # a directive, with what is indented below it
-            done.append(line)
-            formula = True
+        if free and line.startswith(" "):
+            formula.append(line)
+            if not following.startswith(" "):
+                done += ["", ".. math::", "", f"    {tex(formula)}", ""]
+                formula = []
             continue
-        indented = free and line.startswith(" ")
-        if indented and not formula:
-            done += ["", ".. code-block:: text", ""]
-        if formula and line and not indented:
-            done += [""]
-        formula = indented or (formula and not line)
-        dashes = bool(line.strip()) and set(line.strip()) == {"-"}
+        example = line.startswith(">>>") or (example and bool(line))
         if free and line.endswith("::"):
-            line = line[:-1].removeprefix(":")  # the block that it announces is one without it
-        done.append(line if indented or dashes or section in VERBATIM else prose(line))
+            line = line[:-1].removeprefix(":")  # the formula that it announces is one without it
+        if example or section in VERBATIM or set(line.strip()) == {"-"}:
+            done.append(line)
+        elif section in TYPED and line and not line.startswith(" ") and line != section:
+            done.append(typed(line, section))
+        else:
+            done.append(prose(line))
     return done
+
+
+def typed(line, section):
+    """The line of a section that names a parameter and its type, with the names of classes linked."""
+    name, colon, kind = line.partition(" : ")
+    if not colon and section in ("Parameters", "Attributes"):
+        return prose(line)
+    name, kind = (f"{prose(name)} : ", kind) if colon else ("", line)
+    done, end = "", 0
+    for found in TYPE.finditer(kind):
+        marked = f"``{found[0]}``" if found["code"] else f":class:`.{found[0]}`"
+        done += kind[end : found.start()] + r"\ " * bool(found.start()) + marked + r"\ "
+        end = found.end()
+    return name + (done + kind[end:]).removesuffix(r"\ ")
 
 
 def fields(result):
@@ -99,11 +126,6 @@ def read(app, what, name, thing, options, lines):
     lines[:] = restructured(lines)
 
 
-def link_types(app, what, name, thing, options, lines):
-    """Sphinx calls this after napoleon, whose links to types find those of the same module alone: look in all."""
-    lines[:] = [re.sub(r":class:`(\w+)`", r":class:`.\1`", line) for line in lines]
-
-
 def made_by_python(app, what, name, thing, skip, options):
     """Sphinx asks whether to skip a member: True for what Python puts into a named tuple or a protocol, else None. The
     fields of a named tuple are such members too, and its docstring explains them."""
@@ -115,12 +137,34 @@ def made_by_python(app, what, name, thing, skip, options):
 def signature(app, what, name, thing, options, arguments, returned):
     """Sphinx asks how to show a signature: as Python code, which "<factory>" is not, so Sphinx could not read it."""
     shown = [part and part.replace("<factory>", "{}").replace("[[...], ", "[..., ") for part in (arguments, returned)]
+    for spelt, alias in aliases(inspect.getmodule(thing)):
+        shown = [part and part.replace(spelt, alias) for part in shown]
     return tuple(shown)
+
+
+def aliases(module):
+    """(a type as Sphinx spells it out, its name in the module) of the types that have one, the longest first."""
+    named = {name: kind for name, kind in vars(module).items() if name[0].isupper()} if module else {}
+    found = [(stringify_annotation(kind, "smart"), name) for name, kind in named.items() if typing.get_origin(kind)]
+    return sorted(found, key=lambda pair: -len(pair[0]))
+
+
+def find(app, env, node, content):
+    """Sphinx asks for what it found nothing for. A type in a signature that is no class has its name in one module, and
+    code is a link where the package itself has such a name, so that no parameter's name leads elsewhere."""
+    kind, target, domain = node["reftype"], node["reftarget"], env.get_domain("py")
+    if node.get("refdomain") != "py" or "." in target or kind not in ("class", "obj"):
+        return None
+    if kind == "obj" and f"flatlab.{target}" not in domain.objects:
+        return None
+    node["refspecific"] = kind == "class"
+    target = target if kind == "class" else f"flatlab.{target}"
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
 
 
 def setup(app):
     app.connect("autodoc-process-docstring", read, priority=400)
-    app.connect("autodoc-process-docstring", link_types, priority=600)
+    app.connect("missing-reference", find)
     app.connect("autodoc-skip-member", made_by_python)
     app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True}

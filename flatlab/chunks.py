@@ -15,7 +15,8 @@ SAMPLE = 64  # rows that show what kind of function f is; enough for three parts
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # inputs and targets, with as many rows
+#: Inputs and targets, with as many rows.
+Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 Rows: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # inputs, targets and the rows' numbers
 
 

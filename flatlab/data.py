@@ -28,6 +28,7 @@ from flatlab import speech
 from flatlab.files import abandoned, cache_directory, whole
 from flatlab.measure import door, memory
 
+#: The data sets that `load` knows by name.
 DataName = Literal["mnist1d", "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "spoken-digits", "timit"]
 DATA_SETS: tuple[DataName, ...] = get_args(DataName)
 

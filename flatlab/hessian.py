@@ -32,6 +32,7 @@ CHECKPOINTED = (
 CUT = "an argmax, a detach(), a no_grad(), or a checkpoint() with use_reentrant=True of inputs that have no gradient"
 NO_GRADIENT = f"the loss has no gradient: somewhere between the parameters and it there is {CUT}."
 
+#: How a product with the Hessian is made: see `Hessian`.
 ProductMethod = Literal["graph", "reverse", "forward"]
 PRODUCT_METHODS: tuple[ProductMethod, ...] = get_args(ProductMethod)
 
@@ -273,9 +274,9 @@ class GaussNewton(_Operator):
 
     Notes
     -----
-    With the Jacobian J_i of row i's outputs in x::
+    With the Jacobian J_i of row i's outputs in x, and the second derivative L_i of its loss in these outputs::
 
-        G = 1/N sum_i J_i^T (grad^2 of the loss in the outputs) J_i
+        G = 1/N sum_i J_i^T L_i J_i
 
     Attributes are those of `Hessian`. Source: Schraudolph 2002, "Fast curvature matrix-vector products for second-order
     gradient descent".

@@ -16,6 +16,7 @@ from flatlab.data import Data, Split
 from flatlab.measure import door
 from flatlab.measure.arithmetic import ALONE
 
+#: The networks that `build` knows by name.
 NetName = Literal["F1", "F2", "C1", "C2", "C3", "C4", "small-C2", "small-C4", "lenet", "mlp", "plain-mlp", "small-mlp"]
 NETS: tuple[NetName, ...] = get_args(NetName)
 

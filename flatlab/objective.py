@@ -27,12 +27,15 @@ from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
 from flatlab.wrappers import copied, unwrap_parts, unwrapped
 
+#: By which statistics BatchNorm layers normalise: see `Objective`.
 BatchNormPolicy = Literal["batch", "frozen", "recompute"]
 BATCH_NORM_POLICIES: tuple[BatchNormPolicy, ...] = get_args(BatchNormPolicy)
+#: What a loss is over the rows of a batch: their mean or their sum.
 Reduction = Literal["mean", "sum"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
-Loss: TypeAlias = Callable[[Any, torch.Tensor], torch.Tensor]  # of the network's outputs and the targets
+#: A loss: a function of a network's outputs and the targets, which returns one number for a batch.
+Loss: TypeAlias = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
 class Objective:

@@ -6,6 +6,8 @@ execution cache does not see a changed package. So each is proved on a book of o
 
 import ast
 import configparser
+import dataclasses
+import doctest
 import importlib.util
 import inspect
 import os
@@ -423,8 +425,8 @@ def test_every_public_name_is_on_one_page_of_the_reference(root):
 
 
 def test_a_span_that_goes_on_in_the_next_line_is_read_whole_and_a_lone_colon_is_not_shown(root, monkeypatch):
-    monkeypatch.syspath_prepend(str(root / "book"))
-    import docstrings
+    monkeypatch.syspath_prepend(str(root))
+    from book import docstrings
 
     lines = [
         "Notes",
@@ -438,19 +440,20 @@ def test_a_span_that_goes_on_in_the_next_line_is_read_whole_and_a_lone_colon_is_
         "|x|``.",
     ]
     text = "\n".join(docstrings.restructured(lines))
-    assert r"`Measuring <https://a.b/c.html>`__" in text and "``rho |x|``" in text
+    assert r"`Measuring <https://a.b/c.html>`__" in text and r":math:`\rho \lvert x \rvert`" in text
     assert ":" not in [line.strip() for line in text.splitlines()]
     assert docstrings.prose("*It holds* for *args and a*b*c") == r"*It holds*\  for \*args and a\*b\*c"
 
 
 def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
-    monkeypatch.syspath_prepend(str(root / "book"))
-    import docstrings
+    monkeypatch.syspath_prepend(str(root))
+    from book import docstrings
 
-    links = "`Measuring <https://a.b/c_d.html>`_ and :math:`x_i`"
-    assert docstrings.prose(links) == r"`Measuring <https://a.b/c_d.html>`__\  and :math:`x_i`"
-    found = docstrings.restructured(["Equation::", "", "    |y_i| <= r", "", ".. math::", "", "    x_i"])
-    assert "Equation:" in found and "    |y_i| <= r" in found and found[-3:] == [".. math::", "", "    x_i"]
+    links = "`Measuring <https://a.b/c_d.html>`_ and ``|x_i|``"
+    assert docstrings.prose(links) == r"`Measuring <https://a.b/c_d.html>`__\  and :math:`\lvert x_{i} \rvert`"
+    found = docstrings.restructured(["Equation::", "", "    |y_i| <= r", "", ">>> 2**3", "8"])
+    assert "Equation:" in found and found[-2:] == [">>> 2**3", "8"]
+    assert found[found.index(".. math::") + 2] == r"    \lvert y_{i} \rvert \le r"
     lines = [
         "The box |x_i| <= r_ of *args, in `Objective`:",
         "",
@@ -464,7 +467,11 @@ def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
     text = "\n".join(docstrings.restructured(lines))
     nodes = docutils.core.publish_doctree(text.replace(":py:obj:", ""), settings_overrides={"report_level": 5})
     said = nodes.astext()
-    assert "The box |x_i| <= r_ of *args, in Objective:" in said and "r = eps (|x| + 1)" in said and "a = 1" in said
+    assert (
+        "The box |x_i| <= r_ of *args, in Objective:" in said
+        and r"r = \epsilon ( \lvert x \rvert + 1 )" in said
+        and "a = 1" in said
+    )
     assert not list(nodes.findall(docutils.nodes.problematic))
     assert (
         docstrings.prose("[Measuring](https://a.b/c_d.html) and `f(x)`.")
@@ -473,16 +480,24 @@ def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
 
 
 def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monkeypatch):
-    monkeypatch.syspath_prepend(str(root / "book"))
-    import docstrings
-
+    monkeypatch.syspath_prepend(str(root))
     import flatlab
+    from book import docstrings
     from flatlab.study import paper
 
     told = docstrings.fields(flatlab.Sharpness)
     assert "base : float" in told and "    f(x)" in told
     assert "loss : tuple of tuple of float" in docstrings.fields(flatlab.Surface)
     assert "mean : float" in docstrings.fields(paper.Value)  # a named tuple
+    results = [thing for name in flatlab.__all__ if dataclasses.is_dataclass(thing := getattr(flatlab, name))]
+    for result in results:
+        said = "\n".join([result.__doc__, *docstrings.fields(result)])
+        told = {one for names in re.findall(r"^ *([\w, ]+) : ", said, re.MULTILINE) for one in names.split(", ")}
+        told |= set(re.findall(r"^ {4}(\w+(?:, \w+)*)$", result.__doc__, re.MULTILINE))
+        lacking = {field.name for field in dataclasses.fields(result)} - {
+            one for each in told for one in each.split(", ")
+        }
+        assert not lacking, f"{result.__name__}: {lacking}"
 
 
 def test_a_check_is_told_with_what_it_returns_and_not_with_what_examines():
@@ -493,9 +508,8 @@ def test_a_check_is_told_with_what_it_returns_and_not_with_what_examines():
 
 
 def test_a_reader_sees_nothing_that_python_made_of_a_class(root, monkeypatch):
-    monkeypatch.syspath_prepend(str(root / "book"))
-    import docstrings
-
+    monkeypatch.syspath_prepend(str(root))
+    from book import docstrings
     from flatlab.measure.protocols import Function
     from flatlab.study import paper
     from flatlab.study.design import Experiment
@@ -511,13 +525,93 @@ def test_a_reader_sees_nothing_that_python_made_of_a_class(root, monkeypatch):
     assert docstrings.signature(None, "function", "", None, None, "()", None) == ("()", None)
 
 
-def test_a_type_in_the_reference_is_a_link_whichever_module_it_is_in(root, monkeypatch):
-    monkeypatch.syspath_prepend(str(root / "book"))
-    import docstrings
+def test_a_type_in_the_reference_is_a_link_and_a_parameter_has_all_of_its_type(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from book import docstrings
 
-    lines = ["* **result** (:class:`Result`)", "* **x** (:class:`numpy.ndarray`)"]
-    docstrings.link_types(None, "function", "", None, None, lines)
-    assert lines == ["* **result** (:class:`.Result`)", "* **x** (:class:`numpy.ndarray`)"]
+    lines = ["Parameters", "----------", "x : Tensor, optional", "    A point.", "nets : sequence of (Net, {1: 2})"]
+    found = docstrings.restructured([*lines, "Returns", "-------", "Result", "    Kept."])
+    assert found[2] == r"x : ``Tensor``\ , optional" and found[3] == "    A point."
+    assert found[4] == r"nets : sequence of (\ :class:`.Net`\ , {1: 2})"
+    assert found[7] == ":class:`.Result`"
+
+
+def test_a_signature_names_a_type_that_has_a_name(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    import flatlab
+    from book import docstrings
+    from flatlab.measure import maximise, paths
+
+    spelt = docstrings.stringify_annotation(maximise.SearchMethod, "smart")
+    shown = docstrings.signature(None, "function", "", flatlab.sharpness, None, f"(method: {spelt} = 'lbfgs')", None)
+    assert shown == ("(method: SearchMethod = 'lbfgs')", None)
+    assert "Normalisation" in dict(map(reversed, docstrings.aliases(paths)))
+
+
+@pytest.mark.parametrize(
+    "typed, tex",
+    [
+        ("phi = 100 (a - b) / (1 + b)", r"\phi = \frac{100 ( a - b )}{1 + b}"),
+        ("1/N sum_i |g_i - G|^2", r"\frac{1}{N} \sum_{i} \lvert g_{i} - G \rvert^{2}"),
+        ("||d / |x| ||_p <= r", r"\left\lVert \frac{d}{\lvert x \rvert} \right\rVert_{p} \le r"),
+        ("C_eps,    x0 in R", r"C_{\epsilon} , \qquad x_{0} \in R"),
+        ("N/(N - 1) for a net", r"\frac{N}{N - 1} \text{ for } a \text{ net }"),
+        ("loss(net_x(y))", r"\mathrm{loss} ( \mathrm{net}_{x} ( y ) )"),
+    ],
+)
+def test_a_formula_in_plain_text_is_shown_as_mathematics(root, monkeypatch, typed, tex):
+    monkeypatch.syspath_prepend(str(root))
+    from book import formulas
+
+    assert formulas.tex([typed]) == tex
+
+
+def test_a_bracket_that_nothing_closes_is_no_formula(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from book import formulas
+
+    with pytest.raises(ValueError, match="closes a bracket"):
+        formulas.tex(["f(x + (y)"])
+
+
+def public_docstrings():
+    """(name, docstring) of every module, class and function of the package that has one."""
+    for file in sorted((ROOT / "flatlab").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and (text := ast.get_docstring(node)):
+                yield f"{file.relative_to(ROOT)}:{getattr(node, 'name', '')}", text
+
+
+def test_every_formula_of_a_docstring_can_be_read(root, monkeypatch):
+    """A formula is what is indented in its prose; what is read of it is every sign, so an odd one shows in TeX."""
+    monkeypatch.syspath_prepend(str(root))
+    from book import docstrings
+
+    found = 0
+    for name, text in public_docstrings():
+        lines = docstrings.restructured(text.splitlines())
+        for place, line in enumerate(lines):
+            if line == ".. math::":
+                found += 1
+                assert lines[place + 2].strip() and not set(lines[place + 2]) & set("|#`/"), name
+    assert found > 15
+
+
+def test_the_examples_of_the_docstrings_run():
+    import torch
+
+    import flatlab
+    from flatlab.study import paper
+
+    finder, ran = doctest.DocTestFinder(exclude_empty=True), 0
+    for owner, names in ((flatlab, flatlab.__all__), (paper, ["__doc__"])):
+        for name in names:
+            thing = owner if name == "__doc__" else getattr(owner, name)
+            for test in finder.find(thing, name, globs={"flatlab": flatlab, "torch": torch, **vars(paper)}):
+                if test.name == name and test.examples:
+                    ran += 1
+                    assert doctest.DocTestRunner().run(test).failed == 0, name
+    assert ran > 5
 
 
 def test_the_routes_take_as_long_as_their_chapters():

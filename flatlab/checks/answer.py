@@ -38,7 +38,9 @@ class Wrong(Exception):
     """The hint that answers a wrong result."""
 
 
-Student = Callable[..., Any]  # the function that a student wrote
+#: The function that a student wrote.
+Student = Callable[..., Any]
+#: What examines a student's function.
 Check = Callable[[Student], Answer]
 CHECKS: dict[str, Check] = {}  # exercise -> its check
 

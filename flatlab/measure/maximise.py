@@ -25,6 +25,7 @@ STARTS = 8  # from which a box larger than the paper's is searched: of its hills
 LARGEST_ONCE = 1e-3  # of the paper's eps, at which one start finds what eight do, within a few percent
 AGREED = 0.01  # the share of the rise by which a second start may end lower
 
+#: How a largest value is searched: see `maximise`.
 SearchMethod = Literal["lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled"]
 
 
@@ -37,10 +38,8 @@ class Maximum:
     evaluations: int  # of f and its gradient, over all starts
     history: tuple[float, ...] = field(repr=False)  # the best value after each evaluation; the first is f at the centre
     at_bound: float  # share of the p coordinates that lie on the boundary; for a ball 0 or 1
-    converged: (
-        bool  # first-order conditions hold, or nothing better is in reach; of several starts, a second one agrees
-    )
-    method: str
+    converged: bool  # first-order conditions hold or nothing better is in reach, and a second of several starts agrees
+    method: str  # by which it was searched
 
     def __float__(self) -> float:
         return self.value

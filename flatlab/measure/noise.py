@@ -4,7 +4,9 @@ g_i is the gradient of row i's loss, G = 1/N sum_i g_i = grad f(x), and S = 1/N 
 the covariance over f's own N rows: they are the population. For the gradient g_m of the mean loss of m rows
 drawn without replacement
 
-    E |g_m - G|^2 = tr(S) c(m),      c(m) = (1/m - 1/N) N/(N - 1),      about 1/m while m is far below N.
+    E |g_m - G|^2 = tr(S) c(m),      c(m) = (1/m - 1/N) N/(N - 1)
+
+and c(m) is about 1/m while m is far below N.
 
 Where BatchNorm uses the statistics of the batch, a row has no gradient of its own. A batch of two or more rows
 has one, as training sees it, and what those statistics add to the noise is then part of the answer.
@@ -66,15 +68,28 @@ def noise_scale(
     -----
     ::
 
-        B_simple = tr(S) / |G|^2,      with  E |g_m|^2 = |G|^2 + tr(S) c(m)  for m = small and big
+        B_simple = tr(S) / |G|^2
 
-    solved for tr(S) and ``|G|^2``. A sample is `big` rows drawn without replacement and cut into batches of `small`;
+    where tr(S) and ``|G|^2`` solve, for m = small and m = big,
+
+        E |g_m|^2 = |G|^2 + tr(S) c(m)
+
+    A sample is `big` rows drawn without replacement and cut into batches of `small`;
     their mean gradient is the big batch's, so one pass gives both lengths. G is the gradient over f's own rows, not
     over the distribution that they came from. B_simple is the ratio of the two means, and its standard error is by the
     delta method.
 
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.9) and appendix A.1, here for finite data. Explained in the
     chapter `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
+
+    Examples
+    --------
+    The gradients of the two rows are (2, 0, 2) and (0, 4, 4), so tr(S) is 6 and ``|G|^2`` is 14:
+
+    >>> net, rows = torch.nn.Linear(2, 1), (torch.eye(2), torch.zeros(2, 1))
+    >>> f = flatlab.Objective(net, rows, loss=torch.nn.functional.mse_loss)
+    >>> round(float(flatlab.noise_scale(f, torch.tensor([1.0, 2.0, 0.0]), small=1, big=2)), 4)
+    0.4286
     """
     x = door.point(f, x, "noise_scale", *DRAWN)
     small, big = door.count("small", small, what="a number of rows"), door.count("big", big, what="a number of rows")
@@ -184,8 +199,8 @@ def hessian_noise_scale(
     Returns
     -------
     Estimate
-        In rows. A G^T H G that is not positive is warned of and used as it is: the loss does not bend up along G, no
-        step has a best length, and the number implies no batch size.
+        In rows. A ``G^T H G`` that is not positive is warned of and used as it is: the loss does not bend up along G,
+        no step has a best length, and the number implies no batch size.
 
     Raises
     ------
@@ -198,7 +213,9 @@ def hessian_noise_scale(
     -----
     ::
 
-        B_noise = tr(H S) / (G^T H G),      tr(H S) c(m) = E (g_m - G)^T H (g_m - G)  for every m
+        B_noise = tr(H S) / (G^T H G),      tr(H S) c(m) = E (g_m - G)^T H (g_m - G)
+
+    The second holds for every m, so that batches of one size give the first. H is the Hessian of f at x.
 
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.8). Explained in the chapter
     `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
@@ -256,7 +273,9 @@ def gradient_variance(
     -----
     ::
 
-        tr(S) = 1/N sum_i |g_i - G|^2,      so that B_simple = tr(S) / |G|^2 exactly, with G = f.gradient(x)[1]
+        tr(S) = 1/N sum_i |g_i - G|^2
+
+    Divided by ``|G|^2``, with G from `f.gradient(x)[1]`, it is B_simple of `noise_scale`, without sampling.
 
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.9). Explained in the chapter
     `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.

@@ -17,7 +17,9 @@ ALPHAS = tuple(k / 8 - 1 for k in range(25))  # linspace(-1, 2, 25), the paper's
 CURVE = tuple(k / 24 for k in range(25))  # linspace(0, 1, 25)
 PLANE = tuple(k / 10 for k in range(-10, 11))  # linspace(-1, 1, 21), with 0 exactly
 
+#: Which path the loss was measured along: that of `line`, of `arc` or of `connect`.
 PathKind = Literal["line", "arc", "curve"]
+#: What in a random direction is as long as in the network: see `directions`.
 Normalisation = Literal["filter", "layer"]
 
 
@@ -28,7 +30,7 @@ class Path:
     alphas: tuple[float, ...]  # 0 is the first point, 1 the second
     loss: tuple[float, ...]  # f at each alpha
     accuracy: tuple[float | None, ...]  # in percent; None where f has none
-    kind: PathKind
+    kind: PathKind  # which path it is
     batch_norm: str  # the objective's choice
     middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
 
@@ -49,7 +51,9 @@ class Path:
         -----
         ::
 
-            max over alpha in [0, 1] of f(alpha) - ((1 - alpha) f(0) + alpha f(1))
+            max_{alpha in [0, 1]} f(alpha) - ((1 - alpha) f(0) + alpha f(1))
+
+        over the alphas that were measured.
         """
         loss = dict(zip(self.alphas, self.loss))
         if 0 not in loss or 1 not in loss:
@@ -65,11 +69,11 @@ class Path:
 class Surface:
     """The loss and accuracy (percent) on a plane. ``float(surface)`` is its rise."""
 
-    alphas: tuple[float, ...]
-    betas: tuple[float, ...]
+    alphas: tuple[float, ...]  # the grid along the first direction, or towards the first point
+    betas: tuple[float, ...]  # along the second direction, or towards the second point
     loss: tuple[tuple[float, ...], ...] = field(repr=False)  # loss[i][j] is that at alphas[i] and betas[j]
-    accuracy: tuple[tuple[float | None, ...], ...] = field(repr=False)
-    batch_norm: str
+    accuracy: tuple[tuple[float | None, ...], ...] = field(repr=False)  # likewise, in percent; None where f has none
+    batch_norm: str  # the objective's choice
 
     def rise(self) -> float:
         """The largest loss minus that at (0, 0).
@@ -143,6 +147,13 @@ def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] 
 
     Sources: Keskar et al. 2017, Figure 3; Goodfellow et al. 2015. Explained in the chapter
     `Between two minima <https://flatlab.github.io/flatlab/book/between_two_minima.html>`_.
+
+    Examples
+    --------
+    >>> net, rows = torch.nn.Linear(2, 1), (torch.eye(2), torch.zeros(2, 1))
+    >>> f = flatlab.Objective(net, rows, loss=torch.nn.functional.mse_loss)
+    >>> flatlab.line(f, torch.zeros(3), torch.tensor([1.0, 2.0, 0.0]), alphas=(0, 0.5, 1)).loss
+    (0.0, 0.625, 2.5)
     """
     return _path(f, {"a": a, "b": b}, alphas, "line", lambda alpha: (1 - alpha, alpha))
 
@@ -230,9 +241,10 @@ def connect(
     -----
     ::
 
-        x(t) = (1 - t)^2 a + 2 t (1 - t) m + t^2 b,    m = argmin E f(x(t)),    t uniform in [0, 1]
+        x(t) = (1 - t)^2 a + 2 t (1 - t) m + t^2 b,    m = argmin E f(x(t))
 
-    m starts half way and is moved by Adam; each step draws one t and some rows, and dx/dm = 2 t (1 - t).
+    with t uniform in [0, 1]. m starts half way and is moved by Adam; each step draws one t and some rows, and the
+    slope of x(t) in m is 2 t (1 - t).
 
     Source: Garipov et al. 2018, section 3.
     """
@@ -344,7 +356,7 @@ def directions(
 
     Parameters
     ----------
-    model : Module
+    model : nn.Module
         The network at the point to look around; it is only read.
     count : int
         How many directions.
@@ -368,11 +380,12 @@ def directions(
     -----
     ::
 
-        d_k = |w| g_k / |g_k|  for a filter w,    g_k standard normal, made orthogonal to g_1 ... g_{k-1}
+        d_k = |w| g_k / |g_k|
 
-    A filter is what a weight holds at one index of its first dimension: in a Linear layer a row. Parameters of fewer
-    than two dimensions (biases, scales of norm layers) stay where they are: zero in every direction. So does a filter
-    of fewer than k entries in the k-th direction, in which it has no room left.
+    for a filter w, with g_k standard normal and made orthogonal to the earlier ones. A filter is what a weight holds at
+    one index of its first dimension: in a Linear layer a row. Parameters of fewer than two dimensions (biases, scales
+    of norm layers) stay where they are: zero in every direction. So does a filter of fewer than k entries in the k-th
+    direction, in which it has no room left.
 
     Source: Li et al. 2018, section 4.
     """
@@ -416,6 +429,11 @@ def triangle(x0: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> Triangle:
     which unlike the arc cosine is accurate near 0 and 180 degrees too (Kahan). All is computed in float64.
 
     Source of the ratio: Keskar et al. 2017, section 3.
+
+    Examples
+    --------
+    >>> flatlab.triangle(torch.zeros(2), torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]))
+    Triangle(a=3.0, b=4.0, ab=5.0, degrees=90.0)
     """
     x0, a, b = (point.double() for point in door.points(None, "triangle", x0=x0, a=a, b=b))
     (to_a, u), (to_b, v), (between, _) = map(_length_and_unit, (a - x0, b - x0, a - b))

@@ -30,7 +30,7 @@ class Region:
     radius : Tensor
         Of shape (p,), with none negative; p is n without a subspace.
     subspace : Subspace, optional
-        A in R^{n x p}; the identity without one.
+        A, of shape (n, p); the identity without one.
     norm : float
         ``math.inf`` for a box, 2 for an ellipsoid.
     eps : float, optional
@@ -45,7 +45,9 @@ class Region:
     -----
     The region is::
 
-        { x + A z : ||z / radius|| <= 1 }
+        { x + A z : ||z / r|| <= 1 }
+
+    with r the radius and the division coordinate by coordinate.
     """
 
     x: torch.Tensor
@@ -70,7 +72,7 @@ class Region:
         return self.x + self.subspace @ (self.radius * u)
 
     def pull(self, gradient: torch.Tensor) -> torch.Tensor:
-        """The gradient in u of a function whose gradient at the point is given: r A^T g."""
+        """The gradient in u of a function whose gradient at the point is given: ``r A^T g``."""
         return self.radius * (gradient if self.subspace is None else self.subspace.transpose(gradient))
 
     def project(self, u: torch.Tensor) -> torch.Tensor:
@@ -78,7 +80,7 @@ class Region:
         return u.clamp(-1, 1) if self.norm == math.inf else u / u.norm().clamp_min(1)
 
     def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
-        """The u in the unit ball with the largest g.u: the vertex sign(g), or g / ||g||.
+        """The u in the unit ball with the largest g.u: the vertex sign(g), or ``g / ||g||``.
 
         Where g is zero, as where the loss underflows, a fixed pseudo-random vector takes its place, so that a search
         cannot stall.
@@ -187,14 +189,14 @@ class Subspace:
         return product
 
     def transpose(self, v: torch.Tensor) -> torch.Tensor:
-        """A^T v, of shape (p,)."""
+        """``A^T v``, of shape (p,)."""
         product = v.new_zeros(self.columns)
         for start, stop, block in self.blocks():
             product += block.T @ v[start:stop]
         return product
 
     def coordinates(self, x: torch.Tensor) -> torch.Tensor:
-        """A^+ x = (A^T A)^{-1} A^T x, the coordinates of x's projection on the columns of A."""
+        """``A^+ x = (A^T A)^{-1} A^T x``, the coordinates of x's projection on the columns of A."""
         gram = x.new_zeros(self.columns, self.columns)
         for _, _, block in self.blocks():
             gram += block.T @ block
@@ -232,8 +234,11 @@ def box(
     -----
     Equation (3) of Keskar et al. 2017::
 
-        full space       |y_i| <= eps (|x_i| + 1),            i = 1..n
-        random subspace  |z_i| <= eps (|(A^+ x)_i| + 1),      i = 1..p,  A in R^{n x p} standard normal
+        |z_i| <= eps (|x_i| + 1),            i = 1..n
+        |z_i| <= eps (|(A^+ x)_i| + 1),      i = 1..p
+
+    The first is the full space, where A is the identity. The second is a random subspace, where A has n rows and p
+    columns of standard normal entries and ``A^+`` is its pseudo-inverse.
 
     Explained in the chapter `Measuring sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
     """

@@ -19,16 +19,19 @@ from flatlab.measure.region import Region, box
 
 @dataclass(frozen=True)
 class Sharpness:
-    """phi = 100 (peak - base) / (1 + base), as `sharpness` returns it. ``float(sharpness)`` is phi, in percent."""
+    """What `sharpness` returns. ``float(sharpness)`` is phi, in percent.
+
+    phi = 100 (peak - base) / (1 + base)
+    """
 
     percent: float  # phi, a lower bound
     base: float  # f(x)
     peak: float  # the largest value found in the box
-    eps: float
+    eps: float  # the relative size of the box
     subspace: int | None  # p, or None for the full space
     batch_norm: str  # the objective's choice; it changes phi by an order of magnitude
     seed: int  # of the subspace
-    maximum: Maximum = field(repr=False)
+    maximum: Maximum = field(repr=False)  # where the peak is, and how it was found
 
     def __float__(self) -> float:
         return self.percent
@@ -89,6 +92,15 @@ def sharpness(
     It is a lower bound, as every maximum found by search is. It does not change when the part of the loss above f(x) is
     found at another scale, because no tolerance in the search is absolute. Explained in the chapter `Measuring
     sharpness <https://flatlab.github.io/flatlab/book/measuring_sharpness.html>`_.
+
+    Examples
+    --------
+    A network of your own, at the point 0, where the loss is 0. In a corner of the box both errors are 0.2:
+
+    >>> net, rows = torch.nn.Linear(2, 1), (torch.eye(2), torch.zeros(2, 1))
+    >>> f = flatlab.Objective(net, rows, loss=torch.nn.functional.mse_loss)
+    >>> print(flatlab.sharpness(f, torch.zeros(3), eps=0.1))
+    phi(0.1) >= 4 %  (f rises from 0 to 0.04; full space, BatchNorm batch, 26 evaluations)
     """
     x = door.point(f, x, "sharpness", "gradient", "batch_norm")
     region = box(f, x, eps, subspace=subspace, seed=seed)
@@ -108,10 +120,10 @@ class AdaptiveSharpness:
     value: float  # a lower bound, as each group's maximum is one
     stderr: float  # of the mean over the groups; nan for one group
     rises: tuple[float, ...] = field(repr=False)  # one for each group
-    rho: float
+    rho: float  # the relative size of the move
     norm: float  # 2 or inf
     group: int  # most rows in a group
-    normalise_logits: bool
+    normalise_logits: bool  # whether each row's outputs were centred and divided by their length
     batch_norm: str  # under "batch" each group is normalised by its own statistics
     evaluations: int = field(repr=False)  # over all groups, each of one group's rows
 
@@ -181,7 +193,7 @@ def adaptive_sharpness(
     -----
     The mean is over groups S of the rows::
 
-        S_max = E_S max_{ ||delta / |x| ||_p <= rho }  L_S(x + delta) - L_S(x)
+        S_max = E_S [max_{ ||delta / |x| ||_p <= rho } L_S(x + delta) - L_S(x)]
 
     A weight that is zero stays zero. With norm inf and one group it is the sharpness of Metric 2.1 in the box ``rho
     |x_i|``, as a rise and not a share.
@@ -189,6 +201,16 @@ def adaptive_sharpness(
     Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization",
     section 2. Tried in the chapter `Does sharpness predict?
     <https://flatlab.github.io/flatlab/book/does_sharpness_predict.html>`_.
+
+    Examples
+    --------
+    Each weight grows by a tenth, so the loss does by 21 %:
+
+    >>> net, rows = torch.nn.Linear(2, 1), (torch.eye(2), torch.zeros(2, 1))
+    >>> f = flatlab.Objective(net, rows, loss=torch.nn.functional.mse_loss)
+    >>> x = torch.tensor([1.0, 2.0, 0.0])
+    >>> f.value(x), round(float(flatlab.adaptive_sharpness(f, x, rho=0.1)), 3)
+    (2.5, 0.525)
     """
     x = door.point(f, x, "adaptive_sharpness", "gradient", "rows", "batch_norm")
     door.choice("norm", "inf" if norm == math.inf else norm, (2, "inf"))
@@ -261,7 +283,9 @@ def average_sharpness(
     -----
     ::
 
-        S_avg = E f(x + delta) - f(x),    delta ~ N(0, rho^2 diag(x^2)),  or N(0, rho^2 I) when not adaptive
+        S_avg = E f(x + delta) - f(x),    delta ~ N(0, rho^2 diag(x^2))
+
+    When not adaptive, the covariance is ``rho^2 I``.
 
     Source: Andriushchenko et al. 2023, "A modern look at the relationship between sharpness and generalization",
     section 2. Tried in the chapter `Does sharpness predict?

@@ -17,6 +17,7 @@ from flatlab.measure.lanczos import Lanczos
 from flatlab.measure.operators import Symmetric
 from flatlab.measure.protocols import Operator
 
+#: From which end of a spectrum eigenvalues are taken.
 End = Literal["largest", "smallest"]
 ENDS: tuple[End, ...] = get_args(End)
 DOUBT = 1e-3  # the probability that a repeated eigenvalue is missed
@@ -115,16 +116,24 @@ def eigenvalues(
     -----
     In a basis Q of a Krylov space the operator is a small tridiagonal matrix::
 
-        A Q = Q T + r e^T,    T s = theta s,    residual |A Q s - theta Q s| = |r| |s_last|
+        A Q = Q T + r e^T,    T s = theta s,    |A Q s - theta Q s| = |r| |s_last|
 
-    Q is fully reorthogonalised, so no eigenvalue is found twice that is one once. The search goes on until every
-    residual is at most tol |theta|, or the products are used up; for a value apart from the others the error of theta
-    is about the square of that, relative. From one start a repeated eigenvalue is found once. So where several values
-    are asked for and found, it starts again at random, orthogonal to what was found, until it is all but certain
-    (0.999) that none of them is there once more above the last.
+    where e is the last unit vector, s_last the last entry of s, and the right-hand side the residual. Q is fully
+    reorthogonalised, so no eigenvalue is found twice that is one once. The search goes on until every residual is at
+    most tol |theta|, or the products are used up; for a value apart from the others the error of theta is about the
+    square of that, relative. From one start a repeated eigenvalue is found once. So where several values are asked for
+    and found, it starts again at random, orthogonal to what was found, until it is all but certain (0.999) that none of
+    them is there once more above the last.
 
     Source: Golub & Van Loan, Matrix Computations, section 10.1. Explained in the appendix
     [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
+
+    Examples
+    --------
+    Of a network it would be `f.hessian(x)` in place of the matrix:
+
+    >>> flatlab.eigenvalues(torch.diag(torch.tensor([3.0, 1.0, 2.0])), k=2).values
+    tensor([3.0000, 2.0000], dtype=torch.float64)
     """
     a = Symmetric(operator, "eigenvalues")
     door.choice("which", which, ENDS)
@@ -255,7 +264,10 @@ def density(
     -----
     With the eigenpairs (theta_j, s_j) of each probe's tridiagonal matrix T::
 
-        phi(t) ~ 1/probes sum_l sum_j w_j^l N(t; theta_j^l, sigma^2),    w_j = (first entry of s_j)^2
+        phi(t) ~ 1/probes sum_l sum_j w_j^l N(t; theta_j^l, sigma^2),    w_j = (s_j)_1^2
+
+    Here l counts the probes, N(t; theta, sigma^2) is the normal density, and a weight is the square of the first entry
+    of s_j.
 
     Sources: Ubaru, Chen & Saad 2017; Ghorbani, Krishnan & Xiao 2019. Explained in the appendix
     [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).

@@ -18,8 +18,10 @@ from flatlab.study.recorded import TIERS, Tier
 from flatlab.training.train import Recipe, Run
 from flatlab.training.trainer import load_point
 
-Jobs = dict[str, Job]  # by the names that the experiment's columns have
-Measured = dict[str, Any]  # column -> a number, or a list along a curve
+#: Runs by the names that the experiment's columns have.
+Jobs = dict[str, Job]
+#: By the name of each column a number, or a list along a curve.
+Measured = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Setting:
         return {label: self.job(batch, seed, **changes) for label, batch in (("SB", self.small), ("LB", self.large))}
 
 
-Settings = dict[Tier, tuple[Setting, ...]]  # what an experiment runs at, tier by tier
+#: What an experiment runs at, tier by tier.
+Settings = dict[Tier, tuple[Setting, ...]]
 
 
 class Runs(Mapping[str, Run]):

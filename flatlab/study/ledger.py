@@ -20,6 +20,7 @@ from flatlab.study.claims import CLAIMS
 from flatlab.study.recorded import TIERS, Result, Tier, largest, recorded
 from flatlab.study.rules import Claim, Columns
 
+#: What a verdict says.
 Word = Literal["holds", "fails", "undecided", "mixed", "not run"]
 LEAST_SEEDS = 5  # fewer decide nothing: floating-point order alone changes a run as much as a seed does
 POWER = 0.8

@@ -5,9 +5,11 @@ and Sharp Minima", ICLR 2017, arXiv:1609.04836v2. SB is the small batch (256), L
 training set). Accuracies and sharpness are in percent, losses are mean cross entropies in nats; a table's
 entry is the mean ± standard deviation of five runs.
 
-    TABLE2["F1"]["test SB"]           -> Value(mean=98.03, std=0.07)
-    curve("fig3", "C1")["alpha"]      -> 25 numbers
-    curve("fig3", "C1")["loss_test"]  -> as many, beside them
+>>> TABLE2["F1"]["test SB"]
+Value(mean=98.03, std=0.07)
+>>> alphas, losses = (curve("fig3", "C1")[column] for column in ("alpha", "loss_test"))
+>>> len(alphas), len(losses)
+(25, 25)
 
 The curves were read off the vector graphics of the PDF. The reading error is about 0.1 % of an axis's range
 (an accuracy of 0 may read -0.002). Those of Fig. 4 were drawn as smoothed splines: only their shape is data.
@@ -21,6 +23,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+#: The paper's figures whose curves are kept.
 FigureName = Literal["fig2", "fig3", "fig4", "fig5", "fig6", "fig7"]
 
 SMALL_BATCH = 256

@@ -21,6 +21,7 @@ from flatlab.training.train import provenance
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 IS_CLONE = (REPOSITORY / "results" / "record.py").is_file()  # else it is a folder of installed packages
+#: The sizes at which an experiment runs, from minutes on a laptop to the size in the paper.
 Tier = Literal["smoke", "reduced", "colab", "paper"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 BY_NET = ("data", "seeds", "recipes", "values", "provenance")  # the fields of a result that have one entry per net

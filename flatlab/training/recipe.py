@@ -8,7 +8,9 @@ from typing import Literal, TypedDict, get_args
 from flatlab.measure import door
 from flatlab.training.updates import STRENGTHS, UPDATE_RULES, Update
 
+#: The optimizers of torch that a `Recipe` knows by name.
 Optimizer = Literal["adam", "sgd", "adagrad", "rmsprop", "rprop"]
+#: In which arithmetic a network is trained.
 Precision = Literal["float32", "tf32", "bf16"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

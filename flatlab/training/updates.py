@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 
 
 def plain(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """x <- the optimizer's step along g_B(x) = grad 1/|B| sum_{i in B} loss_i(x). Keskar et al. 2017, equation (2)."""
+    """The optimizer's step along the gradient on the batch B. Keskar et al. 2017, equation (2).
+
+    g_B(x) = 1/|B| sum_{i in B} grad f_i(x)
+    """
     loss, correct = trainer.gradient(inputs, targets)
     trainer.optimizer.step()
     return loss, correct
 
 
 def sam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The step along g_B(x + rho g_B(x) / ||g_B(x)||), strength = rho. Foret et al. 2021, equation (2) and algorithm
-    1."""
+    """The step along the gradient at a point uphill, strength = rho. Foret et al. 2021, equation (2) and algorithm 1.
+
+    g_B(x + rho g_B(x) / ||g_B(x)||)
+    """
     loss, correct = trainer.gradient(inputs, targets)
     climb = trainer.grad * (trainer.strength / trainer.grad.norm().clamp_min(1e-12))
     trainer.point.add_(climb)
@@ -36,8 +41,9 @@ def sam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Te
 
 
 def conservative(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Three steps towards argmin_x f_B(x) + lambda/2 ||x - x_k||^2, strength = lambda. Keskar et al. 2017, appendix
-    E.2.
+    """Three steps downhill on the batch, held near x_k where they start, strength = lambda. Keskar et al. 2017, E.2.
+
+        argmin_x f_B(x) + lambda/2 ||x - x_k||^2
 
     The paper does not say whether the optimizer's state is kept from one batch to the next: here it is.
     """
@@ -100,7 +106,12 @@ def ghost(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, 
 
 
 def noisy_gradient(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The step along g_B + strength ||g_B|| xi, with xi of independent normal entries and expected square length 1."""
+    """The step along the gradient with isotropic noise, strength = sigma.
+
+        g_B + sigma ||g_B|| xi
+
+    xi has independent normal entries and an expected square length of 1.
+    """
     loss, correct = trainer.gradient(inputs, targets)
     gradient = trainer.grad
     gradient.add_(torch.randn_like(gradient) * (trainer.strength * gradient.norm() / len(gradient) ** 0.5))
@@ -109,7 +120,12 @@ def noisy_gradient(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple
 
 
 def noisy_iterate(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The step along g_B(x + strength ||x|| xi), xi as for `noisy_gradient`: the loss averaged over a ball around x."""
+    """The step along the gradient at a random point nearby, so that the loss is averaged around x; strength = sigma.
+
+        g_B(x + sigma ||x|| xi)
+
+    xi is as for `noisy_gradient`.
+    """
     noise = torch.randn_like(trainer.point) * (trainer.strength * trainer.point.norm() / len(trainer.point) ** 0.5)
     trainer.point.add_(noise)
     loss, correct = trainer.gradient(inputs, targets)
@@ -132,10 +148,12 @@ def noisy_labels(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[T
 
 
 def sampled_noise(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The step along g_B + (g_1 - g_2) / sqrt(2), with the gradients on two disjoint random parts of `strength` rows
-    each.
+    """The step along the gradient with the noise of a smaller batch.
 
-    The noise added has the covariance of the gradient on a batch of `strength` rows.
+        g_B + (g_1 - g_2) / sqrt(2)
+
+    g_1 and g_2 are the gradients on two disjoint random parts of `strength` rows each, so that what is added has the
+    covariance of the gradient on a batch of `strength` rows.
     """
     rows = min(int(trainer.strength), len(targets) // 2)
     first, second = torch.randperm(len(targets), device=targets.device)[: 2 * rows].split(rows)
@@ -150,8 +168,11 @@ def sampled_noise(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[
 
 
 def asam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The step along g_B(x + rho T^2 g_B(x) / ||T g_B(x)||) with T = |x| + 0.01, strength = rho. Kwon et al. 2021,
-    equation (11)."""
+    """The step of `sam` with each weight moved in proportion to its size, strength = rho. Kwon et al. 2021,
+    equation (11).
+
+        g_B(x + rho T^2 g_B(x) / ||T g_B(x)||),    T = |x| + 0.01
+    """
     loss, correct = trainer.gradient(inputs, targets)
     scale = trainer.point.abs() + 0.01
     climb = scale * trainer.grad
@@ -164,10 +185,14 @@ def asam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, T
 
 
 def gradient_penalty(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of f_B + strength/2 ||g_B||^2, where H g is taken as a finite difference. Geiping et al. 2022,
+    """The step along the gradient of the loss with a penalty on its slope, strength = s. Geiping et al. 2022,
     section 4.
 
-    ||g|| (g(x + r g / ||g||) - g(x)) / r with r = 0.01 stands for H g, as in their code.
+        f_B + s/2 ||g_B||^2
+
+    The penalty's gradient is s H g. With r = 0.01, as in their code, a finite difference stands for the product:
+
+        H g ~ ||g|| (g(x + r g / ||g||) - g(x)) / r
     """
     loss, correct = trainer.gradient(inputs, targets)
     first, radius = trainer.grad.clone(), 0.01
@@ -182,8 +207,10 @@ def gradient_penalty(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tup
 
 
 def lars(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Each weight matrix's gradient becomes strength ||w|| g / ||g|| before the optimizer's step. You et al. 2017,
+    """The optimizer's step along a gradient in proportion to each weight matrix w, strength = s. You et al. 2017,
     algorithm 1.
+
+        s ||w|| g / ||g||
 
     Biases and the scales of BatchNorm keep theirs. The optimizer adds weight decay afterwards.
     """
@@ -225,6 +252,7 @@ def _matrices(trainer, vector):
             yield parameter.detach(), part
 
 
+#: How one batch becomes one step: the functions of this module by their names.
 Update = Literal[
     "plain",
     "sam",
