@@ -31,7 +31,8 @@ from flatlab.study.columns import phi as phi_column
 from flatlab.study.columns import written
 from flatlab.study.recorded import Tier
 
-Table = Sequence[Sequence[float]]  # one row per seed
+#: One row for each seed.
+Table = Sequence[Sequence[float]]
 
 
 @styled

@@ -32,7 +32,7 @@ def orderings(result: Result) -> Picture:
     Parameters
     ----------
     result : Result
-        Of the experiment `measures`; kinds of tau that it lacks are left out.
+        Of the experiment "measures"; kinds of tau that it lacks are left out.
 
     Returns
     -------

@@ -33,7 +33,8 @@ from flatlab.plots.style import (
 from flatlab.study import paper
 from flatlab.study.recorded import Tier
 
-Curves = Mapping[int, Mapping[str, ArrayLike]]
+#: By batch size the accuracies in percent of `"train"` and of `"test"`, each of shape (seeds, epochs).
+Curves = Mapping[int, Mapping[str, "ArrayLike"]]  # by name: spelt out it is six private types of numpy's
 
 
 @styled
@@ -46,10 +47,8 @@ def accuracy(
     ----------
     tested, trained : mapping
         {batch size: accuracies in percent, one per seed}, on the test and on the training set.
-    data : str
-        The data set's name.
-    tier : {"smoke", "reduced", "colab", "paper"}, optional
-        At which they were recorded.
+    data, tier
+        Of the figure's stamp: see `flatlab.plots.style.stamp`.
 
     Returns
     -------
@@ -77,12 +76,10 @@ def learning_curves(curves: Curves, data: str, tier: Tier | None = None, network
 
     Parameters
     ----------
-    curves : mapping
-        {batch size: {"train" and "test": accuracies in percent, seeds x epochs}}.
-    data : str
-        The data set's name.
-    tier : {"smoke", "reduced", "colab", "paper"}, optional
-        At which they were recorded.
+    curves : Curves
+        The accuracies to draw.
+    data, tier
+        Of the figure's stamp: see `flatlab.plots.style.stamp`.
     network : str
         Of the paper.
 
@@ -132,14 +129,12 @@ def against_updates(
 
     Parameters
     ----------
-    curves : mapping
-        {batch size: {"train" and "test": accuracies in percent, seeds x epochs}}.
+    curves : Curves
+        The accuracies to draw.
     updates : mapping
         {batch size: the updates that had been made at the end of each epoch}.
-    data : str
-        The data set's name.
-    tier : {"smoke", "reduced", "colab", "paper"}, optional
-        At which they were recorded.
+    data, tier
+        Of the figure's stamp: see `flatlab.plots.style.stamp`.
     positions : int
         Of the line, from the first to the last update that any of them has seen.
 
@@ -216,12 +211,10 @@ def early_stopping(curves: Curves, data: str, tier: Tier | None = None) -> Pictu
 
     Parameters
     ----------
-    curves : mapping
-        {batch size: {"train" and "test": accuracies in percent, seeds x epochs}}.
-    data : str
-        The data set's name.
-    tier : {"smoke", "reduced", "colab", "paper"}, optional
-        At which they were recorded.
+    curves : Curves
+        The accuracies to draw.
+    data, tier
+        Of the figure's stamp: see `flatlab.plots.style.stamp`.
 
     Returns
     -------

@@ -36,7 +36,7 @@ def waterfall(result: Result) -> Picture:
     Parameters
     ----------
     result : Result
-        Of the experiment `waterfall`, or of `rate-and-statistics`, in which more updates belong to the rest.
+        Of the experiment "waterfall", or of "rate-and-statistics", in which more updates belong to the rest.
 
     Returns
     -------

@@ -72,7 +72,7 @@ def ratio(result: Result) -> Picture:
     Parameters
     ----------
     result : Result
-        Of the experiment `ratio`.
+        Of the experiment "ratio".
 
     Returns
     -------
@@ -134,7 +134,7 @@ def own_rates(result: Result) -> Picture:
     Parameters
     ----------
     result : Result
-        Of the experiment `learning-rate`.
+        Of the experiment "learning-rate".
 
     Returns
     -------
@@ -190,7 +190,7 @@ def by_rate(result: Result, net: str, start: int = 2) -> Slides:
     Parameters
     ----------
     result : Result
-        Of the experiment `learning-rate`.
+        Of the experiment "learning-rate".
     net : str
         One of the result's.
     start : int

@@ -78,7 +78,7 @@ def by_problem(result: Result) -> Picture:
     Parameters
     ----------
     result : Result
-        Of the experiment `regression`.
+        Of the experiment "regression".
 
     Returns
     -------
