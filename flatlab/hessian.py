@@ -32,7 +32,7 @@ CHECKPOINTED = (
 CUT = "an argmax, a detach(), a no_grad(), or a checkpoint() with use_reentrant=True of inputs that have no gradient"
 NO_GRADIENT = f"the loss has no gradient: somewhere between the parameters and it there is {CUT}."
 
-#: How a product with the Hessian is made: see `Hessian`.
+#: How a product with the Hessian is made, as `Hessian` explains it.
 ProductMethod = Literal["graph", "reverse", "forward"]
 PRODUCT_METHODS: tuple[ProductMethod, ...] = get_args(ProductMethod)
 

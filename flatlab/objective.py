@@ -27,14 +27,14 @@ from flatlab.measure.arithmetic import own_arithmetic
 from flatlab.nets import NetName, build
 from flatlab.wrappers import copied, unwrap_parts, unwrapped
 
-#: By which statistics BatchNorm layers normalise: see `Objective`.
+#: By which statistics BatchNorm layers normalise, as `Objective` explains it.
 BatchNormPolicy = Literal["batch", "frozen", "recompute"]
 BATCH_NORM_POLICIES: tuple[BatchNormPolicy, ...] = get_args(BatchNormPolicy)
-#: What a loss is over the rows of a batch: their mean or their sum.
+#: What a loss is over the rows of a batch, their mean or their sum.
 Reduction = Literal["mean", "sum"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
-#: A loss: a function of a network's outputs and the targets, which returns one number for a batch.
+#: A function of a network's outputs and the targets, which returns one number for a batch.
 Loss: TypeAlias = Callable[[Any, torch.Tensor], torch.Tensor]
 
 

@@ -597,6 +597,29 @@ def test_every_formula_of_a_docstring_can_be_read(root, monkeypatch):
     assert found > 15
 
 
+def test_no_formula_is_left_in_the_prose_of_a_docstring(root, monkeypatch):
+    """At the end of a docstring nothing holds its indentation, so that a formula there is read as prose."""
+    monkeypatch.syspath_prepend(str(root))
+    from book import docstrings
+
+    for name, text in public_docstrings():
+        if (
+            not re.match(r"flatlab/(measure|plots|training/updates|hessian|objective|study/ledger)", name)
+            or ":_" in name
+        ):
+            continue
+        for line in docstrings.joined(text.splitlines()):
+            prose = "" if line.startswith((" ", ">>>")) else docstrings.SPAN.sub("", line)
+            assert not re.search(r"\|\||\w_\{|\bsum_|^\w+ = .*[/^]", prose), f"{name}: {prose}"
+
+
+def test_the_name_of_a_type_is_explained_without_a_colon():
+    """Before a colon Sphinx would take the words for the type's type."""
+    for file in sorted((ROOT / "flatlab").rglob("*.py")):
+        for words in re.findall(r"^#: (.+)", file.read_text(encoding="utf8"), re.MULTILINE):
+            assert ":" not in words, words
+
+
 def test_the_examples_of_the_docstrings_run():
     import torch
 

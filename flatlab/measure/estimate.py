@@ -53,7 +53,11 @@ def interval(values: ArrayLike) -> tuple[float, float]:
 
     Notes
     -----
-    The half width is t_{0.975, k-1} s / sqrt(k), with the values' standard deviation s.
+    The half width, with the values' standard deviation s::
+
+        t_{0.975, k-1} s / sqrt(k)
+
+    where t is a quantile of Student's distribution.
     """
     try:
         from scipy.stats import t

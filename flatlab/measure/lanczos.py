@@ -99,7 +99,7 @@ class Lanczos:
         Notes
         -----
         With the orthonormal polynomials p_j of the start's spectral measure, which T's recurrence gives, it is the
-        Christoffel function 1 / sum_j p_j(value)^2. Source: Szego, Orthogonal Polynomials, section 3.4.
+        Christoffel function ``1 / sum_j p_j(value)^2``. Source: Szego, Orthogonal Polynomials, section 3.4.
         """
         before, now, total = 0.0, 1.0, 1.0
         for j in range(self.products):

@@ -25,7 +25,7 @@ STARTS = 8  # from which a box larger than the paper's is searched: of its hills
 LARGEST_ONCE = 1e-3  # of the paper's eps, at which one start finds what eight do, within a few percent
 AGREED = 0.01  # the share of the rise by which a second start may end lower
 
-#: How a largest value is searched: see `maximise`.
+#: How a largest value is searched, as `maximise` explains it.
 SearchMethod = Literal["lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled"]
 
 

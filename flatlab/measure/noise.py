@@ -1,8 +1,11 @@
 """How far a batch's gradient is from the gradient over all rows, and which batch size that calls for.
 
-g_i is the gradient of row i's loss, G = 1/N sum_i g_i = grad f(x), and S = 1/N sum_i (g_i - G)(g_i - G)^T
-the covariance over f's own N rows: they are the population. For the gradient g_m of the mean loss of m rows
-drawn without replacement
+The gradients g_i of the single rows' losses have this mean and this covariance over f's own N rows, which are the
+population:
+
+    G = 1/N sum_i g_i = grad f(x),      S = 1/N sum_i (g_i - G) (g_i - G)^T
+
+For the gradient g_m of the mean loss of m rows drawn without replacement
 
     E |g_m - G|^2 = tr(S) c(m),      c(m) = (1/m - 1/N) N/(N - 1)
 

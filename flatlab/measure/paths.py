@@ -17,9 +17,9 @@ ALPHAS = tuple(k / 8 - 1 for k in range(25))  # linspace(-1, 2, 25), the paper's
 CURVE = tuple(k / 24 for k in range(25))  # linspace(0, 1, 25)
 PLANE = tuple(k / 10 for k in range(-10, 11))  # linspace(-1, 1, 21), with 0 exactly
 
-#: Which path the loss was measured along: that of `line`, of `arc` or of `connect`.
+#: Which path the loss was measured along, that of `line`, of `arc` or of `connect`.
 PathKind = Literal["line", "arc", "curve"]
-#: What in a random direction is as long as in the network: see `directions`.
+#: What in a random direction is as long as in the network, as `directions` explains it.
 Normalisation = Literal["filter", "layer"]
 
 

@@ -19,9 +19,11 @@ from flatlab.measure.region import Region, box
 
 @dataclass(frozen=True)
 class Sharpness:
-    """What `sharpness` returns. ``float(sharpness)`` is phi, in percent.
+    """What `sharpness` returns.
 
-    phi = 100 (peak - base) / (1 + base)
+        phi = 100 (peak - base) / (1 + base)
+
+    ``float(sharpness)`` is phi, in percent.
     """
 
     percent: float  # phi, a lower bound

@@ -56,7 +56,9 @@ class Eigen:
 
 @dataclass(frozen=True)
 class Density:
-    """A spectral density phi(t) = 1/n sum_i delta(t - lambda_i), smoothed by a Gaussian.
+    """A spectral density: how many eigenvalues there are near t, as a share, smoothed by a Gaussian.
+
+        phi(t) = 1/n sum_i delta(t - lambda_i)
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ from flatlab.plots.slides import Slides
 from flatlab.plots.style import BETWEEN, CONTROL, HALF, TEXT, WIDE, canvas, colours, label, stamp, styled
 from flatlab.study.correlations import along, tau
 
-#: Of one network: its choices, the batch size first; its test error in percent; its measures by name.
+#: One network by its choices (the batch size first), its test error in percent, and its measures by name.
 Net = tuple[tuple[Any, ...], float, dict[str, float]]
 SHAPES = "os^D"  # of the dots, by a choice
 

@@ -52,7 +52,12 @@ def trade(
 
     Notes
     -----
-    S = S_min + E_min / m, that is (S / S_min - 1)(E / E_min - 1) = 1 with E = S m.
+    With E = S m, the two say the same::
+
+        S = S_min + E_min / m
+        (S / S_min - 1) (E / E_min - 1) = 1
+
+    where S counts updates and E rows.
     """
     updates, plane, colour = canvas(HALF, 3.2), canvas(HALF, 3.2), colours(counts)
     sizes, m = list(counts), np.geomspace(0.7 * min(counts), 1.4 * max(counts), 80)

@@ -18,7 +18,7 @@ from flatlab.study.jobs import Job, carry_out, count_updates, merged
 from flatlab.training.store import Store
 from flatlab.training.train import progress_bar
 
-#: By what runs are carried out: processes of this machine, or Ray.
+#: By what runs are carried out, processes of this machine, or Ray.
 Engine = Literal["local", "ray"]
 ENGINES = get_args(Engine)
 

@@ -272,7 +272,9 @@ def smallest_effect(scatter: float, seeds: int) -> float:
 
     Notes
     -----
-    (t_{0.975} + t_{0.8}) scatter / sqrt(seeds), each t with seeds - 1 degrees of freedom.
+    With quantiles of Student's t, of seeds - 1 degrees of freedom::
+
+        (t_0.975 + t_0.8) scatter / sqrt(seeds)
     """
     if seeds < LEAST_SEEDS:
         return math.inf

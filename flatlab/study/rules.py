@@ -23,7 +23,7 @@ class Columns(dict):
         return np.array(super().__getitem__(name), float)
 
 
-#: What a rule is about: a function that takes an experiment's `Columns` and returns one number for each seed.
+#: What a rule is about, a function that takes an experiment's `Columns` and returns one number for each seed.
 Effect = Callable[[Columns], np.ndarray]
 
 

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 def plain(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The optimizer's step along the gradient on the batch B. Keskar et al. 2017, equation (2).
+    """The optimizer's step along the gradient on the batch B.
 
-    g_B(x) = 1/|B| sum_{i in B} grad f_i(x)
+        g_B(x) = 1/|B| sum_{i in B} grad f_i(x)
+
+    Keskar et al. 2017, equation (2).
     """
     loss, correct = trainer.gradient(inputs, targets)
     trainer.optimizer.step()
@@ -27,9 +29,11 @@ def plain(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, 
 
 
 def sam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The step along the gradient at a point uphill, strength = rho. Foret et al. 2021, equation (2) and algorithm 1.
+    """The step along the gradient at a point uphill, strength = rho.
 
-    g_B(x + rho g_B(x) / ||g_B(x)||)
+        g_B(x + rho g_B(x) / ||g_B(x)||)
+
+    Foret et al. 2021, equation (2) and algorithm 1.
     """
     loss, correct = trainer.gradient(inputs, targets)
     climb = trainer.grad * (trainer.strength / trainer.grad.norm().clamp_min(1e-12))
@@ -72,7 +76,7 @@ def adversarial(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Te
 
 
 def stability(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of f_B + KL(outputs || outputs of inputs + noise), strength = standard deviation of the noise.
+    """The gradient of f_B + KL(outputs, outputs of inputs + noise), strength = standard deviation of the noise.
 
     Zheng et al. 2016, equation (3) with weight 1; Keskar et al. 2017, appendix E.3. Zheng et al.
     take weight 0.01 and noise of variance 0.04.
@@ -168,10 +172,11 @@ def sampled_noise(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[
 
 
 def asam(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The step of `sam` with each weight moved in proportion to its size, strength = rho. Kwon et al. 2021,
-    equation (11).
+    """The step of `sam` with each weight moved in proportion to its size, strength = rho.
 
         g_B(x + rho T^2 g_B(x) / ||T g_B(x)||),    T = |x| + 0.01
+
+    Kwon et al. 2021, equation (11).
     """
     loss, correct = trainer.gradient(inputs, targets)
     scale = trainer.point.abs() + 0.01
@@ -223,8 +228,8 @@ def lars(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, T
 
 
 def lamb(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The optimizer's step, for each weight matrix stretched to the length lr ||w||. You et al. 2020, algorithm 2, with
-    Adam.
+    """The optimizer's step, for each weight matrix w stretched to the length ``lr ||w||``. You et al. 2020,
+    algorithm 2, with Adam.
 
     Biases and the scales of BatchNorm take the optimizer's step as it is.
     """
@@ -252,7 +257,7 @@ def _matrices(trainer, vector):
             yield parameter.detach(), part
 
 
-#: How one batch becomes one step: the functions of this module by their names.
+#: How one batch becomes one step, by the name of a function of this module.
 Update = Literal[
     "plain",
     "sam",
