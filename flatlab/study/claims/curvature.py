@@ -41,9 +41,7 @@ CLAIMS = (
         "the share at the start where that is smaller",
         effect=fewer_steep_directions,
         below=0,
-        remark="corrected after a pilot: it divided by the effective dimension at the start, which is near 0 there "
-        "because positive and negative eigenvalues cancel; the start is asked too, since few of a net's directions "
-        "may be steep before anything is trained",
+        remark="corrected after a pilot, where it divided by an effective dimension at the start that is near 0",
     ),
     Claim(
         name="fewer steep directions than at the small batch's end",
@@ -130,10 +128,8 @@ CLAIMS = (
         effect=lambda c: c[columns.DEPARTURE][:, 1:3].mean(1),
         above=-0.05,
         below=0.05,
-        remark="an earlier rule took the curvature of the first step for all of them; ten seeds showed that it falls "
-        "by a third within five steps, so the steps ended below the limit that they were named by; ten seeds left the "
-        "new rule undecided, 0.0241 (-0.0106 to 0.0588), and the number of seeds was raised once, to the thirty that "
-        "their scatter asks for",
+        remark="an earlier rule took the curvature of the first step for all of them, and it falls by a third within "
+        "five steps; ten seeds left this rule undecided, so their number was raised once, to thirty",
     ),
     at_the_edge("squared", "0.1"),
     at_the_edge("squared", "0.05"),

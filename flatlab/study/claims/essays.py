@@ -248,7 +248,7 @@ CLAIMS = (
     Claim(
         name="momentum flattens",
         words="momentum ends in flatter minima",
-        source="study notes on optimisation",
+        source="the control of the paper",
         experiment="regularisers",
         measure="log10 of phi(1e-3) without momentum over with it",
         effect=factor(phi("none"), phi("momentum")),
