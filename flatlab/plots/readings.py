@@ -55,14 +55,14 @@ def its_own_rate(tuned: Word, none_left: str, left: str) -> str:
     return whether(f"a gap is left {asked}", tuned)
 
 
-def the_answer(gap: Word, root: Word, most: str) -> str:
+def the_answer(gap: Word, by_rule: Word, most: str) -> str:
     """The first page in one sentence: is there a gap, and is most of it the learning rate?
 
     Parameters
     ----------
     gap : str
         The word of *gap*.
-    root : str
+    by_rule : str
         The word of *the root rule closes half of the gap*.
     most : str
         The networks of which it is said.
@@ -73,9 +73,9 @@ def the_answer(gap: Word, root: Word, most: str) -> str:
     if gap != "holds":
         return whether("the large batch generalises worse, at one rate and equally many epochs,", gap)
     worse = f"{at_one} generalises worse"
-    if root not in ("holds", "fails"):
-        return f"{worse}. {whether('most of that gap is the learning rate', root)}"
-    so, much = ("", "more") if root == "holds" else ("not ", "less")
+    if by_rule not in ("holds", "fails"):
+        return f"{worse}. {whether('most of that gap is the learning rate', by_rule)}"
+    so, much = ("", "more") if by_rule == "holds" else ("not ", "less")
     return (
         f"{worse}, and most of that gap is {so}the learning rate, because a rate that grows with the root of the batch "
         f"size gives {much} than half of it back on {most}."
