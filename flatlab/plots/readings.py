@@ -83,10 +83,11 @@ def the_answer(gap: Word, by_rule: Word, most: str) -> str:
 
 
 def beyond_the_rate(
-    gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, flatter: Word, worse: Word
+    gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, half: str, flatter: Word, worse: Word
 ) -> str:
     """The first page, after its answer: is a gap left at a rate that suits each batch size, does a rate with ghost
-    batches close half of it, is flatness the reason? The networks are those of `its_own_rate`."""
+    batches close half of it (`half`: the networks of which that is said), is flatness the reason? The other networks
+    are those of `its_own_rate`."""
     if gap == "fails":
         return "There is no gap that another rate could close."
     if gap != "holds":
@@ -95,7 +96,7 @@ def beyond_the_rate(
     if statistics in ("holds", "fails"):
         found.append(
             "A higher rate, with BatchNorm's statistics from small parts of the batch, gives back "
-            f"{'at least' if statistics == 'holds' else 'less than'} half of the gap."
+            f"{'at least' if statistics == 'holds' else 'less than'} half of the gap on {half}."
         )
     if flatter == worse == "holds":
         found.append(
