@@ -64,7 +64,10 @@ ORDERS = (
 )
 # Numbers, with the spaces that put them into their column; other spaces; words; signs.
 PARTS = re.compile(r"\s*[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?|\s+|[^\W\d]+|.")
-WIDTH = 120  # characters of a line with two rows, which a browser would fold apart
+ROOM, TO = re.compile(r"^( *)   (?=\S)"), r"\1to "  # for the word before the first of the largest numbers
+# Characters of a line with two rows, which a browser would fold apart: of a row of a table, which the book's column
+# still holds, and of a sentence, which a phone holds.
+TABLE, SENTENCE = 76, 38
 
 
 def record(lab, labs=LABS):
@@ -140,8 +143,7 @@ def in_one(lines):
         return ""
     both = list(map(ends, zip(*parts)))
     least, largest = ("".join(one) for one in zip(*both))
-    largest, room = re.subn(r"^( *)   (?=\S)", r"\1to ", largest)
-    if room or not largest.strip():
+    if ROOM.match(largest) or not largest.strip():
         return in_rows(least, largest)
     if len(largest.split()) == 1:
         return "".join(f"{low} to {high}" if high.strip() else low for low, high in both)
@@ -162,16 +164,21 @@ def ends(parts):
     return known, " " * len(known)
 
 
-def in_rows(least, largest):
-    """The two rows of a line. A browser would fold long ones apart: they are folded together, where both have a
-    space."""
+def in_rows(least, largest, width=None):
+    """The two rows of a line. A browser would fold long ones apart: they are folded together, where both have a space,
+    the next largest number leaves room for the word before it, and the row above it begins neither with that word nor
+    with the unit of the number before."""
     if not largest.strip():
         return least.rstrip()
-    places = [n for n in range(WIDTH // 2, WIDTH) if least[n : n + 1] == " " == largest[n]]
-    if len(least) <= WIDTH or not places:
-        return f"{least.rstrip()}\n{largest.rstrip()}"
+    least = least.rstrip()
+    width = width or (TABLE if re.search(r"\S {2,}\S", least) and len(least) <= TABLE else SENTENCE)
+    blank = [n for n in range(width // 4, width + 1) if least[n : n + 1] == " " and not largest[n : n + 3].strip()]
+    places = [n for n in blank if not re.match(r" (to |%| )", least[n:])]
+    if len(least) <= width or not places:
+        return f"{least}\n{ROOM.sub(TO, largest.rstrip())}"
     cut = places[-1]
-    return in_rows(least[:cut], largest[:cut]) + "\n" + in_rows(" " + least[cut:], " " + largest[cut:])
+    parts = ("", least[:cut], largest[:cut]), (" ", least[cut:], largest[cut:])
+    return "\n".join(in_rows(f"{start}{a}", f"{start}{b}", width) for start, a, b in parts)
 
 
 def fingerprint(notebook):
