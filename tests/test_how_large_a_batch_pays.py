@@ -60,7 +60,7 @@ def test_rates_that_follow_the_law_lie_on_its_curve():
     rates = {m: 0.8 / (1 + 60 / m) for m in (8, 32, 128, 500)}
     drawn = figures.best_rates(rates, 60, "mnist1d")
     for row in drawn.table:
-        assert row["one step's"] == pytest.approx(row["best rate"])
+        assert row["by the curve"] == pytest.approx(row["best rate"])
     curve, linear, root = drawn.panels[0].axes[0].lines[:3]
     assert curve.get_ydata()[-1] == pytest.approx(rates[500])
     for line, power in ((linear, 1), (root, 0.5)):

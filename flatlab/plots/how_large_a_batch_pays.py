@@ -134,9 +134,9 @@ def best_rates(rates: Mapping[int, float], critical: float, data: str) -> Pictur
     axes.set(yscale="log", ylabel="best rate", ylim=(0.6 * min(found), 2.2 * max(found)))
     plain_ticks(axes.yaxis)
     rows = rows_of(
-        {"batch size": list(rates), "best rate": list(map(float, found)), "one step's": (largest * shape).tolist()}
+        {"batch size": list(rates), "best rate": list(map(float, found)), "by the curve": (largest * shape).tolist()}
     )
-    told = [course(name, list(rates), [row[name] for row in rows]) for name in ("best rate", "one step's")]
+    told = [course(name, list(rates), [row[name] for row in rows]) for name in ("best rate", "by the curve")]
     alt = (
         "The best rate against the batch size, both logarithmic, with a curve that rises and then turns level, and two "
         f"dotted lines for the linear and the root rule: {'; '.join(told)}."
