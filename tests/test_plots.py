@@ -553,6 +553,21 @@ def test_names_are_escaped():
 
 
 @pytest.mark.parametrize(
+    "column, cells",
+    [
+        ([99.875, 100.0, 99.95], ["99.875", "100.000", "99.950"]),
+        ([5, 10], ["5", "10"]),
+        ([0.5, math.nan, 2.0], ["0.5", "", "2.0"]),
+        ([1e-4, 1.0, 1e4], ["0.0001", "1", "10000"]),
+        ([0.5, 1e-10], ["0.5", "10⁻¹⁰"]),
+    ],
+)
+def test_the_numbers_of_a_column_stand_point_under_point_unless_they_range_over_decades(column, cells):
+    shown = picture.folded([{"a": value} for value in column], "name")
+    assert re.findall("<td>(.*?)</td>", shown) == cells
+
+
+@pytest.mark.parametrize(
     "x, y, words",
     [
         ([0, 1, 2], [1, 0.5, 3], "loss from 1 at 0 to 3 at 2, lowest 0.5 at 1"),

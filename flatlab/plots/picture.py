@@ -33,6 +33,7 @@ INK_PERCENT = 75
 ACROSS = 700  # points: as wide as panels stand side by side in a file
 GAP = 8  # points between two panels
 LAYER = "layer-"  # what the gid of an artist begins with that is drawn for one position of a slider only
+WIDEST = 8  # letters of a number of that table, unless it needs more
 SHOWN = 40  # rows of the table on a page; the file has all
 
 
@@ -175,9 +176,8 @@ def folded(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     link = f"data:text/csv;base64,{base64.b64encode(text.getvalue().encode()).decode()}"
     file = f"{html.escape(name)}.csv"
     head = "".join(f'<th scope="col">{_cell(column)}</th>' for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows[:SHOWN]
-    )
+    shown = zip(*(_column([row[column] for row in rows[:SHOWN]]) for column in columns))
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in shown)
     more = f"<p>and {len(rows) - SHOWN} rows more in the file</p>" if len(rows) > SHOWN else ""
     return (
         f'<details class="figure-data"><summary>The data of this figure</summary>'
@@ -213,9 +213,19 @@ def course(name: str, x: ArrayLike, y: ArrayLike) -> str:
     return words + (f", highest {high:.3g} at {xh:.3g}" if high > max(y0, y1) else "")
 
 
-def _cell(value: Any) -> str:
+def _column(values: Sequence[Any]) -> list[str]:
+    """Cells of a column. Its numbers have as many decimals as the longest of them, so that they stand point under
+    point, where this takes no more than `WIDEST` letters: not where they range over decades."""
+    numbers = [value for value in values if isinstance(value, float) and math.isfinite(value)]
+    words = [f"{value:.5g}" for value in numbers]
+    even = f".{max((len(word.partition('.')[2]) for word in words), default=0)}f"
+    fits = not any("e" in word for word in words) and all(len(f"{value:{even}}") <= WIDEST for value in numbers)
+    return [_cell(value, even if fits else ".5g") for value in values]
+
+
+def _cell(value: Any, spelled: str = ".5g") -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else readable(f"{value:.5g}")
+        return "" if math.isnan(value) else readable(f"{value:{spelled}}")
     return html.escape(readable(str(value).replace("_", " ")))
 
 
