@@ -9,7 +9,6 @@ import numpy as np
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
-    CONTROL,
     HALF,
     LARGE,
     TEXT,
@@ -189,8 +188,8 @@ def throw(curvature: Sequence[float], height: Sequence[float], predicted: float)
     """
     steep, wide, times = canvas(HALF), canvas(HALF), np.arange(len(curvature))
     steep.axhline(2, color=TEXT, linewidth=0.8)
-    steep.axhline(predicted, color=CONTROL, linestyle=":")
-    label(steep, 0, predicted, "predicted", CONTROL, xytext=(2, 9))
+    steep.axhline(predicted, color=TEXT, linestyle=":")
+    label(steep, 0, predicted, "predicted", TEXT, xytext=(2, 9))
     steep.plot(times, curvature, color=LARGE)
     wide.axhline(0, color=TEXT, linewidth=0.8)
     wide.plot(times, height, color=LARGE, linewidth=1)
