@@ -39,16 +39,16 @@ def cloud_by_size(cloud: Mapping[int, ArrayLike], angles: Mapping[int, ArrayLike
     layers, says, rows = [], [], []
     for batch, gradients in cloud.items():
         along, across = np.asarray(gradients).T
-        layers.append(axes.plot(along, across, "o", color=colour[batch], markersize=4, alpha=0.6, mew=0))
+        layers.append(axes.plot(along, across, "o", color=colour[batch], markersize=4, alpha=0.8, mew=0))
         downhill, angle = int((along > 0).sum()), float(np.median(np.asarray(angles[batch])))
         says.append(
             f"m = {batch}: {downhill} of {len(along)} batches agree with the true gradient about uphill and downhill; "
             f"the median angle between the two is {angle:.0f} degrees."
         )
-        rows.append({"batch size": batch, "downhill": downhill, "median angle": angle})
+        rows.append({"batch size": batch, "downhill": downhill, "median angle, degrees": angle})
     _true_gradient(axes)
     axes.set(xlabel="along the true gradient", ylabel="across it")
-    told = course("the median angle with it in degrees", *_columns(rows, "batch size", "median angle"))
+    told = course("the median angle with it in degrees", *_columns(rows, "batch size", "median angle, degrees"))
     alt = f"A cloud of dots around the tip of an arrow, the true gradient. Against the batch size, {told}."
     picture = Picture([axes.figure], rows, stamp(data, 1), alt, "cloud-by-size")
     return Slides(picture, layers, "Batch size", says, start)
@@ -75,7 +75,7 @@ def clouds(found: Mapping[str, Mapping[int, ArrayLike]], data: str) -> Picture:
         axes, colour = canvas(HALF, 3.2), colours(cloud)
         for batch, gradients in cloud.items():
             points = np.asarray(gradients)
-            axes.plot(*points.T, "o", color=colour[batch], markersize=3.5, alpha=0.6, mew=0, label=f"batch {batch}")
+            axes.plot(*points.T, "o", color=colour[batch], markersize=3.5, alpha=0.8, mew=0, label=f"batch {batch}")
             names: dict[str, list] = {"place": [place] * len(points), "batch size": [batch] * len(points)}
             rows += rows_of({**names, "along": points[:, 0].tolist(), "across": points[:, 1].tolist()})
             wide = np.sqrt(((points - [1, 0]) ** 2).sum(1).mean())
