@@ -112,7 +112,9 @@ def sharpness_by_batch(
             for batch, values in table[eps].items():
                 mean = dot(axes, 100 * batch / rows, values, colour[batch], log=True, hollow=hollow)
                 if not hollow:
-                    label(axes, 100 * batch / rows, mean, str(batch), colour[batch], xytext=(7, 0), size=SMALLER)
+                    # the paper's lines rise to the right of the smallest batch
+                    beside = {"xytext": (-5, 7), "ha": "right"} if batch == min(table[eps]) else {"xytext": (7, 0)}
+                    label(axes, 100 * batch / rows, mean, str(batch), colour[batch], size=SMALLER, **beside)
                 told.append(f"{mean:.3g} at batch {batch} and eps {written(eps)} in the {space}")
                 numbers += [
                     {"space": space, "eps": eps, "batch size": batch, "seed": seed, "phi, %": float(phi)}
@@ -280,8 +282,9 @@ def box_on_contours(hessian: ArrayLike, half: ArrayLike) -> Picture:
     for (a, b), value in rise.items():
         top = value == worst
         axes.plot(a * r[0], b * r[1], "o", color=LARGE if top else BETWEEN)
-        place = {"xytext": (0, 9 * b), "ha": "center"}
-        label(axes, a * r[0], b * r[1], f"{value:.2f}", LARGE if top else BETWEEN, **place)
+        # a contour goes through the worst corners, so their numbers stand outside of it
+        place = {"xytext": (5 * a, 8 * b), "ha": "left" if a > 0 else "right"} if top else {"xytext": (0, 9 * b)}
+        label(axes, a * r[0], b * r[1], f"{value:.2f}", LARGE if top else BETWEEN, **{"ha": "center", **place})
         rows.append({"first weight": a * float(r[0]), "second weight": b * float(r[1]), "rise": value})
     axes.set(xlabel="move of the first weight", ylabel="move of the second weight")
     axes.set(xlim=(-wide[0], wide[0]), ylim=(-wide[1], wide[1]))
