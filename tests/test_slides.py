@@ -36,6 +36,7 @@ from flatlab.plots.tables import readable
 from flatlab.plots.threshold_and_warm_start import by_size
 from flatlab.plots.what_a_batch_size_changes import by_rate, hovering
 from flatlab.plots.what_newcomers_are_told import two_ways
+from flatlab.study.ledger import significant
 
 RATIOS = (0.001, 0.01, 0.1)
 # As many walkers as it takes, drawn from the closed form itself: an error of variance 1, a rate of 0.5.
@@ -283,7 +284,7 @@ def test_what_is_read_out_is_what_the_rows_have():
         assert says.startswith(readable(f"α = {row['alpha']:g}: loss {row['loss, training']:.3g} in training"))
         assert row["loss, training"] == pytest.approx(np.mean([one.loss[number] for one in PATHS]))
     for eps, row, says in zip((1e-5, 1e-4, 1e-3, 1e-2), made("box_size").picture.table, made("box_size").says):
-        assert row["eps"] == eps and readable(f"batch 2000: φ at least {row['batch 2000']:.3g} %") in says
+        assert row["eps"] == eps and readable(f"batch 2000: φ at least {significant(row['batch 2000'])} %") in says
         assert says.endswith(" %.")
     for row, says in zip(made("moved_minimum").picture.table, made("moved_minimum").says):
         d = row["moved by"]

@@ -24,6 +24,7 @@ from flatlab.plots.style import (
     stamp,
     styled,
 )
+from flatlab.study.ledger import significant
 from flatlab.study.recorded import Tier
 
 
@@ -116,13 +117,14 @@ def box_size(
                 )
     label_ends(axes, epsilons[-1], {f"batch {batch}": (columns[f"batch {batch}"][-1], colour[batch]) for batch in phis})
     axes.set(xscale="log", yscale="log", xlabel="$\\varepsilon$", ylabel="$\\phi$, %")
+    axes.margins(y=0.12)  # room for the upper name below the title
     axes.set_title("solid: found by search, dotted: first order")
     rows, seeds = rows_of(columns), len(next(iter(phis.values())))
     says = [
         f"ε = {row['eps']:.2g}: "
         + "; ".join(
-            f"batch {batch}: φ at least {row[f'batch {batch}']:.3g} %, to first order "
-            f"{row[f'batch {batch}, first order']:.3g} %"
+            f"batch {batch}: φ at least {significant(row[f'batch {batch}'])} %, to first order "
+            f"{significant(row[f'batch {batch}, first order'])} %"
             for batch in phis
         )
         + "."
