@@ -2,8 +2,8 @@
 
     S_max = E_S [max_{ ||delta / |x| ||_p <= rho } L_S(x + delta) - L_S(x)]
 
-A Greek letter is its name, `_` and `^` are an index and an exponent, braces hold more than one sign of these, and a
-word that is no name is one of English. `1/N` divides what touches the slash, `a b / (c d)` the products beside it.
+A Greek letter is its name, `_` and `^` are an index and an exponent, braces hold more than one sign of these, and the
+other words are names. `1/N` divides what touches the slash, `a b / (c d)` the products beside it.
 """
 
 import re
@@ -12,15 +12,11 @@ import re
 # the same there.
 LETTERS = ("alpha", "beta", "gamma", "delta", "theta", "lambda", "rho", "sigma", "phi", "xi", "pi")
 FUNCTIONS = ("max", "min", "cos", "sin", "log", "sum", "in")
-WORDS = {word: rf"\{word}" for word in LETTERS + FUNCTIONS} | {
-    "eps": r"\epsilon",
-    "grad": r"\nabla",
-    "dt": "dt",
-    "E": r"\mathbb{E}",
-}
-WORDS |= {word: rf"\operatorname{{{word}}}" for word in ("argmin", "argmax", "atan2", "diag", "sign", "tr")}
-SIGNS = {"<=": r"\le", ">=": r"\ge", "<": "<", ">": ">", "->": r"\to", "<-": r"\leftarrow", "~": r"\sim", ".": r"\cdot"}
-SIGNS |= {sign: sign for sign in "=+-,;:"} | {"...": r"\ldots", "..": r", \ldots,"}
+WORDS = {word: rf"\{word}" for word in LETTERS + FUNCTIONS} | {"eps": r"\epsilon", "grad": r"\nabla", "dt": "dt"}
+WORDS |= {word: rf"\operatorname{{{word}}}" for word in ("argmin", "argmax", "atan2", "diag", "mean", "sign", "tr")}
+PROSE = ("at", "for", "or", "subject", "to")  # what joins formulas, and is no name in them
+SIGNS = {"<=": r"\le", ">=": r"\ge", "<": "<", ">": ">", "->": r"\to", "<-": r"\leftarrow"}
+SIGNS |= {"~": r"\approx", ".": r"\cdot"} | {sign: sign for sign in "=+-,;:"} | {"...": r"\ldots", "..": r", \ldots,"}
 BRACKETS = {
     "(": ("(", ")"),
     "[": ("[", "]"),
@@ -30,6 +26,9 @@ BRACKETS = {
 }
 CLOSING = dict(zip("([{⟦⟪", ")]}⟧⟫"))
 TOKEN = re.compile(r"\s+|<=|>=|->|<-|\.\.\.?|[A-Za-z]+\d?|\d+(?:\.\d+)?|.")
+# What is left to read, where a distribution follows, or where E is an expectation of what follows and no quantity E.
+DISTRIBUTION = re.compile(r"~ N\(")
+EXPECTATION = re.compile(r"E(_\w+\b)? ?[A-Za-z(\[⟦⟪]")
 # A bar opens behind a space, a bracket or a slash, where no space, exponent or index follows, and closes elsewhere.
 BAR = re.compile(r"(?P<opens>(?<![^\s(/{\[,])\|\|?(?![|\s_^)]))|(?P<closes>\|\|?)")
 
@@ -45,6 +44,10 @@ class Formula:
 
     def next(self, place=0):
         return self.tokens[self.at + place] if 0 <= self.at + place < len(self.tokens) else ""
+
+    def follows(self, pattern):
+        """Whether what is left to read begins so."""
+        return pattern.match("".join(self.tokens[self.at :]))
 
     def until(self, closing=""):
         """All up to the closing bracket. A slash between spaces divides the whole products beside it."""
@@ -63,8 +66,9 @@ class Formula:
             elif token == "/":
                 self.at += 1
                 product.append(fraction([product.pop()], [self.part()]))
-            elif token in SIGNS or self.is_prose():
-                done += [finished(), SIGNS.get(token, rf"\text{{ {token} }}")]
+            elif token in SIGNS or token in PROSE:
+                sign = r"\sim" if self.follows(DISTRIBUTION) else SIGNS.get(token, rf"\text{{ {token} }}")
+                done += [finished(), sign]
                 product, above = [], None
                 self.at += 1
             elif token.strip():
@@ -74,17 +78,14 @@ class Formula:
         self.at += 1
         return " ".join(filter(None, [*done, finished()]))
 
-    def is_prose(self):
-        """Whether the next word is one of English, and no name of a function or of what is counted."""
-        word = self.next()
-        known = word in WORDS or len(word) == 1 or not word.isalpha()
-        return not known and self.next(1) not in ("(", "_", "^") and self.next(-1) not in ("_", "^", "/")
-
     def part(self):
         """A name, a number or a bracket, with its index and exponent."""
         token, done = self.next(), ""
+        expected = self.follows(EXPECTATION)
         self.at += 1
-        if token in BRACKETS:
+        if expected:
+            done = r"\mathbb{E}"
+        elif token in BRACKETS:
             left, right = BRACKETS[token]
             inside = self.until(CLOSING[token])
             tall = r"\frac" in inside or r"\sum" in inside
@@ -112,6 +113,8 @@ def name(token):
 
 
 def fraction(above, below):
+    if not above or not below:
+        raise ValueError(f"a fraction of this formula is empty: {above} / {below}")
     return rf"\frac{{{bare(' '.join(above))}}}{{{bare(' '.join(below))}}}"
 
 
@@ -124,10 +127,13 @@ def bare(tex):
 
 
 def tex(lines):
-    """The lines of a formula as TeX: three spaces or more divide formulas, or the columns of rows."""
+    """The lines of a formula as TeX: three spaces or more divide formulas, or the columns of rows. Of one line each
+    formula has a line of its own, because a phone is too narrow for two of them."""
     rows = [re.split(r" {3,}", line.strip()) for line in lines]
     rows = [[re.sub(r" \}\s*\\text\{ ", " ", Formula(part).until()) for part in row] for row in rows]
     if len(rows) == 1:
-        return r" \qquad ".join(rows[0])
-    body = r" \\ ".join(" & ".join(row) for row in rows)
-    return rf"\begin{{array}}{{{'l' * max(map(len, rows))}}} {body} \end{{array}}"
+        rows = [[part] for part in rows[0]]
+    body = r" \\[1ex] ".join(" & ".join(row) for row in rows)
+    if any(len(row) > 1 for row in rows):
+        return rf"\begin{{array}}{{{'l' * max(map(len, rows))}}} {body} \end{{array}}"
+    return rf"\begin{{gathered}} {body} \end{{gathered}}" if len(rows) > 1 else body

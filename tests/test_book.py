@@ -554,8 +554,11 @@ def test_a_signature_names_a_type_that_has_a_name(root, monkeypatch):
         ("phi = 100 (a - b) / (1 + b)", r"\phi = \frac{100 ( a - b )}{1 + b}"),
         ("1/N sum_i |g_i - G|^2", r"\frac{1}{N} \sum_{i} \lvert g_{i} - G \rvert^{2}"),
         ("||d / |x| ||_p <= r", r"\left\lVert \frac{d}{\lvert x \rvert} \right\rVert_{p} \le r"),
-        ("C_eps,    x0 in R", r"C_{\epsilon} , \qquad x_{0} \in R"),
-        ("N/(N - 1) for a net", r"\frac{N}{N - 1} \text{ for } a \text{ net }"),
+        ("C_eps,    x0 in R", r"\begin{gathered} C_{\epsilon} , \\[1ex] x_{0} \in R \end{gathered}"),
+        ("N/(N - 1) for N > 1", r"\frac{N}{N - 1} \text{ for } N > 1"),
+        ("2 scatter / sqrt(seeds)", r"\frac{2 \mathrm{scatter}}{\sqrt{\mathrm{seeds}}}"),
+        ("E_min / m, E / m = E f(x)", r"\frac{E_{\min}}{m} , \frac{E}{m} = \mathbb{E} f ( x )"),
+        ("y ~ g(x), d ~ N(0, 1)", r"y \approx g ( x ) , d \sim \mathcal{N} ( 0 , 1 )"),
         ("loss(net_x(y))", r"\mathrm{loss} ( \mathrm{net}_{x} ( y ) )"),
     ],
 )
@@ -572,6 +575,8 @@ def test_a_bracket_that_nothing_closes_is_no_formula(root, monkeypatch):
 
     with pytest.raises(ValueError, match="closes a bracket"):
         formulas.tex(["f(x + (y)"])
+    with pytest.raises(ValueError, match="is empty"):
+        formulas.tex(["= / b"])
 
 
 def public_docstrings():

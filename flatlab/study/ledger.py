@@ -272,9 +272,9 @@ def smallest_effect(scatter: float, seeds: int) -> float:
 
     Notes
     -----
-    With quantiles of Student's t, of seeds - 1 degrees of freedom::
+    With n seeds of scatter s, and quantiles of Student's t of n - 1 degrees of freedom::
 
-        (t_0.975 + t_0.8) scatter / sqrt(seeds)
+        (t_0.975 + t_0.8) s / sqrt(n)
     """
     if seeds < LEAST_SEEDS:
         return math.inf
