@@ -47,6 +47,10 @@ OF_MATHJAX = (MATHJAX, "core.js", *(f"{part}.js" for part in PARTS), "input/tex/
 # again when the window's size changes.
 DISPLAYED_FORMULA = '<div class="math notranslate nohighlight'
 
+MISSING = """<h1>Page not found</h1>
+<p>There is no page at this address. <a href="{site}book/index.html">The first page</a> leads to every chapter, and
+<a href="{site}search.html">the search</a> finds a word in all of them.</p>"""
+
 GLOSSARY = "book/glossary"
 # Words that a chapter also uses in another sense: where the glossary's is meant, the chapter links them itself.
 OF_TWO_SENSES = {"line", "point", "ratio", "recipe", "run"}
@@ -84,8 +88,10 @@ def in_parts(app, config):
 
 
 def under_its_address(app, config):
-    """Let the page for what is missing load its styles from any depth: from where the site's one address says it is."""
+    """Let the page for what is missing load its styles from any depth: from where the site's one address says it is.
+    What it says leads on: its own words are a dead end."""
     config.notfound_urls_prefix = f"{urlsplit(config.html_baseurl).path.rstrip('/')}/"
+    config.notfound_context = {"title": "Page not found", "body": MISSING.format(site=config.notfound_urls_prefix)}
 
 
 def read_side_by_side(app, config):

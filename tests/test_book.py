@@ -743,6 +743,7 @@ def test_the_page_for_what_is_missing_stands_where_the_sites_address_says(site, 
     config = types.SimpleNamespace(html_baseurl=address)
     site.under_its_address(None, config)
     assert config.notfound_urls_prefix == prefix
+    assert f'href="{prefix}search.html"' in config.notfound_context["body"]
 
 
 def test_no_line_begins_with_the_full_stop_of_a_formula(site):
