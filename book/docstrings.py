@@ -11,6 +11,7 @@ import inspect
 import re
 import typing
 
+from docutils import nodes
 from sphinx.util.typing import stringify_annotation
 
 from book.formulas import tex
@@ -28,7 +29,8 @@ TYPE = re.compile(
     r"(?P<code>\"[^\"]*\"|\b[a-z]\w*(?:\.\w+)+|\b(?:None|Tensor|bool|dict|float|int|list|str|tuple)\b)|(?P<ours>\b[A-Z]\w+)"
 )
 TYPED = ("Parameters", "Attributes", "Returns", "Yields")
-VERBATIM = ("Examples", "References")
+VERBATIM = ("References",)
+CHAPTER = re.compile(r"https://flatlab\.github\.io/flatlab(/book/\w+)\.html")  # a page of this book
 
 
 def prose(text):
@@ -45,10 +47,13 @@ def prose(text):
         elif code:
             marked = f":py:obj:`{code}`" if NAME.match(code) else f"``{code}``"
         elif not (marked := found["stressed"]):
-            marked = f"`{found['words'] or found['name']} <{found['address'] or found['target']}>`__"
+            words, address = found["words"] or found["name"], found["address"] or found["target"]
+            chapter = CHAPTER.fullmatch(address)
+            marked = f":doc:`{words} <{chapter[1]}>`" if chapter else f"`{words} <{address}>`__"
         done += plain(text[end : span.start()]) + marked + r"\ "
         end = span.end()
-    return (done + plain(text[end:])).removesuffix(r"\ ")
+    # Behind code Sphinx would take an apostrophe for a quotation mark that opens.
+    return (done + plain(text[end:])).removesuffix(r"\ ").replace(r"\ 's", r"\ ’s")
 
 
 def joined(lines):
@@ -149,6 +154,16 @@ def aliases(module):
     return sorted(found, key=lambda pair: -len(pair[0]))
 
 
+def aliased(app, page):
+    """Sphinx calls this with each page it has read. What a type is an alias of is shown as the Python code that it is:
+    with straight quotes, and with no list around the three dots of any arguments."""
+    for line in page.findall(nodes.paragraph):
+        if line.astext().startswith("alias of "):
+            for text in list(line.findall(nodes.Text)):
+                code = text.translate({ord("‘"): "'", ord("’"): "'", ord("…"): "..."}).replace("[[...], ", "[..., ")
+                text.parent.replace(text, nodes.Text(code))
+
+
 def find(app, env, node, content):
     """Sphinx asks for what it found nothing for. A type in a signature that is no class has its name in one module, and
     code is a link where the package itself has such a name, so that no parameter's name leads elsewhere."""
@@ -164,6 +179,7 @@ def find(app, env, node, content):
 
 def setup(app):
     app.connect("autodoc-process-docstring", read, priority=400)
+    app.connect("doctree-read", aliased)
     app.connect("missing-reference", find)
     app.connect("autodoc-skip-member", made_by_python)
     app.connect("autodoc-process-signature", signature)

@@ -442,6 +442,9 @@ def test_a_span_that_goes_on_in_the_next_line_is_read_whole_and_a_lone_colon_is_
     text = "\n".join(docstrings.restructured(lines))
     assert r"`Measuring <https://a.b/c.html>`__" in text and r":math:`\rho \lvert x \rvert`" in text
     assert ":" not in [line.strip() for line in text.splitlines()]
+    chapter = "[Measuring](https://flatlab.github.io/flatlab/book/a_b.html)"
+    assert docstrings.prose(chapter) == ":doc:`Measuring </book/a_b>`"
+    assert docstrings.prose("the `Objective`'s x") == r"the :py:obj:`Objective`\ ’s x"
     assert docstrings.prose("*It holds* for *args and a*b*c") == r"*It holds*\  for \*args and a\*b\*c"
 
 
@@ -616,6 +619,18 @@ def test_no_formula_is_left_in_the_prose_of_a_docstring(root, monkeypatch):
         for line in docstrings.joined(text.splitlines()):
             prose = "" if line.startswith((" ", ">>>")) else docstrings.SPAN.sub("", line)
             assert not re.search(r"\|\||\w_\{|\bsum_|^\w+ = .*[/^]", prose), f"{name}: {prose}"
+
+
+def test_what_a_type_is_an_alias_of_is_shown_as_python(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from docutils import nodes
+
+    from book import docstrings
+
+    line = nodes.paragraph("", "alias of ", nodes.literal(text="Callable"), nodes.Text("[[…], ‘a’]"))
+    prose = nodes.paragraph("", "An alias of ‘a’")
+    docstrings.aliased(None, nodes.section("", line, prose))
+    assert (line.astext(), prose.astext()) == ("alias of Callable[..., 'a']", "An alias of ‘a’")
 
 
 def test_the_name_of_a_type_is_explained_without_a_colon():

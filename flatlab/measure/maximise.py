@@ -34,7 +34,7 @@ class Maximum:
     """The largest value found: a lower bound of the maximum over the region. ``float(maximum)`` is the value."""
 
     value: float  # f at .x
-    x: torch.Tensor = field(repr=False)  # (n,)
+    x: torch.Tensor = field(repr=False)  # where it was found, of shape (n,)
     evaluations: int  # of f and its gradient, over all starts
     history: tuple[float, ...] = field(repr=False)  # the best value after each evaluation; the first is f at the centre
     at_bound: float  # share of the p coordinates that lie on the boundary; for a ball 0 or 1

@@ -32,7 +32,7 @@ class Path:
     accuracy: tuple[float | None, ...]  # in percent; None where f has none
     kind: PathKind  # which path it is
     batch_norm: str  # the objective's choice
-    middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # (n,) what a curve learned
+    middle: torch.Tensor | None = field(default=None, repr=False, compare=False)  # the learned point, of shape (n,)
 
     def barrier(self) -> float:
         """How far the path rises above the chord between its ends.
@@ -101,9 +101,9 @@ class Surface:
 class Triangle:
     """How two points lie as seen from a third. ``float(triangle)`` is the ratio of their distances from it."""
 
-    a: float  # |a - x0|
-    b: float  # |b - x0|
-    ab: float  # |a - b|
+    a: float  # `|a - x0|`
+    b: float  # `|b - x0|`
+    ab: float  # `|a - b|`
     degrees: float  # the angle at x0, 0 to 180
 
     @property
@@ -296,13 +296,13 @@ def plane(
     f : Objective
     x : Tensor
         A point of f, at alpha = beta = 0.
-    directions : two Tensors
+    directions : pair of Tensor, optional
         d1 and d2, two vectors like x: those of `directions`, for instance.
     alphas : iterable of float
         With 0 among them for the centre: k / 25 for k = -25 ... 25 (a linspace may miss it).
     betas : iterable of float, optional
         The alphas without them.
-    through : two Tensors, in place of directions
+    through : pair of Tensor, in place of directions
         The points b and c, at (1, 0) and (0, 1).
 
     Returns

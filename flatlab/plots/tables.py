@@ -156,7 +156,7 @@ def table(experiment: str, results: Sequence[Result], whole: bool = False) -> st
 
     As in the paper where it has the table: a row for each network, and below it the paper's and the difference; columns
     that the paper's lacks follow in tables as wide as the paper's. Else a column for each network, or a row where there
-    are too many. whole    also the networks of the paper's table that no result has, as "not recorded"
+    are too many. With `whole` the networks of the paper's table that no result has are rows too, as "not recorded".
     """
     found = {net: result for result in reversed(results) for net in result.values}
     standing = {paper.original(net): net for net in found}
