@@ -188,6 +188,18 @@ def test_names_at_one_price_do_not_lie_on_one_another():
     assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
 
 
+def test_a_name_does_not_lie_on_the_large_batches_line():
+    axes = style.canvas()
+    axes.set(xlim=(0.1, 20), ylim=(48, 60), xscale="log", xlabel="price")
+    (line,) = axes.plot([1, 2, 10], [50, 50.2, 56], color=style.LARGE)
+    dots = [(x, y, "large batch", style.LARGE) for x, y in zip(*line.get_data())]
+    dots += [(1, 53.0, "ghost batches", style.CONTROL), (10, 59.0, "the whole long regime", style.CONTROL)]
+    cures._name(axes, dots)
+    axes.figure.draw_without_rendering()
+    (box,) = (text.get_window_extent() for text in axes.texts if text.get_text() == "ghost batches")
+    assert not line.get_transform().transform_path(line.get_path()).intersects_bbox(box, filled=False)
+
+
 def test_over_many_decades_the_numbers_of_an_axis_do_not_touch():
     times = np.array([3e-4, 0.01, 0.9])
     cure = cures.Outcome("linear rule", np.array([1.0, 2.0, 3.0]), times)

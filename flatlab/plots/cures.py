@@ -413,15 +413,23 @@ def by_price(treatments: Sequence[Treatment]) -> Picture:
 
 
 def _name(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
-    """Words behind dots (x, y, words, colour), none on another's. The large batch's line is named at its end, and words
-    that would lie on it stand before their dot."""
+    """Words behind dots (x, y, words, colour), none on another's nor on the large batch's line, which is named at its
+    end. Words near the line's start stand before their dot."""
     plain = [y for x, y, _, colour in dots if colour == LARGE and x == 1]
     order = [*reversed(dots), *(one for one in dots if one[3] == LARGE)]  # of a line's dots the last here counts
+    for x, y, words, colour in order:  # the words take their room from the axes
+        label(axes, x, y, words, colour, size=SMALLER)
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    for text in list(axes.texts):
+        text.remove()
     low, high = axes.get_ylim()
-    least, taken = 1.25 * SMALLER, list[tuple[float, float, float]]()  # of each word its ends and its height, in points
+    least, scale = 1.25 * SMALLER, 72 / axes.figure.dpi
+    line = np.array(sorted(axes.transData.transform([one[:2] for one in dots if one[3] == LARGE]).tolist())) * scale
+    # of each word its ends and its height, in points; the line, which is thinner than a word, is taken from the start
+    inside = np.linspace(line[0, 0] + 4, line[-1, 0] - 4)
+    taken = [(x - 4, x + 4, float(np.interp(x, *line.T)) - 4) for x in inside]
     for words, (x, y, colour) in sorted({one[2]: (*one[:2], one[3]) for one in order}.items(), key=lambda at: at[1][1]):
-        across, at = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
+        across, at = axes.transData.transform((x, y)) * scale
         before = colour == CONTROL and x <= 1 and abs(y - plain[0]) < 0.1 * (high - low)
         long = 0.6 * SMALLER * len(words)  # about
         start = across - 7 - long if before else across + 7
