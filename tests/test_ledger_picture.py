@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import io
 import math
 import re
@@ -120,6 +121,22 @@ def test_the_problems_of_the_regression_stand_in_their_own_order_and_are_called_
     shown = Grid([(claim(above=0), [judgement(1, 0, 2, "holds", net) for net in ("network", "many even", "uneven")])])
     heads = re.findall(r'<th scope="col">(.*?)</th>', shown._repr_html_().partition("</table>")[0])
     assert heads == ["claim", "4 features, uneven", "64 features, even", "4 features, a network"]
+
+
+def test_a_claim_stands_with_the_networks_it_is_about_also_before_it_is_run():
+    """One on F1 that was not run stood under "small networks only"; the regression's columns did not fit a page."""
+    at_once = partial(judgement, 1, 0.5, 1.5, "holds")
+    found = [
+        (claim("small", above=0), [at_once("mlp")]),
+        (claim("problem", above=0), [at_once("many even")]),
+        (dataclasses.replace(claim("not run", above=0), nets=("F1",)), []),
+    ]
+    tables = re.findall(r"<caption>(.*?)</caption>.*?<summary>(.*?)</summary>", Grid(found)._repr_html_(), re.DOTALL)
+    assert [(html.unescape(caption), name) for caption, name in tables] == [
+        ("Claims on the paper's networks", "not run"),
+        ("Claims on small networks only", "small"),
+        ("Claims on a regression only", "problem"),
+    ]
 
 
 # Of rows, each with: whether it is seen, its first line, and how many cells of a verdict its part of the table has. All

@@ -26,6 +26,7 @@ from flatlab.study.regression import PROBLEMS
 from flatlab.study.rules import Claim
 
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
+PARTS = ("the paper's networks", "small networks only", "a regression only")  # a table for each
 Judged = tuple[Claim, Sequence[Judgement]]
 GROUND = "var(--pst-color-background, Canvas)"
 CSS = f"""<style>
@@ -95,11 +96,10 @@ class Grid:
         ]
 
     def _repr_html_(self) -> str:
-        parts: dict[bool, list[Judged]] = {True: [], False: []}
+        parts: dict[str, list[Judged]] = {name: [] for name in PARTS}
         for claim, judgements in self.found:
-            parts[any(paper.original(one.net) in paper.NETWORKS for one in judgements)].append((claim, judgements))
-        captions = {True: "Claims tried on the paper's networks", False: "Claims tried on small networks only"}
-        tables = "".join(_table(captions[part], found) for part, found in parts.items() if found)
+            parts[_part(claim, judgements)].append((claim, judgements))
+        tables = "".join(_table(f"Claims on {part}", found) for part, found in parts.items() if found)
         key = sha256(tables.encode()).hexdigest()[:8]
         choices = {"all": "all claims", **{word: f"{SIGN[word]} {word} somewhere" for word in SIGN}}
         radios = "".join(
@@ -116,6 +116,15 @@ class Grid:
             f'{CSS}<div class="ledger"><fieldset><legend class="words">Which claims to show</legend>{radios}</fieldset>'
             f"{legend}{tables}{folded(self.table, 'ledger')}</div>"
         )
+
+
+def _part(claim: Claim, judgements: Sequence[Judgement]) -> str:
+    """The table of a claim: by the networks that it was tried on, or, where it is not run, by those it speaks of. The
+    regression's problems are columns that no other claim has, and beside the networks they do not fit a page."""
+    nets = {judgement.net for judgement in judgements} or set(claim.nets)
+    if any(paper.original(net) in paper.NETWORKS for net in nets):
+        return PARTS[0]
+    return PARTS[2] if nets and nets <= set(PROBLEMS) else PARTS[1]
 
 
 def place(claim: Claim, judgement: Judgement) -> float:
@@ -145,6 +154,8 @@ def where(entry: Entry, word: Word) -> str:
 
 
 def _where(judgement: Judgement) -> str:
+    if judgement.net in PROBLEMS:  # its name holds its data
+        return headed(judgement.net)
     return f"{called(judgement.net)}, {named(judgement.data)}"
 
 
