@@ -228,7 +228,7 @@ CODE = re.compile(r"\b(?:phi|lambda\w*|alpha|rho|eps|eta|log\d+|LB|SB|\w_\w+)\b|
 
 def test_a_claim_is_printed_without_the_words_of_code():
     entries = [entry for entry in ledger() if entry.claim.source]
-    printed = [told(entry) + ruled(entry) for entry in entries]
+    printed = [told(entry) + ruled(entry) + readable(entry.claim.words) for entry in entries]
     printed += [in_words(entry.claim, one) for entry in entries for one in entry.judgements]
     assert {found[0] for words in printed for found in CODE.finditer(words)} == set()
 

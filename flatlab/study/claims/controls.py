@@ -47,7 +47,7 @@ CLAIMS = (
     ),
     Claim(
         name="appendix C on two workers",
-        words="the large batch pays where I_l / I_s < B_s / (f_s(P) B_l)",
+        words="the large batch pays where Iₗ / Iₛ < Bₛ / (fₛ(P) Bₗ)",
         source=f"{KESKAR}, appendix C",
         experiment="performance",
         measure="log10 of the updates that LB takes over SB, minus log10 of what appendix C allows on two workers",
