@@ -71,7 +71,7 @@ def on_the_way(eps: float) -> Panel:
     """phi of both batch sizes against their own cross entropy."""
     curves = both(phi_series(eps, "SB"), phi_series(eps, "LB"))
     against = [curve._replace(x=series(label, columns.CROSS_ENTROPY)) for curve, label in zip(curves, ("SB", "LB"))]
-    return Panel(f"φ({readable(written(eps))}), %", tuple(against), log=True)
+    return Panel(f"$\\phi$({readable(written(eps))}), %", tuple(against), log=True)
 
 
 def descent(x: str, label: str) -> Panel:
