@@ -349,8 +349,9 @@ def test_a_step_on_a_parabola_grows_beyond_2_and_only_there():
     ends = {0: "stays", 0.5: "shrinks", 1: "shrinks", 2: "stays", 2.5: "grows"}
     slides = made("steps_on_a_parabola")
     for row, says in zip(slides.picture.table, slides.says, strict=True):
-        assert row["factor"] == 1 - row["step"] and f"it {ends[row['step']]}" in says
-        assert row["distance after 10"] == pytest.approx(abs(1 - row["step"]) ** 10)
+        step = row["rate times curvature"]
+        assert row["factor"] == 1 - step and f"it {ends[step]}" in says
+        assert row["distance after 10"] == pytest.approx(abs(1 - step) ** 10)
     assert "After 10 updates it is 57.7 times what it was" in slides.says[-1]
 
 

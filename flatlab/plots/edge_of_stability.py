@@ -67,7 +67,9 @@ def steps_on_a_parabola(steps: Sequence[float], count: int = 10, start: int = 0)
             f"ηλ = {step:.2f}: every update multiplies the distance by {factor:.2f}. After {count} updates it is "
             f"{grown:.3g} times what it was: {fate}."
         )
-        rows.append({"step": float(step), "factor": float(factor), f"distance after {count}": float(grown)})
+        rows.append(
+            {"rate times curvature": float(step), "factor": float(factor), f"distance after {count}": float(grown)}
+        )
     valley.set(xlim=(-2.2, 2.2), ylim=(-0.15, 2.4), xlabel="x", ylabel="loss", yticks=[])
     axes.set(xlim=(-0.5, count + 0.5), ylim=(-3, 3), xticks=range(0, count + 1, 2), xlabel="update", ylabel="x")
     told = course("the distance after the last update", steps, [row[f"distance after {count}"] for row in rows])
