@@ -184,7 +184,7 @@ def barriers(found: Mapping[str, Sequence[float]], data: str, tier: Tier | None 
     for place, (name, values) in enumerate(found.items()):
         positive = np.maximum(values, LEAST_BARRIER)
         (low,), (middle,), (high,) = spread(np.c_[positive], log=True)
-        axes.plot(positive, [place] * len(positive), "o", color=BETWEEN, markersize=3, alpha=0.6, markeredgewidth=0)
+        axes.plot(positive, [place] * len(positive), "o", color=BETWEEN, markersize=3, alpha=0.8, markeredgewidth=0)
         axes.errorbar(middle, place + 0.18, xerr=[[middle - low], [high - middle]], fmt="o", color=BETWEEN, capsize=3)
         told.append(f"{name}: {middle:.2g} ({low:.2g} to {high:.2g})")
     axes.set(xscale="log", xlabel="barrier, nats", ylim=(len(found) - 0.4, -0.6))

@@ -58,7 +58,7 @@ def accuracy(
     colour, axes, rows = colours(tested), canvas(), []
     for batch, right in tested.items():
         for values, hollow in ((trained[batch], True), (right, False)):
-            axes.plot([batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.5, mew=0)
+            axes.plot([batch] * len(values), values, "o", markersize=3, color=colour[batch], alpha=0.8, mew=0)
             mean = dot(axes, batch * 1.09, values, colour[batch], hollow=hollow)
         label(axes, batch * 1.09, mean, f"{mean:.1f}", colour[batch], xytext=(8, 0))
         for seed, (test, train) in enumerate(zip(map(float, right), map(float, trained[batch]))):
