@@ -104,6 +104,11 @@ def test_the_density_is_logarithmic_and_each_batch_has_its_colour():
     ]
 
 
+def test_a_density_of_one_seed_has_no_column_for_an_interval():
+    columns = [list(densities({32: [density_of(20, s) for s in range(seeds)]}, "mnist1d").table[0]) for seeds in (1, 2)]
+    assert columns == [["eigenvalue", "batch 32"], ["eigenvalue", "batch 32", "batch 32, ±"]]
+
+
 # Kendall's tau
 
 MEASURES = ("phi", "adaptive sharpness", "distance")

@@ -47,7 +47,9 @@ def densities(found: Mapping[int, Sequence[Density]], data: str, points: int = 4
         least, mean, most = spread(table)
         axes.fill_between(grid, np.maximum(least, floor), most, color=colour[batch], alpha=0.25, linewidth=0)
         axes.plot(grid, np.where(mean > floor, mean, np.nan), color=colour[batch], label=f"batch {batch}")
-        columns |= {f"batch {batch}": mean.tolist(), f"batch {batch}, ±": (most - mean).tolist()}
+        columns[f"batch {batch}"] = mean.tolist()
+        if len(table) > 1:  # one seed has no interval
+            columns[f"batch {batch}, ±"] = (most - mean).tolist()
         steepest = [float(each.nodes.max()) for each in found[batch]]
         told.append(f"{course(f'batch {batch},', grid, mean)}, the largest node {np.mean(steepest):.3g}")
     axes.set(yscale="log", ylim=(floor, 2 * top), xlabel="eigenvalue of the Hessian", ylabel="density")
