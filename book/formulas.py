@@ -10,10 +10,11 @@ import re
 
 # A formula is typed as a reader of plain text expects it. What its words and signs are in TeX, as far as they are not
 # the same there.
-LETTERS = ("alpha", "beta", "gamma", "delta", "theta", "lambda", "rho", "sigma", "phi", "xi", "pi")
+LETTERS = ("alpha", "beta", "gamma", "delta", "eta", "theta", "lambda", "rho", "sigma", "phi", "xi", "pi")
 FUNCTIONS = ("max", "min", "cos", "sin", "log", "sum", "in")
 WORDS = {word: rf"\{word}" for word in LETTERS + FUNCTIONS} | {"eps": r"\epsilon", "grad": r"\nabla", "dt": "dt"}
-WORDS |= {word: rf"\operatorname{{{word}}}" for word in ("argmin", "argmax", "atan2", "diag", "mean", "sign", "tr")}
+WORDS |= {word: rf"\operatorname{{{word}}}" for word in ("argmin", "argmax", "diag", "mean", "sign", "tr")}
+WORDS |= {"atan2": r"\operatorname{\text{atan2}}"}  # which TeX would read as a product
 PROSE = ("at", "for", "or", "subject", "to")  # what joins formulas, and is no name in them
 SIGNS = {"<=": r"\le", ">=": r"\ge", "<": "<", ">": ">", "->": r"\to", "<-": r"\leftarrow"}
 SIGNS |= {"~": r"\approx", ".": r"\cdot"} | {sign: sign for sign in "=+-,;:"} | {"...": r"\ldots", "..": r", \ldots,"}

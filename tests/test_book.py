@@ -561,6 +561,7 @@ def test_a_signature_names_a_type_that_has_a_name(root, monkeypatch):
         ("N/(N - 1) for N > 1", r"\frac{N}{N - 1} \text{ for } N > 1"),
         ("2 scatter / sqrt(seeds)", r"\frac{2 \mathrm{scatter}}{\sqrt{\mathrm{seeds}}}"),
         ("E_min / m, E / m = E f(x)", r"\frac{E_{\min}}{m} , \frac{E}{m} = \mathbb{E} f ( x )"),
+        ("2 atan2(eta, v)", r"2 \operatorname{\text{atan2}} ( \eta , v )"),
         ("y ~ g(x), d ~ N(0, 1)", r"y \approx g ( x ) , d \sim \mathcal{N} ( 0 , 1 )"),
         ("loss(net_x(y))", r"\mathrm{loss} ( \mathrm{net}_{x} ( y ) )"),
     ],

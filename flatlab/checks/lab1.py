@@ -111,8 +111,8 @@ def watched_training(epochs: int) -> Iterator[list[Asked]]:
 
 @check
 def noise(student: Student) -> None:
-    """gradient_noise(batch_gradient, count, m, samples, seed): the root mean square of |g_m - G|, batches drawn without
-    replacement."""
+    """gradient_noise(batch_gradient, count, m, samples, seed): the root mean square of `|g_m - G|`, batches drawn
+    without replacement."""
     for n in (1, 5):
         table = normals(60, n, seed=n) + 1
         calls: list[torch.Tensor] = []
@@ -248,7 +248,7 @@ def slope(student: Student) -> None:
 
 @check
 def box(student: Student) -> None:
-    """box_radius(x, eps): eps (|x_i| + 1), shape (n,). Keskar et al. 2017, equation (3)."""
+    """box_radius(x, eps): `eps (|x_i| + 1)`, shape (n,). Keskar et al. 2017, equation (3)."""
     x, eps = normals(12, seed=2), 0.01
     before = x.clone()
     answer = student(x, eps)
@@ -269,7 +269,7 @@ def box(student: Student) -> None:
 
 @check
 def phi(student: Student) -> None:
-    """phi(f, x, radius, steps): 100 (max f(x + y) - f(x)) / (1 + f(x)) over |y_i| <= radius_i. Keskar et al. 2017,
+    """phi(f, x, radius, steps): 100 (max f(x + y) - f(x)) / (1 + f(x)) over `|y_i| <= radius_i`. Keskar et al. 2017,
     equation (4)."""
     x = normals(6, seed=3).sign() * (1 + normals(6, seed=4).abs())
     radius, a = 0.1 * (x.abs() + 1), 0.02 * (1 + normals(6, seed=5).abs())
@@ -475,7 +475,7 @@ def barrier(student: Student) -> None:
 
 @check
 def subspace(student: Student) -> None:
-    """subspace_radius(x, A, eps): eps (|(A^+ x)_i| + 1), shape (p,). Keskar et al. 2017, equation (3)."""
+    """subspace_radius(x, A, eps): `eps (|(A^+ x)_i| + 1)`, shape (p,). Keskar et al. 2017, equation (3)."""
     x, a, eps = normals(8, seed=10), normals(8, 3, seed=11) + 0.5, 0.01
     kept = {"x": (x, x.clone()), "A": (a, a.clone())}
     answer = numbers(student(x, a, eps), (3,), "one radius for each of the p directions")

@@ -18,7 +18,7 @@ def error_share(m: int, count: int) -> float:
 
 @check
 def predicted_noise(student: Student) -> None:
-    """predicted_noise(table, m): E |g_m - G|^2 over all batches of m rows of the table, drawn without replacement."""
+    """predicted_noise(table, m): `E |g_m - G|^2` over all batches of m rows of the table, drawn without replacement."""
     table, m, count = normals(12, 3, seed=21) + 1, 4, 12
     before = table.clone()
     answer = numbers(student(table, m), (), "one number")
@@ -53,7 +53,7 @@ def predicted_noise(student: Student) -> None:
 
 @check
 def two_batch(student: Student) -> None:
-    """two_batch(small, big, m, M, N): (|G|^2, tr S) from the mean squared lengths of batches of m and of M rows."""
+    """two_batch(small, big, m, M, N): (`|G|^2`, tr S) from the mean squared lengths of batches of m and of M rows."""
     problems = [(*_lengths(3.0, 50.0, 4, 24, 100), 4, 24, 100), (*_lengths(-0.4, 90.0, 2, 10, 30), 2, 10, 30)]
 
     def each(solve: Callable[..., Sequence[float]]) -> torch.Tensor:
@@ -143,7 +143,7 @@ class Table:
 
 @check
 def noise_scale(student: Student) -> None:
-    """noise_scale(batch_gradient, count, m, M, samples, seed): (tr S / |G|^2, its standard error) from batches."""
+    """noise_scale(batch_gradient, count, m, M, samples, seed): (`tr S / |G|^2`, its standard error) from batches."""
     count, m, M, samples = 120, 4, 40, 60
     for n in (1, 6):
         gradients = Table(normals(count, n, seed=30 + n) + 0.3)

@@ -448,7 +448,7 @@ def at_once(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> list[list[t
 
 @check
 def curve_point(student: Student) -> None:
-    """curve_point(a, c, b, t): the point (1-t)^2 a + 2 t (1-t) c + t^2 b of the curve."""
+    """curve_point(a, c, b, t): the point `(1 - t)^2 a + 2 t (1 - t) c + t^2 b` of the curve."""
     a, c, b = normals(3, 5, seed=170)
     values = [one.clone() for one in (a, c, b)]
     times = [0.0, 0.2, 0.7, 1.0]

@@ -46,7 +46,7 @@ def refuse_bad_ascent(f: Hill, x: Tensor, before: Tensor) -> None:
 
 @check
 def sam_step(student: Student) -> None:
-    """sam_step(f, x, lr, rho): x - lr times the gradient at x + rho g / |g|."""
+    """sam_step(f, x, lr, rho): x - lr times the gradient at `x + rho g / |g|`."""
     problems = [(*bowl(51, 6), 0.1, 0.8), (*bowl(52, 9), 0.05, 0.5)]
     answers = []
     for f, x, lr, rho in problems:
@@ -112,7 +112,7 @@ def sam_step(student: Student) -> None:
 
 @check
 def asam_step(student: Student) -> None:
-    """asam_step(f, x, lr, rho, eta): x - lr times the gradient at x + rho T^2 g / |T g|, with T = |x| + eta."""
+    """asam_step(f, x, lr, rho, eta): x - lr times the gradient at `x + rho T^2 g / |T g|`, with `T = |x| + eta`."""
     problems = [(*bowl(53, 6), 0.1, 0.4, 0.2), (*bowl(54, 9), 0.05, 0.3, 0.05)]
     answers = []
     for f, x, lr, rho, eta in problems:
@@ -446,7 +446,7 @@ def ratio(w: Tensor, g: Tensor, decay: float, eta: float) -> float:
 
 @check
 def trust_ratio(student: Student) -> None:
-    """trust_ratio(w, g, decay, eta): eta |w| / (|g| + decay |w|), and 1 where w or g is 0."""
+    """trust_ratio(w, g, decay, eta): `eta |w| / (|g| + decay |w|)`, and 1 where w or g is 0."""
     w, g = normals(2, 4, 3, seed=58).double()
     problems = [(w, g, 0.3, 0.02), (3 * w, 0.5 * g, 0.05, 0.1), (w[0], -g[0], 0.0, 1.0)]
     found = []

@@ -268,8 +268,8 @@ def density(
 
         phi(t) ~ 1/probes sum_l sum_j w_j^l N(t; theta_j^l, sigma^2),    w_j = (s_j)_1^2
 
-    Here l counts the probes, N(t; theta, sigma^2) is the normal density, and a weight is the square of the first entry
-    of s_j.
+    Here l counts the probes, `N(t; theta, sigma^2)` is the normal density, and a weight is the square of the first
+    entry of s_j.
 
     Sources: Ubaru, Chen & Saad 2017; Ghorbani, Krishnan & Xiao 2019. Explained in the appendix
     [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).

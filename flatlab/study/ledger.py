@@ -259,8 +259,11 @@ def scatter_at_most(pilot: Sequence[float] | np.ndarray) -> float:
 
     Notes
     -----
-    s sqrt((n - 1) / c) with the 20 % point c of chi squared at n - 1 degrees of freedom (Browne 1995): two seeds that
-    happen to lie close would promise what ten others do not see.
+    From the deviation s of n seeds, with the 20 % point c of chi squared at n - 1 degrees of freedom (Browne 1995)::
+
+        s sqrt((n - 1) / c)
+
+    Two seeds that happen to lie close would promise what ten others do not see.
     """
     freedom = len(pilot) - 1
     return float(np.std(pilot, ddof=1) * math.sqrt(freedom / stats.chi2.ppf(1 - POWER, freedom)))

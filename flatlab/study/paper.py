@@ -7,8 +7,8 @@ entry is the mean ± standard deviation of five runs.
 
 >>> TABLE2["F1"]["test SB"]
 Value(mean=98.03, std=0.07)
->>> alphas, losses = (curve("fig3", "C1")[column] for column in ("alpha", "loss_test"))
->>> len(alphas), len(losses)
+>>> found = curve("fig3", "C1")
+>>> len(found["alpha"]), len(found["loss_test"])
 (25, 25)
 
 The curves were read off the vector graphics of the PDF. The reading error is about 0.1 % of an axis's range

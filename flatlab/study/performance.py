@@ -94,8 +94,11 @@ def allowed_updates_ratio(small: float, large: float, efficiency: float) -> floa
 
     Notes
     -----
-    Keskar et al. 2017, appendix C: I_l B_l / P < I_s B_s / (P f_s(P)). A row costs the same in either batch, the large
-    batch's efficiency is taken to be 1, and P < B_l.
+    Keskar et al. 2017, appendix C::
+
+        I_l B_l / P < I_s B_s / (P f_s(P))
+
+    A row costs the same in either batch, the large batch's efficiency is taken to be 1, and P < B_l.
     """
     return small / (efficiency * large)
 
