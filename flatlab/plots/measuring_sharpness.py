@@ -283,7 +283,7 @@ def box_on_contours(hessian: ArrayLike, half: ArrayLike) -> Picture:
         top = value == worst
         axes.plot(a * r[0], b * r[1], "o", color=LARGE if top else BETWEEN)
         # a contour goes through the worst corners, so their numbers stand outside of it
-        place = {"xytext": (5 * a, 8 * b), "ha": "left" if a > 0 else "right"} if top else {"xytext": (0, 9 * b)}
+        place = {"xytext": (5 * a, 8 * b), "ha": "left" if a > 0 else "right"} if top else {"xytext": (0, 11 * b)}
         label(axes, a * r[0], b * r[1], f"{value:.2f}", LARGE if top else BETWEEN, **{"ha": "center", **place})
         rows.append({"first weight": a * float(r[0]), "second weight": b * float(r[1]), "rise": value})
     axes.set(xlabel="move of the first weight", ylabel="move of the second weight")
