@@ -18,7 +18,7 @@ from typing import Any
 
 from flatlab.plots.picture import folded
 from flatlab.plots.style import LARGE, SMALL
-from flatlab.plots.tables import called, named, readable
+from flatlab.plots.tables import NO_BREAK, called, named, readable
 from flatlab.study import paper
 from flatlab.study.design import HALF_OF_ROWS
 from flatlab.study.ledger import Entry, Judgement, Word
@@ -224,7 +224,10 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
 
 def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> str:
     found = {judgement.net: judgement for judgement in judgements}
-    numbers = "".join(f"<li>{html.escape(in_words(claim, judgement))}</li>" for judgement in judgements)
+    measured = [
+        html.escape(in_words(claim, judgement)).replace(" = ", f"{NO_BREAK}={NO_BREAK}") for judgement in judgements
+    ]
+    numbers = "".join(f"<li>{one}</li>" for one in measured)
     words = (
         f"<details><summary>{html.escape(readable(claim.name))}</summary><p>{html.escape(readable(claim.words))} "
         f"<i>({html.escape(claim.source)})</i></p>"
