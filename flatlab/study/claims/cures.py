@@ -231,7 +231,7 @@ CLAIMS = (
     ),
     Claim(
         name="momentum acts as a rate",
-        words="the noise scale is eps N / (B (1 - m)): at one rate over 1 - m momentum changes nothing",
+        words="the noise scale is η N / (B (1 - β)): at one rate over 1 - β momentum changes nothing",
         source="Smith and Le 2018",
         experiment="momentum",
         measure="test accuracy at the best momentum minus the worst",
