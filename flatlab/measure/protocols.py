@@ -1,5 +1,5 @@
-"""What a measurement asks of an f and of an operator, in types: `Objective` and `Hessian` are examples, a user's own
-classes others."""
+"""What a measurement asks of an f and of an operator, in types: `Objective` and `flatlab.hessian.Hessian` are examples,
+a user's own classes others."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ import torch
 
 
 class Function(Protocol):
-    """A function f of one flat vector x in R^n: an `Objective`, or anything with these members."""
+    """A function f of one flat vector x in `R^n`: an `Objective`, or anything with these members."""
 
     @property
     def x(self) -> torch.Tensor:
@@ -81,7 +81,7 @@ class Operator(Protocol):
 
     @property
     def device(self) -> Any:
-        """Where those vectors lie."""
+        """Where the vectors that it takes lie."""
         ...
 
     def __matmul__(self, v: torch.Tensor, /) -> torch.Tensor:
