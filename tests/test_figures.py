@@ -219,7 +219,7 @@ def test_a_mean_is_given_to_the_place_to_which_its_interval_is(values, scale, mi
         ("test LB root slower", "test accuracy, %: large batch, going on, rate over the root of the ratio"),
         ("goal", "accuracy to be reached, %"),
         ("cosine fresh start", "cosine with fresh data: at the start"),
-        ("line LB less SB decayed", "loss beyond the large batch minus beyond the small batch, with weight decay"),
+        ("line LB less SB decayed", "loss, nats: beyond the large batch minus beyond the small one, with weight decay"),
     ],
 )
 def test_a_column_is_called_by_words_and_not_by_its_keys(column, words):

@@ -238,15 +238,15 @@ MEASURED = {  # of a run, where a column's name is not the words
 WHOLE = {  # columns whose names are no run's
     "goal": "accuracy to be reached, %",
     "nets": "nets that fit their training rows",
-    "barrier": "barrier on the line",
-    "matched barrier": "barrier after matching units",
-    "line barrier": "barrier on the line",
-    "curve barrier": "barrier on the learned curve",
+    "barrier": "barrier on the line, nats",
+    "matched barrier": "barrier after matching units, nats",
+    "line barrier": "barrier on the line, nats",
+    "curve barrier": "barrier on the learned curve, nats",
     "line drop": "drop of the test accuracy on the line, points",
     "curve drop": "drop of the test accuracy on the learned curve, points",
     "before largest": "largest eigenvalue before rescaling",
     "after largest": "largest eigenvalue after rescaling",
-    "outputs moved": "change of the loss by rescaling",
+    "outputs moved": "change of the loss by rescaling, nats",
     "updates growing": "updates: growing batch",
     "updates decaying": "updates: small batch, rate falls",
     "updates ratio": "updates, large over small batch",
@@ -286,7 +286,7 @@ def _in_words(column):
     if sharp := re.fullmatch(r"(.+) (1e-3|5e-4)", column):
         return f"{readable(f'phi({sharp[2]}), %')}: {_called_run(sharp[1])}"
     if beyond := re.fullmatch(r"line LB less SB(?: (decayed))?", column):
-        return "loss beyond the large batch minus beyond the small batch" + ", with weight decay" * bool(beyond[1])
+        return "loss, nats: beyond the large batch minus beyond the small one" + ", with weight decay" * bool(beyond[1])
     if share := _SHARE.fullmatch(column):
         what, parts, batch = share.groups()
         what = {None: "test accuracy, %", "best": "best batch size", "critical": "critical batch size"}.get(what, what)
