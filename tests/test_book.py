@@ -131,23 +131,6 @@ def test_the_fingerprint_follows_package_results_pins_and_data(driver, book, tmp
     assert driver.fingerprint(book) == seen[-1]
 
 
-def test_a_number_that_a_cell_ends_with_has_six_digits(root, monkeypatch):
-    """In the kernels of the book, which run book/static.py at their start."""
-    import ipywidgets
-    from IPython.core.interactiveshell import InteractiveShell
-
-    for name in ("interact", "interactive"):  # which that file replaces
-        monkeypatch.setattr(ipywidgets, name, getattr(ipywidgets, name))
-    code = f"exec(open({str(root / 'book' / 'static.py')!r}).read())"
-    shell = InteractiveShell.instance()
-    try:
-        shell.run_cell(code).raise_error()
-        told, _ = shell.display_formatter.format((True, 0.07397555864248936, 212_490, (63.245553203367585,)))
-    finally:
-        InteractiveShell.clear_instance()
-    assert told["text/plain"] == "(True, 0.0739756, 212490, (63.2456,))"
-
-
 def test_a_page_of_markdown_with_cells_is_executed_beside_the_others(root, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(root / "book")
     import pages
