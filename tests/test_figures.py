@@ -20,7 +20,8 @@ from flatlab.plots import results as figures
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.exhibits import by_tier, findings
 from flatlab.plots.results import draw, write
-from flatlab.plots.tables import MEANS, plus_minus, table
+from flatlab.plots.style import stamp_of
+from flatlab.plots.tables import MEANS, plus_minus, printed, table
 from flatlab.study import columns, paper
 from flatlab.study import recorded as recording
 from flatlab.study.experiments import EXPERIMENTS, GROUPS
@@ -123,19 +124,23 @@ def test_no_table_has_more_columns_than_a_page_has_room_for():
     many.values.update((net, {"ratio": [600.0]}) for net in nets)
     head, *rows = cells(table("distances", [many]))
     told = "3 to 10, six networks"
-    assert head == ["", "ratio"] and [row[1] for row in rows] == ["600"] * 4 + [told, "600", told]
+    assert head == ["", "distance from the start, small over large batch"] and [row[1] for row in rows] == [
+        "600"
+    ] * 4 + [told, "600", told]
 
 
 def test_what_the_paper_has_in_words_and_in_figures_stands_beside_ours():
-    def shown(name, column, net="mlp", read=None):
+    def shown(name, column, net="mlp", read=""):
         rows = cells(
             table(name, [Result(name, "smoke", {net: "mnist1d"}, {net: (0,)}, {}, {net: {column: [600.0]}}, {})])
         )
-        return [row[1:] for row in rows if row[0] == (read or column)]
+        return [row[1:] for row in rows if row[0] == read]
 
-    assert shown("distances", "ratio", "small-C1") == [["600", "3 to 10, six networks"]]
-    assert shown("distances", "ratio") == [["600"]]  # a network that is not the paper's
-    assert shown("fig4", "threshold", "C1") == [["600", "500"]] and shown("fig4", "threshold") == [["600"]]
+    ratio, threshold = "distance from the start, small over large batch", "threshold, rows per batch"
+    assert shown("distances", "ratio", "small-C1", ratio) == [["600", "3 to 10, six networks"]]
+    assert shown("distances", "ratio", read=ratio) == [["600"]]  # a network that is not the paper's
+    assert shown("fig4", "threshold", "C1", threshold) == [["600", "500"]]
+    assert shown("fig4", "threshold", read=threshold) == [["600"]]
     assert shown("robust", "test SB", read="test accuracy, %: small batch") == [["600"]]
 
 
@@ -201,30 +206,51 @@ def test_a_mean_is_given_to_the_place_to_which_its_interval_is(values, scale, mi
 
 
 @pytest.mark.parametrize(
-    "column, words",
+    "experiment, column, words",
     [
-        ("1/16 4", "test accuracy, %: 1/16 of the rows, batch 4"),
-        ("best 1/1", "best batch size: all rows"),
-        ("full short loss", "all rows, equal epochs: loss"),
-        ("test inverse", "test accuracy, %: inverse rule"),
-        ("LB again barrier", "large batch, twice from one start: barrier"),
-        ("none adaptive", "without: adaptive sharpness"),
-        ("L1 dose", "L1: place of the best dose, from 0"),
-        ("cure dose", "large batch with the cure: dose"),
-        ("1 decaying norm", "batch 1, falling rate: length of x"),
-        ("rprop full rate", "Rprop, all rows: rate"),
-        ("loss sgd 32", "training loss, nats: gradient descent, batch 32"),
-        ("SB apgd 20", "small batch: APGD, 20 steps"),
-        ("SB root", "small batch: root"),
-        ("test LB root slower", "test accuracy, %: large batch, going on, rate over the root of the ratio"),
-        ("goal", "accuracy to be reached, %"),
-        ("cosine fresh start", "cosine with fresh data: at the start"),
-        ("line LB less SB decayed", "loss, nats: beyond the large batch minus beyond the small one, with weight decay"),
+        ("essay", "1/16 4", "test accuracy, %: 1/16 of the rows, batch 4"),
+        ("essay", "best 1/1", "best batch size: all rows"),
+        ("many-starts", "full short loss", "training loss, nats: all rows, equal epochs"),
+        ("essay", "test inverse", "test accuracy, %: inverse rule"),
+        ("orders", "LB again barrier", "large batch, twice from one start: barrier on the line, nats"),
+        ("essay", "none adaptive", "without: adaptive sharpness, nats"),
+        ("essay", "L1 dose", "L1: place of the best dose, from 0"),
+        ("essay", "cure dose", "large batch with the cure: dose"),
+        ("essay", "1 decaying norm", "batch 1, falling rate: length of x"),
+        ("essay", "rprop full rate", "Rprop, all rows: rate"),
+        ("essay", "loss sgd 32", "training loss, nats: gradient descent, batch 32"),
+        ("maximiser", "SB apgd 20", "φ(10⁻³), %: small batch, APGD, 20 steps"),
+        ("walk", "SB root", "small batch: correlation of the distance with the root of the updates"),
+        ("spectrum", "SB Gauss-Newton", "small batch: largest eigenvalue of the Gauss-Newton matrix"),
+        ("batch-table", "LB root loss", "least test loss, nats: large batch, root rule"),
+        ("batch-norm", "LB frozen", "φ(10⁻³), %: large batch, frozen statistics"),
+        ("shift", "SB test gradient", "small batch: length of the test loss's gradient"),
+        ("measures", "phi tau along the rate", "φ: τ along the rate"),
+        ("planes", "SB rise", "small batch: largest rise of the loss, nats"),
+        ("essay", "test LB root slower", "test accuracy, %: large batch, going on, rate over the root of the ratio"),
+        ("essay", "goal", "accuracy to be reached, %"),
+        ("essay", "cosine fresh start", "cosine with fresh data: at the start"),
+        (
+            "essay",
+            "line LB less SB decayed",
+            "loss, nats: beyond the large batch minus beyond the small one, with weight decay",
+        ),
     ],
 )
-def test_a_column_is_called_by_words_and_not_by_its_keys(column, words):
-    result = Result("essay", "smoke", {"mlp": "mnist1d"}, {"mlp": (0,)}, {}, {"mlp": {column: [1.0]}}, {})
-    assert cells(table("essay", [result]))[1] == [words, "1"]
+def test_a_column_is_called_by_words_and_not_by_its_keys(experiment, column, words):
+    result = Result(experiment, "smoke", {"mlp": "mnist1d"}, {"mlp": (0,)}, {}, {"mlp": {column: [1.0]}}, {})
+    assert cells(table(experiment, [result]))[1] == [words, "1"]
+
+
+def test_a_row_of_a_loss_a_sharpness_or_an_accuracy_has_its_unit():
+    """And no row is called by what only the code says. An order, τ, is of the whole measure and has none."""
+    for result in map(Result.read, RECORDED):
+        rows = [] if printed(result.experiment) else cells(table(result.experiment, [result]))[1:]
+        for name in (row[0] for row in rows if ": τ" not in row[0] and ": granulated τ" not in row[0]):
+            what = name.replace("the test loss's gradient", "").replace("to the least test loss", "")
+            assert not re.search(r"\b(loss|barrier|rise|adaptive)\b", what) or re.search("nats|squared", what), name
+            assert not re.search(r"\baccuracy\b|φ", what) or re.search("%|points", what), name
+            assert not re.search(r": (log|root|rise|loss|null)$|\b(SB|LB|few|apgd|lbfgs)\b|: Gauss-Newton", name), name
 
 
 def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
@@ -438,11 +464,16 @@ def test_a_control_is_read_in_words():
     columns = {"test LB long": [50.0], "SB 1e-3": [3.0], "threshold": [51.0]}
     result = Result("sam", "smoke", {"mlp": "mnist1d"}, {"mlp": (0,)}, {}, {"mlp": columns}, {})
     names = [row.split(" | ")[0].strip("| ") for row in table("sam", [result]).splitlines()[2:]]
-    assert names == ["test accuracy, %: large batch, as many gradients", "φ(10⁻³), %: small batch", "threshold"]
+    assert names == [
+        "test accuracy, %: large batch, as many gradients",
+        "φ(10⁻³), %: small batch",
+        "threshold, rows per batch",
+    ]
 
 
-def test_a_problem_is_called_even_on_its_features_and_not_many():
-    assert "**even** on 64 normal features" in table("regression", largest("regression"))
+def test_a_problem_is_called_in_the_table_as_in_its_figure():
+    assert "64 features, even, reduced tier" in table("regression", largest("regression")).replace("**", "")
+    assert stamp_of(largest("regression")[0], "many even").startswith("reduced tier · 64 features, even · ")
 
 
 def test_an_exhibit_says_what_it_decides():

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Iterable
 
 from flatlab.plots.drawings import DRAWINGS
-from flatlab.plots.ledger import headed, verdicts
+from flatlab.plots.ledger import verdicts
 from flatlab.plots.results import draw
 from flatlab.plots.tables import MEANS, called, readable, say, table
 from flatlab.study import paper
@@ -42,7 +42,7 @@ def by_tier(groups: Iterable[str] = tuple(GROUPS)) -> str:
 
 def _networks(name, tier):
     try:
-        return "; ".join(called(headed(net)) for net in recorded(name, tier).values)
+        return "; ".join(map(called, recorded(name, tier).values))
     except FileNotFoundError:
         return ""
 

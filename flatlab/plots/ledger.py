@@ -154,9 +154,8 @@ def where(entry: Entry, word: Word) -> str:
 
 
 def _where(judgement: Judgement) -> str:
-    if judgement.net in PROBLEMS:  # its name holds its data
-        return headed(judgement.net)
-    return f"{called(judgement.net)}, {named(judgement.data)}"
+    name = called(judgement.net)  # of a problem it holds the data
+    return name if judgement.net in PROBLEMS else f"{name}, {named(judgement.data)}"
 
 
 def _seeds(judgement: Judgement) -> str:
@@ -243,9 +242,7 @@ def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> 
 
 def headed(net: str) -> str:
     """A network as a column's head, a problem of the regression as its figure calls it."""
-    if net not in PROBLEMS:
-        return net
-    return f"{PROBLEMS[net].features} features, {'a network' if net == 'network' else net.removeprefix('many ')}"
+    return called(net) if net in PROBLEMS else net
 
 
 def _table(caption: str, found: Sequence[Judged]) -> str:

@@ -20,7 +20,7 @@ from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, spelled, spread, stamp_of_all, styled
-from flatlab.plots.tables import NOTE, called, named, published, table
+from flatlab.plots.tables import NOTE, called_on, named, published, table
 from flatlab.study import paper
 from flatlab.study.recorded import Result
 
@@ -107,7 +107,7 @@ def write(result: Result, stem: str | Path) -> str:
 def _title(net: str | None, data: str | None, theirs: str | None) -> str:
     """Two lines: whose curves are coloured, and whose are grey."""
     on = named(data or "")
-    ours = f"{called(net)} on {on}" if net else ""
+    ours = called_on(net, on) if net else ""
     if not theirs:
         return ours
     published_on = paper.NETWORKS[theirs].data

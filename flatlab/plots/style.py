@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, Locator, LogFormatter, LogLocator, 
 from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
-from flatlab.plots.tables import called, named
+from flatlab.plots.tables import called_on, named
 from flatlab.study.recorded import Result, Tier
 
 SMALL = "#0072B2"  # small batch: Okabe and Ito's blue
@@ -177,7 +177,7 @@ def stamp(data: str, seeds: int | Collection[int], tier: Tier | None = None) -> 
 
 def stamp_of(result: Result, net: str) -> str:
     """The stamp of a figure that draws one network of a recorded result."""
-    return stamp(f"{called(net)} on {named(result.data[net])}", len(result.seeds[net]), result.tier)
+    return stamp(called_on(net, result.data[net]), len(result.seeds[net]), result.tier)
 
 
 def stamp_of_all(result: Result, data: str | None = None) -> str:

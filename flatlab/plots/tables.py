@@ -9,6 +9,7 @@ from flatlab.measure.estimate import interval
 from flatlab.study import paper
 from flatlab.study.columns import RATIO, THRESHOLD
 from flatlab.study.recorded import Result
+from flatlab.study.regression import PROBLEMS
 
 MEANS = "A table has arithmetic means; a figure has geometric means where the axis of its values is logarithmic."
 NOTE = (
@@ -121,8 +122,15 @@ def solution(number: int, *paragraphs: str) -> None:
 
 
 def called(net: str) -> str:
-    """A network's name, with what it leaves unsaid, and without what its data say: "even" on many features."""
-    return {"mlp, half": "mlp (large batch: half of all)"}.get(net, net.removeprefix("many "))
+    """A network's name, with what it leaves unsaid; of a problem of the regression what it is: "64 features, even"."""
+    if net in PROBLEMS:
+        return f"{PROBLEMS[net].features} features, {'a network' if net == 'network' else net.removeprefix('many ')}"
+    return {"mlp, half": "mlp (large batch: half of all)"}.get(net, net)
+
+
+def called_on(net: str, data: str) -> str:
+    """A network and its data, "mlp on MNIST-1D"; the name of a problem of the regression holds both."""
+    return called(net) if net in PROBLEMS else f"{called(net)} on {named(data)}"
 
 
 def named(data: str) -> str:
@@ -164,7 +172,7 @@ def table(experiment: str, results: Sequence[Result], whole: bool = False) -> st
     rows = [row for net in nets for row in _rows(experiment, net, found.get(net))]
     columns = list(dict.fromkeys(column for _, cells in rows for column in cells))
     if not printed(experiment):
-        grid = _grid(rows, columns, [_in_words(column) for column in columns])
+        grid = _grid(rows, columns, [_in_words(experiment, column) for column in columns])
         return _markdown(grid if len(rows) > MOST_COLUMNS else [list(row) for row in zip(*grid)]) if columns else ""
     width = len(next(iter(printed(experiment).values())))
     parts = [columns[k : k + width] for k in range(0, len(columns), width)]
@@ -212,6 +220,8 @@ RUNS_OF_OTHERS = {
     "again": "twice from one start",
     "elsewhere": "from two starts",
     "decayed": "with weight decay",
+    "before": "before rescaling",
+    "after": "after rescaling",
     "start": "at the start",
     "none": "without",
     "mini": "small batches",
@@ -221,21 +231,50 @@ RUNS_OF_OTHERS = {
 }
 SEARCHES = {"lbfgs": "L-BFGS", "apgd": "APGD", "scipy": "scipy's L-BFGS-B"}  # what a search is called
 OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop", "rprop": "Rprop", "sgd": "gradient descent"}
-MEASURED = {  # of a run, where a column's name is not the words
-    "norm": "length of x",
-    "adaptive": "adaptive sharpness",
-    "near zero": "share of weights near zero",
-    "largest": "largest eigenvalue",
-    "smallest": "smallest eigenvalue",
-    "residual": "residual of the largest eigenvalue",
-    "flat share": "share of flat directions",
-    "factor": "rate, in units of the paper's",
+PHI = "φ(10⁻³), %"
+HOW = {  # a sharpness is measured, where a column's name says no more
     "batch": "statistics of the batch",
     "frozen": "frozen statistics",
     "batches of 256": "statistics of batches of 256",
-    "test": "test accuracy, %",
+    **{f"{name} {steps}": f"{words}, {steps} steps" for name, words in SEARCHES.items() for steps in (10, 20)},
 }
+MEASURED = {  # of a run, where a column's name is not the words
+    "norm": "length of x",
+    "adaptive": "adaptive sharpness, nats",
+    "near zero": "share of weights near zero",
+    "largest": "largest eigenvalue",
+    "smallest": "smallest eigenvalue",
+    "Gauss-Newton": "largest eigenvalue of the Gauss-Newton matrix",
+    "trace": "trace of the Hessian",
+    "barrier": "barrier on the line, nats",
+    "residual": "residual of the largest eigenvalue",
+    "flat share": "share of flat directions",
+    "effective dimension": "effective dimension, as a share of all",
+    "factor": "rate, in units of the paper's",
+    "test": "test accuracy, %",
+    "log": "correlation of the distance with the logarithm of the updates",
+    "root": "correlation of the distance with the root of the updates",
+    "at equal updates": "distance at equal updates",
+    "test gradient": "length of the test loss's gradient",
+    "test less training loss": "test loss minus training loss, nats",
+    "move to its least": "distance to the least test loss along the gradient",
+    "fall of the test loss": "fall of the test loss, nats",
+    "rise": "largest rise of the loss, nats",
+    "plain rise": "rise of the loss along random directions, nats",
+    "filter rise": "rise of the loss along filter-normalised directions, nats",
+    "seconds per update together": "seconds per update on all workers",
+    "efficiency": "parallel efficiency",
+    "equal updates": "excess loss at equal updates, squared error",
+    "equal seconds": "excess loss at equal seconds, squared error",
+}
+LOSSES = {"batch-table": "least test loss, nats", "many-starts": "training loss, nats"}  # of each run
 WHOLE = {  # columns whose names are no run's
+    "SB": "distance from the start: small batch",
+    "LB": "distance from the start: large batch",
+    "ratio": "distance from the start, small over large batch",
+    "threshold": "threshold, rows per batch",
+    "noise scale": "noise scale, rows",
+    "seconds": "seconds of the faster way",
     "goal": "accuracy to be reached, %",
     "nets": "nets that fit their training rows",
     "barrier": "barrier on the line, nats",
@@ -265,6 +304,7 @@ _PLACED = re.compile(rf"({'|'.join(AT_A_PLACE)}) (start|end)")
 _RUN = re.compile(rf"\b({'|'.join([*RUNS, *RUNS_OF_OTHERS])})\b")
 _OPTIMIZED = re.compile(rf"({'|'.join(OPTIMIZERS)}) (\w+)")
 _ONE_ROW = re.compile(r"(\d+) (constant|decaying)")
+_TAU = re.compile(r"(.+?) ((?:granulated )?tau.*)")
 _SHARE = re.compile(r"(?:(.+) )?1/(\d+)(?: (\d+))?")
 _OF_A_RUN = re.compile(
     r"((?:SB|LB)(?: (?:again|elsewhere|decayed|averaged|root|linear|warm|tuned))*"
@@ -273,7 +313,7 @@ _OF_A_RUN = re.compile(
 )
 
 
-def _in_words(column):
+def _in_words(experiment, column):
     """A column's name with words for its keys: "test LB long" is "test accuracy, %: large batch, as many gradients"."""
     if column in WHOLE:
         return WHOLE[column]
@@ -285,6 +325,8 @@ def _in_words(column):
         return f"{what}: {_called_run(whose)}"
     if sharp := re.fullmatch(r"(.+) (1e-3|5e-4)", column):
         return f"{readable(f'phi({sharp[2]}), %')}: {_called_run(sharp[1])}"
+    if order := _TAU.fullmatch(column):
+        return readable(f"{order[1]}: {order[2]}")
     if beyond := re.fullmatch(r"line LB less SB(?: (decayed))?", column):
         return "loss, nats: beyond the large batch minus beyond the small one" + ", with weight decay" * bool(beyond[1])
     if share := _SHARE.fullmatch(column):
@@ -293,13 +335,15 @@ def _in_words(column):
         rows = "all rows" if parts == "1" else f"1/{parts} of the rows"
         return f"{what}: {rows}" + (f", batch {batch}" if batch else "")
     if after := re.fullmatch(r"((?:(?!LB).)+) (SB|LB)", column):
-        column = f"{after[1]}: {RUNS[after[2]]}"
+        column = f"{MEASURED.get(after[1], after[1])}: {RUNS[after[2]]}"
     elif before := _OF_A_RUN.fullmatch(column):
-        counted = before[1] in ("none", "L1", "L2", "momentum") and before["measured"] == "dose"
-        what = "place of the best dose, from 0" if counted else MEASURED.get(before["measured"], before["measured"])
-        column = f"{_called_run(before[1])}: {what}"
-    for name, words in SEARCHES.items():
-        column = re.sub(rf"\b{name} (\d+)\b", rf"{words}, \1 steps", column)
+        run, what = _called_run(before[1]), before["measured"]
+        if what in HOW:
+            return f"{PHI}: {run}, {HOW[what]}"
+        if what == "loss":
+            return f"{LOSSES[experiment]}: {run}"
+        counted = before[1] in ("none", "L1", "L2", "momentum") and what == "dose"
+        column = f"{run}: {'place of the best dose, from 0' if counted else MEASURED.get(what, what)}"
     return readable(column)
 
 
@@ -324,15 +368,14 @@ def _rows(experiment, net, result):
         yield f"**{net}**", dict.fromkeys(columns, "not recorded")
     elif columns:
         count = len(next(iter(columns.values())))
-        data = named(result.data[net])
         yield (
-            f"**{called(net)}** on {data}, {result.tier} tier, {count} seed{'s' * (count > 1)}",
+            f"**{called_on(net, result.data[net])}**, {result.tier} tier, {count} seed{'s' * (count > 1)}",
             {c: plus_minus(v) for c, v in columns.items()},
         )
     if theirs:
         yield "the paper", {column: str(value) for column, value in theirs.items()}
     numbers = {column: float(value) for column, value in theirs.items() if not isinstance(value, str)}
-    if numbers and result and net in paper.NETWORKS and paper.NETWORKS[net].data == data:
+    if numbers and result and net in paper.NETWORKS and paper.NETWORKS[net].data == named(result.data[net]):
         yield (
             "difference",
             {column: readable(f"{interval(columns[column])[0] - value:+.2f}") for column, value in numbers.items()},

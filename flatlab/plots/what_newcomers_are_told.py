@@ -22,6 +22,7 @@ from flatlab.plots.style import (
     stamp_of_all,
     styled,
 )
+from flatlab.plots.tables import called
 from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.recorded import Result
@@ -87,7 +88,7 @@ def by_problem(result: Result) -> Picture:
         wider than the seeds are apart.
     """
     axes, rows, seen = canvas(WIDE, 0.9 + 0.6 * len(result.values)), [], [0.0]
-    names = [_named(net, data) for net, data in result.data.items()]
+    names = list(map(called, result.values))
     for place, (net, values) in enumerate(result.values.items()):
         last = {way: np.array([curve[-1] for curve in values[of(way, columns.EXCESS)]]) for way in ("all", "few")}
         kinds = {
@@ -111,12 +112,6 @@ def by_problem(result: Result) -> Picture:
     alt = f"Logarithm of what all rows leave over what batches of 1,000 leave: {told}."
     words = stamp_of_all(result, "regression")
     return Picture([axes.figure], rows, words, alt, f"by-problem-{result.tier}")
-
-
-def _named(net: str, data: str) -> str:
-    """A problem in words: how many features, and how they are scaled."""
-    count = data.split()[0]
-    return f"{count} features, " + ("a network" if net == "network" else net.removeprefix("many "))
 
 
 def _times(ratio: float) -> str:
