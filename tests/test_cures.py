@@ -111,6 +111,7 @@ def test_an_outcome_is_taken_seed_by_seed_beside_the_large_batch_as_it_is():
 def test_cures_stand_beside_one_another_with_the_small_batch_last_and_half_of_the_gap():
     drawn = cures.beside_one_another(a_comparison())
     assert [row["cure"] for row in drawn.table] == ["SAM", "moved", "small batch"]
+    assert drawn.name == "SAM-to-moved-smoke", "the file is called by whole words"
     assert [row["gain"] for row in drawn.table] == pytest.approx([2, 8, 6])
     assert [row["times"] for row in drawn.table] == pytest.approx([0.25, 0.6, 0.25])
     gain, times = (panel.axes[0] for panel in drawn.panels)

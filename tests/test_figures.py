@@ -302,6 +302,9 @@ def test_a_recorded_result_is_drawn_if_it_has_curves_and_else_a_table(path):
     if curves:
         drawn = draw(result)
         assert {row["network"] for row in drawn.table} == set(result.values)
+        names = {row["curve"] for row in drawn.table}
+        assert len(names) == sum(len(panel.curves) for panel in DRAWINGS[result.experiment].panels)
+        assert not any(re.search(r"[_$\\]|\b(SB|LB|acc)\b", name) for name in names), "the code's names"
         titles = [panel.legends[0].get_title() for panel in drawn.panels]
         for panel, title in zip(drawn.panels, titles):
             assert title.get_window_extent().x1 <= panel.bbox.x1, f"{title.get_text()!r} runs out of the panel"
@@ -338,9 +341,9 @@ def test_the_mean_the_interval_and_every_number_are_drawn():
                 :, 1
             ].min() == pytest.approx((values.mean(0) - half).min())
     assert len(drawn.table) == 4 * 6 and {row["curve"] for row in drawn.table} == {
-        f"{label}_{part}" for label in ("SB", "LB") for part in ("test", "train")
+        f"{part} accuracy, %: {size} batch" for size in ("small", "large") for part in ("test", "training")
     }
-    (row,) = [row for row in drawn.table if row["curve"] == "LB_train" and row["x"] == 3]
+    (row,) = [row for row in drawn.table if row["curve"] == "training accuracy, %: large batch" and row["x"] == 3]
     assert row["mean"] == pytest.approx(np.mean(result.values["mlp"]["LB_train"], 0)[2])
     assert {row["the mean is"] for row in drawn.table} == {"arithmetic"}
 
@@ -417,7 +420,7 @@ def test_no_interval_of_an_accuracy_goes_beyond_100_percent():
     result = synthetic("fig2")
     result.values["mlp"]["LB_train"] = [[90.0] * 6, [99.0] * 6, [99.0] * 6]  # half the interval is 13
     drawn = draw(result)
-    assert {row["high"] for row in drawn.table if row["curve"] == "LB_train"} == {100}
+    assert {row["high"] for row in drawn.table if row["curve"] == "training accuracy, %: large batch"} == {100}
     fill = axes_of(drawn)[1].collections[1].get_paths()[0].vertices
     assert fill[:, 1].max() == 100 and fill[:, 1].min() < 90
 

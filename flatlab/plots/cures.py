@@ -316,8 +316,8 @@ def beside_one_another(*comparisons: Comparison) -> Picture:
     alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'; '.join(told)}."
     firsts = [next(iter(comparison.results.values())) for comparison in comparisons]
     words = "; ".join(stamp_of(first, comparison.net) for first, comparison in zip(firsts, comparisons))
-    experiments = [experiment for comparison in comparisons for experiment in comparison.results]
-    name = f"cures-{'-'.join(experiments)}"[:40] + "".join(f"-{first.tier}" for first in firsts)
+    cures = [outcome.words.replace(" + ", " ") for comparison in comparisons for outcome in comparison.outcomes]
+    name = f"{cures[0]} to {cures[-1]}" + "".join(f"-{first.tier}" for first in firsts)
     return Picture(panels, table, words, alt, name)
 
 
@@ -417,18 +417,18 @@ def _name(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
     end. Words near the line's start stand before their dot."""
     plain = [y for x, y, _, colour in dots if colour == LARGE and x == 1]
     order = [*reversed(dots), *(one for one in dots if one[3] == LARGE)]  # of a line's dots the last here counts
-    for x, y, words, colour in order:  # the words take their room from the axes
+    named = {words: (x, y, colour) for x, y, words, colour in order}
+    for words, (x, y, colour) in sorted(named.items(), key=lambda one: one[1][1]):
         label(axes, x, y, words, colour, size=SMALLER)
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
-    for text in list(axes.texts):
-        text.remove()
     low, high = axes.get_ylim()
     least, scale = 1.25 * SMALLER, 72 / axes.figure.dpi
     line = np.array(sorted(axes.transData.transform([one[:2] for one in dots if one[3] == LARGE]).tolist())) * scale
     # of each word its ends and its height, in points; the line, which is thinner than a word, is taken from the start
     inside = np.linspace(line[0, 0] + 4, line[-1, 0] - 4)
     taken = [(x - 4, x + 4, float(np.interp(x, *line.T)) - 4) for x in inside]
-    for words, (x, y, colour) in sorted({one[2]: (*one[:2], one[3]) for one in order}.items(), key=lambda at: at[1][1]):
+    for name in axes.texts:
+        words, (x, y, colour) = name.get_text(), named[name.get_text()]
         across, at = axes.transData.transform((x, y)) * scale
         before = colour == CONTROL and x <= 1 and abs(y - plain[0]) < 0.1 * (high - low)
         long = 0.6 * SMALLER * len(words)  # about
@@ -438,8 +438,7 @@ def _name(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
             if left < start + long and start < right and abs(other - height) < least:
                 height = other + least
         taken.append((start, start + long, height))
-        side = {"xytext": (-7, height - at), "ha": "right"} if before else {"xytext": (7, height - at)}
-        label(axes, x, y, words, colour, size=SMALLER, **side)
+        name.set(position=(-7 if before else 7, height - at), ha="right" if before else "left")
 
 
 @styled

@@ -217,7 +217,7 @@ DRAWINGS = {
                 "curvature × rate / 2",
                 (
                     Curve(columns.CURVATURE, "all rows", BETWEEN, "--"),
-                    Curve(columns.BATCH_CURVATURE, "a batch, along its gradient", CONTROL),
+                    Curve(columns.BATCH_CURVATURE, "a batch, along its gradient"),
                 ),
             ),
         ),

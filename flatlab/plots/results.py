@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
-from flatlab.plots.picture import Picture, course, rows_of
+from flatlab.plots.picture import Picture, course, rows_of, spoken
 from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, spelled, spread, stamp_of_all, styled
 from flatlab.plots.tables import NOTE, called_on, named, published, table
 from flatlab.study import paper
@@ -138,7 +138,9 @@ def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequ
             axes.fill_between(x, low, high, color=curve.colour, alpha=0.08 if level else 0.25, linewidth=0)
             axes.plot(x, mean, curve.style, **line)
         which = ["geometric" if panel.log else "arithmetic"] * len(x)
-        columns_of = {"curve": [curve.column] * len(x), "x": x, "low": low, "mean": mean, "high": high}
+        against = f"{panel.label} against {panel.x}" if panel.x else panel.label
+        name = ": ".join(spoken(words) for words in (against, curve.words) if words)
+        columns_of = {"curve": [name] * len(x), "x": x, "low": low, "mean": mean, "high": high}
         rows += rows_of({**columns_of, "the mean is": which})
         drawn.append(values)
     return drawn, rows
