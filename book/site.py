@@ -9,7 +9,8 @@ line may end between a formula and the full stop behind it, or between a number 
 breaks at its hyphen, and a table on a phone has columns of one word a line. A word of the glossary is a link only where
 somebody typed one, and an ordinary link leads to the top of the glossary. MathJax comes with ten combined scripts where
 the pages load parts. A cell has one caption, typed beside it, and the pages of evidence show many pictures a cell, each
-with what a result says of it. The theme lets the keyboard reach a table that scrolls, but no formula that does.
+with what a result says of it. The theme lets the keyboard reach a table that scrolls, but no formula that does. A
+browser folds two lines apart, of which one has the largest numbers below the least ones of the other.
 """
 
 import html
@@ -35,6 +36,9 @@ CELLS = re.compile(r"<(t[dh])\b([^>]*)>(.*?)</\1>", re.DOTALL)
 A_NUMBER = r"[−+-]?(?:\d[\d,.]*(?:·10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|e[-+‑]?\d+)?|10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
 NUMBER = re.compile(rf"(?:≈ )?{A_NUMBER}(?: ± {A_NUMBER})?(?: %)?")
 GAPS = {"", "-", "–", "—", "nan", "inf", "None", "not recorded", "not run"}
+# What a lab prints, and a line of it, with the line below it where this has the largest numbers (labs/expected.py).
+PRINTED = re.compile(r'(?<=<div class="highlight-text notranslate"><div class="highlight"><pre><span></span>)[^<]*')
+LINE = re.compile(r"(.*)\n(?:( *to [-+\d.,e ]+|.*\(the largest\))\n)?")
 FONT_AWESOME = re.compile(r"\s*<(?:script|link)[^>]*scripts/fontawesome\.js[^>]*>(?:</script>)?")
 
 # The script of every page with a formula, the parts of MathJax that it is told to load, and what these load. There is
@@ -281,6 +285,23 @@ def as_a_number(cell):
     return f"<{name}{attributes}>{inside}</{name}>"
 
 
+def with_lines_folded(page):
+    """A page in which a long line of what a lab prints goes on below its beginning, and with it the largest numbers
+    that stand below it."""
+
+    def folded(line):
+        rows = [re.sub(r"(to|\(the) ", "\\1\u00a0", html.unescape(row)) for row in line.groups("")]
+        places = itertools.groupby(itertools.zip_longest(*rows, fillvalue=" "), key=lambda place: place == (" ", " "))
+        return f'<span class="printed">{"".join(piece(*map("".join, zip(*part))) for _, part in places)}\n</span>'
+
+    def piece(least, largest):
+        if not largest.strip():
+            return html.escape(least)
+        return f'<span class="rows">{html.escape(least)}\n{html.escape(largest)}</span>'
+
+    return PRINTED.sub(lambda printed: LINE.sub(folded, printed[0]), page)
+
+
 def without_roles_of_lists(page):
     """The list of works without roles that a reader of the screen cannot use: docutils writes a list without items."""
     return re.sub(r'(?<=<div) role="list"(?= class="citation-list")| role="doc-biblioentry"', "", page)
@@ -324,7 +345,7 @@ def finish(app, error):
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
         finished = held_together(with_references(FONT_AWESOME.sub("", text), works))
-        finished = with_numbers_marked(with_sentences_marked(finished))
+        finished = with_lines_folded(with_numbers_marked(with_sentences_marked(finished)))
         finished = within_reach_of_the_keyboard(named_by_its_words(without_roles_of_lists(finished)))
         if finished != text:
             page.write_text(finished, encoding="utf8")

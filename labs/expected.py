@@ -64,10 +64,6 @@ ORDERS = (
 )
 # Numbers, with the spaces that put them into their column; other spaces; words; signs.
 PARTS = re.compile(r"\s*[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?|\s+|[^\W\d]+|.")
-ROOM, TO = re.compile(r"^( *)   (?=\S)"), r"\1to "  # for the word before the first of the largest numbers
-# Characters of a line with two rows, which a browser would fold apart: of a row of a table, which the book's column
-# still holds, and of a sentence, which a phone holds.
-TABLE, SENTENCE = 76, 38
 
 
 def record(lab, labs=LABS):
@@ -142,12 +138,15 @@ def in_one(lines):
     if not parts[0]:
         return ""
     both = list(map(ends, zip(*parts)))
-    least, largest = ("".join(one) for one in zip(*both))
-    if ROOM.match(largest) or not largest.strip():
-        return in_rows(least, largest)
+    least, largest = ("".join(one).rstrip() for one in zip(*both))
+    if not largest:
+        return least
+    below, room = re.subn(r"^( *)   (?=\S)", r"\1to ", largest)
+    if room:
+        return f"{least}\n{below}"
     if len(largest.split()) == 1:
         return "".join(f"{low} to {high}" if high.strip() else low for low, high in both)
-    return in_rows(least, f"{largest.rstrip()}  (the largest)")
+    return f"{least}\n{largest}  (the largest)"
 
 
 def ends(parts):
@@ -162,23 +161,6 @@ def ends(parts):
     else:
         known = " or ".join(dict.fromkeys(parts))
     return known, " " * len(known)
-
-
-def in_rows(least, largest, width=None):
-    """The two rows of a line. A browser would fold long ones apart: they are folded together, where both have a space,
-    the next largest number leaves room for the word before it, and the row above it begins neither with that word nor
-    with the unit of the number before."""
-    if not largest.strip():
-        return least.rstrip()
-    least = least.rstrip()
-    width = width or (TABLE if re.search(r"\S {2,}\S", least) and len(least) <= TABLE else SENTENCE)
-    blank = [n for n in range(width // 4, width + 1) if least[n : n + 1] == " " and not largest[n : n + 3].strip()]
-    places = [n for n in blank if not re.match(r" (to |%| )", least[n:])]
-    if len(least) <= width or not places:
-        return f"{least}\n{ROOM.sub(TO, largest.rstrip())}"
-    cut = places[-1]
-    parts = ("", least[:cut], largest[:cut]), (" ", least[cut:], largest[cut:])
-    return "\n".join(in_rows(f"{start}{a}", f"{start}{b}", width) for start, a, b in parts)
 
 
 def fingerprint(notebook):

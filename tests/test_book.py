@@ -788,6 +788,17 @@ def test_a_cell_with_more_than_a_few_words_is_marked(site):
     assert site.with_sentences_marked(page.format("")) == page.format(' class="sentence"')
 
 
+def test_what_a_lab_prints_is_folded_with_the_largest_numbers_below_the_least_ones(site):
+    line = '<span class="printed">{}\n</span>'
+    least = "loss &lt;  1.5 (at 4)\n     to 1.6     5\n"
+    folded = 'loss <span class="rows">&lt;  1.5\nto\u00a01.6</span> (at <span class="rows">4)\n5 </span>'
+    page = '<div class="highlight-text notranslate"><div class="highlight"><pre><span></span>{}</pre></div></div>'
+    given = page.format(f"step  loss\n   0   1.5\n\n{least}")
+    lines = [line.format(one) for one in ("step  loss", "   0   1.5", "", folded)]
+    assert site.with_lines_folded(given) == page.format("".join(lines))
+    assert site.with_lines_folded(f"<pre>{least}</pre>") == f"<pre>{least}</pre>"
+
+
 def test_a_link_to_a_paper_shows_its_reference(site):
     entry = '<div class="citation" id="a"><p>A "B". <em>C</em>. 2017. URL: <a href="https://a.b/1">https://a.b/1</a>.</p></div>'
     works = site.references(f"<p>no entry</p>{entry}")
