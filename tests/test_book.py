@@ -729,12 +729,11 @@ def test_whatever_stands_in_the_bibliography_is_cited():
 
 
 @pytest.fixture
-def site(root):
-    """book/site.py as a module."""
-    spec = importlib.util.spec_from_file_location("of_the_site", root / "book" / "site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def site():
+    """book/site.py, which needs what only the book needs."""
+    from book import site
+
+    return site
 
 
 @pytest.mark.parametrize("address, prefix", [("https://a.b/some/where", "/some/where/"), ("https://a.b/", "/")])
@@ -752,18 +751,20 @@ def test_no_line_begins_with_the_full_stop_of_a_formula(site):
     assert site.held_together(page) == f"<p>{stop} So {formula} is {bracket} here)</p>"
 
 
-def test_columns_of_numbers_are_marked_and_columns_with_words_are_not(site):
+def test_columns_of_numbers_are_marked_and_columns_with_words_are_not():
+    from book import tables
+
     def table(*rows):
         head, *body = ["<tr>" + "".join(f"<{kind}>{cell}</{kind}>" for cell in row) + "</tr>" for kind, row in rows]
         return f"<table>{head}{''.join(body)}</table>"
 
     gaps = table(("th", ["net", "loss", "size"]), ("td", ["F1", "0.1\u00a0± 2·10⁻³", "10⁶"]), ("td", ["32", "", "x"]))
-    kept, shown = re.findall(r"<(t[dh])(.*?)>", gaps), re.findall(r"<(t[dh])(.*?)>", site.with_numbers_marked(gaps))
+    kept, shown = re.findall(r"<(t[dh])(.*?)>", gaps), re.findall(r"<(t[dh])(.*?)>", tables.with_cells_marked(gaps))
     assert [kind for kind, _ in shown] == [kind for kind, _ in kept]
     assert [attributes != "" for _, attributes in shown] == 3 * [False, True, False]
     merged = gaps.replace("<td>F1", '<td colspan="2">F1')
-    assert site.with_numbers_marked(merged) == merged
-    told = site.with_numbers_marked('<table><tr><td class="head" id="a"><p>−1</p></td></tr></table>')
+    assert tables.with_cells_marked(merged) == merged
+    told = tables.with_cells_marked('<table><tr><td class="head" id="a"><p>−1</p></td></tr></table>')
     assert told == '<table><tr><td class="number head" id="a"><p>−1</p></td></tr></table>'
 
 
@@ -782,31 +783,37 @@ def test_a_word_of_code_stays_on_one_line_if_a_phone_has_room_for_it(site):
     assert site.held_together(signature) == signature
 
 
-def test_a_cell_with_more_than_a_few_words_is_marked(site):
+def test_a_cell_with_more_than_a_few_words_is_marked():
+    from book import tables
+
     formula = '<span class="math notranslate nohighlight">\\(a + b + c + d + e + f + g\\)</span>'
     page = f"<tr><td><p><strong>0.46</strong> {formula}</p></td><td{{}}><p>every trainable parameter</p></td></tr>"
-    assert site.with_sentences_marked(page.format("")) == page.format(' class="sentence"')
+    assert tables.marked(page.format("")) == page.format(' class="sentence"')
 
 
-def test_what_a_lab_prints_is_folded_with_the_largest_numbers_below_the_least_ones(site):
+def test_what_a_lab_prints_is_folded_with_the_largest_numbers_below_the_least_ones():
+    from book import printed
+
     line = '<span class="printed">{}\n</span>'
     least = "loss &lt;  1.5 (at 4)\n     to 1.6     5\n"
     folded = 'loss <span class="rows">&lt;  1.5\nto\u00a01.6</span> (at <span class="rows">4)\n5 </span>'
     page = '<div class="highlight-text notranslate"><div class="highlight"><pre><span></span>{}</pre></div></div>'
     given = page.format(f"step  loss\n   0   1.5\n\n{least}")
     lines = [line.format(one) for one in ("step  loss", "   0   1.5", "", folded)]
-    assert site.with_lines_folded(given) == page.format("".join(lines))
-    assert site.with_lines_folded(f"<pre>{least}</pre>") == f"<pre>{least}</pre>"
+    assert printed.with_lines_folded(given) == page.format("".join(lines))
+    assert printed.with_lines_folded(f"<pre>{least}</pre>") == f"<pre>{least}</pre>"
 
 
-def test_a_link_to_a_paper_shows_its_reference(site):
+def test_a_link_to_a_paper_shows_its_reference():
+    from book import words
+
     entry = '<div class="citation" id="a"><p>A "B". <em>C</em>. 2017. URL: <a href="https://a.b/1">https://a.b/1</a>.</p></div>'
-    works = site.references(f"<p>no entry</p>{entry}")
+    works = words.references(f"<p>no entry</p>{entry}")
     assert works == {"https://a.b/1": "A &quot;B&quot;. C. 2017."}
     link = '<a class="reference external" href="https://a.b/1">'
-    assert site.with_references(f"{link}A</a>", works) == f'{link[:-1]} title="A &quot;B&quot;. C. 2017.">A</a>'
+    assert words.with_references(f"{link}A</a>", works) == f'{link[:-1]} title="A &quot;B&quot;. C. 2017.">A</a>'
     other = '<a class="reference external" href="https://a.b/2">B</a>'
-    assert site.with_references(other, works) == other
+    assert words.with_references(other, works) == other
 
 
 def test_the_list_of_works_has_no_role_without_items(site):
@@ -857,11 +864,13 @@ def outputs(*shown):
     return cell
 
 
-def test_what_an_experiment_says_is_the_caption_of_its_pictures(site):
+def test_what_an_experiment_says_is_the_caption_of_its_pictures():
+    from book import captions
+
     document = docutils.utils.new_document("page", docutils.frontend.get_default_settings())
     document += outputs("fig2-paper.csv", "fig2-reduced.csv", "What it says: A: holds.", "Recorded.", "sam-reduced.csv")
     document += outputs("What it says: B: fails.", "Recorded.", "edge-by-batch-colab.csv", "What it says: C: mixed.")
-    site.with_findings_as_captions(None, document)
+    captions.with_findings_as_captions(None, document)
     figures = list(document.findall(docutils.nodes.figure))
     assert [figure["ids"] for figure in figures] == [["exhibit-fig2"], ["exhibit-edge-by-batch"]]
     assert [len(list(figure.findall(docutils.nodes.raw))) for figure in figures] == [2, 1]
@@ -872,11 +881,13 @@ def test_what_an_experiment_says_is_the_caption_of_its_pictures(site):
     assert document[0][-1].next_node(docutils.nodes.raw).astext().count("sam-reduced.csv") == 1, "nothing is lost"
 
 
-def test_a_table_without_a_picture_has_what_it_says_as_its_caption(site):
+def test_a_table_without_a_picture_has_what_it_says_as_its_caption():
+    from book import captions
+
     document = docutils.utils.new_document("page", docutils.frontend.get_default_settings())
     document += outputs("What it says: A: holds.", "| a |", "Recorded.", "fig2-paper.csv", "What it says: B.", "| b |")
     document += outputs("What it says: C: fails.", "| c |", "| d |")
-    site.with_findings_as_captions(None, document)
+    captions.with_findings_as_captions(None, document)
     figures = list(document.findall(docutils.nodes.figure))
     assert [figure.astext().split("\n\n")[-2:] for figure in figures][::2] == [
         ["| a |", "What it says: A: holds."],
@@ -905,15 +916,17 @@ def the_glossary():
     return document
 
 
-def test_a_word_of_the_glossary_is_linked_at_its_first_use(site):
-    glossary = site.definitions(the_glossary())
+def test_a_word_of_the_glossary_is_linked_at_its_first_use():
+    from book import words
+
+    glossary = words.definitions(the_glossary())
     assert glossary["batch"] == ("term-batch", "One update's rows, m") and glossary["arc"] == ("term-arc", "")
     prose = docutils.core.publish_doctree(
         "Batch sizes\n===========\n\n.. container:: cell\n\n   A batch that a cell prints.\n\n"
         "A ``batch``, a minibatch, a line of the batch size, two *batches* and a batch size, a Batch size. "
         "An `arc <glossary.html>`_."
     )
-    site.linked_words(prose, glossary, "glossary.html")
+    words.linked_words(prose, glossary, "glossary.html")
     links = [(link.astext(), link["refuri"], link.get("reftitle")) for link in prose.findall(docutils.nodes.reference)]
     assert links == [
         ("batch size", "glossary.html#term-batch-size", "The rows of a batch"),
