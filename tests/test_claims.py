@@ -107,10 +107,24 @@ def test_a_claim_of_several_parts_holds_where_all_of_them_do():
 
 
 def test_a_seed_without_an_effect_is_left_out():
-    found = judged(claimed(above=0), [1, None, 1.1, 0.9, 1, float("inf"), 1])
+    found = judged(claimed(above=0), [1, None, 1.1, 0.9, 1, math.nan, 1])
     assert (found.seeds, found.word) == (5, "holds")
     nothing = judged(claimed(above=0), [None, None])
     assert nothing.seeds == 0 and nothing.word == "undecided" and nothing.p == 1
+
+
+def test_a_seed_whose_effect_is_infinite_is_not_left_out():
+    """Such as the logarithm of a sharpness of 0: of all seeds it may speak most against the claim."""
+    for endless in (math.inf, -math.inf):
+        found = judged(claimed(above=0), [1, 1.1, 0.9, 1, 1, endless])
+        assert (found.seeds, found.word, found.p, found.amount) == (6, "undecided", 1, "infinite for a seed")
+
+
+@pytest.mark.parametrize("effects, bound", [([0.3] * 10, {"below": 0.3}), ([98.1 - 98.2] * 5, {"above": -0.1})])
+def test_rounding_decides_nothing(effects, bound):
+    """The mean of ten times 0.3 is not 0.3, and 98.1 - 98.2 is not -0.1."""
+    found = judged(claimed(**bound), effects)
+    assert (found.word, found.p, {found.effect, found.low, found.high}) == ("undecided", 1, set(bound.values()))
 
 
 def test_a_claim_judges_the_networks_it_speaks_of():

@@ -23,6 +23,7 @@ from flatlab.study.rules import Claim, Columns
 #: What a verdict says.
 Word = Literal["holds", "fails", "undecided", "mixed", "not run"]
 LEAST_SEEDS = 5  # fewer decide nothing: floating-point order alone changes a run as much as a seed does
+DECIMALS = 12  # of an effect's mean and interval; beyond them lies rounding: 98.1 - 98.2 is a little below -0.1
 POWER = 0.8
 
 
@@ -35,7 +36,8 @@ class Judgement:
     claim, tier, net, data, seeds
         Which, and on what.
     effect, low, high
-        The mean over seeds and its 95 % interval; infinite for one seed.
+        The mean over seeds and its 95 % interval; infinite for one seed, or where a seed's effect is, which has no
+        mean.
     word
         holds, fails or undecided.
     p
@@ -71,6 +73,8 @@ class Judgement:
         """`amount`, in which no end is written as a bound that it does not meet: 0.3004 beside 0.3, not 0.300."""
         if not self.seeds:
             return "no seed has this number"
+        if math.isnan(self.effect):
+            return "infinite for a seed"
 
         def end(value):
             digits = (each for each in range(3, 9) if float(significant(value, each)) not in bounds)
@@ -193,16 +197,20 @@ def agreement(before: Iterable[Result], after: Iterable[Result]) -> Agreement:
 
 
 def effects_of(claim: Claim, columns: dict[str, list]) -> np.ndarray:
-    """The claim's effect, one number per seed; a seed that has none, since a target was never reached, is left out."""
+    """The claim's effect, one number per seed; a seed that has none, since a target was never reached, is left out. One
+    of which it is infinite, as the logarithm of a sharpness of 0, stays, since it may be the claim's strongest case or
+    the strongest against it."""
     effects = np.array(claim.effect(Columns(columns)), float)
-    return effects[np.isfinite(effects)]
+    return effects[~np.isnan(effects)]
 
 
 def bounds(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
-    """(mean, low, high): the mean over seeds and its 95 % interval; infinite for one seed."""
-    mean, half = interval(values) if len(values) else (math.nan, math.nan)
+    """(mean, low, high): the mean over seeds and its 95 % interval; infinite for one seed, or where one is infinite."""
+    if not len(values) or not np.isfinite(values).all():
+        return math.nan, -math.inf, math.inf
+    mean, half = interval(values)
     half = math.inf if math.isnan(half) else half
-    return mean, mean - half, mean + half
+    return round(mean, DECIMALS), round(mean - half, DECIMALS), round(mean + half, DECIMALS)
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -212,9 +220,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 def p_value(claim: Claim, effects: Sequence[float] | np.ndarray) -> float:
     """The level at which the interval would just touch the bound that decides; below 0.05 exactly where it decides."""
-    if len(effects) < LEAST_SEEDS:
+    mean, low, high = bounds(effects)
+    if len(effects) < LEAST_SEEDS or not math.isfinite(mean):
         return 1.0
-    mean, scatter = np.mean(effects), np.std(effects, ddof=1) / math.sqrt(len(effects))
+    scatter = (high - low) / 2 / stats.t.ppf(0.975, len(effects) - 1)
 
     def beyond(distance):
         """P(the mean is that far beyond a bound by chance), one-sided."""
@@ -241,7 +250,8 @@ def visible(claim: Claim, judgement: Judgement) -> float:
     except FileNotFoundError:
         pilot = {}
     effects = [effects_of(claim, pilot[net]) for net in (judgement.net, paper.original(judgement.net)) if net in pilot]
-    likely = scatter_at_most(effects[0]) if effects and len(effects[0]) > 1 else 0.0
+    told = bool(effects) and len(effects[0]) > 1 and np.isfinite(effects[0]).all()
+    likely = scatter_at_most(effects[0]) if told else 0.0
     scatter = max(likely, own_scatter(judgement))  # two seeds of a pilot that agree tell no scatter
     return smallest_effect(scatter, judgement.seeds) if scatter else math.nan
 
