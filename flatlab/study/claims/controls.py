@@ -38,7 +38,7 @@ CLAIMS = (
     ),
     Claim(
         name="slower on one device",
-        words="on one device the large batch gains less time per update than it loses in updates",
+        words="on one device the large batch loses more time per update than it saves in updates",
         source=f"{KESKAR}, appendix C",
         experiment="performance",
         measure="log10 of the updates that LB takes over SB, minus log10 of the ratio at which both take equally long",
@@ -47,7 +47,7 @@ CLAIMS = (
     ),
     Claim(
         name="appendix C on two workers",
-        words="the large batch pays where Iₗ / Iₛ < Bₛ / (fₛ(P) Bₗ)",
+        words="on two workers the large batch pays, because Iₗ / Iₛ < Bₛ / (fₛ(P) Bₗ)",
         source=f"{KESKAR}, appendix C",
         experiment="performance",
         measure="log10 of the updates that LB takes over SB, minus log10 of what appendix C allows on two workers",

@@ -257,7 +257,7 @@ CLAIMS = (
     Claim(
         name="too much noise harms",
         words="noise on the gradient harms before it helps",
-        source=THREAD,
+        source="the control of the paper",
         experiment="gradient-noise",
         measure="test accuracy at the least dose minus the largest",
         effect=drop(series(columns.CURE, "test")),

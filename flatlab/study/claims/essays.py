@@ -223,7 +223,7 @@ CLAIMS = (
         words="weight decay serves neither accuracy nor speed",
         source="study notes on optimisation",
         experiment="regularisers",
-        measure="log10 of the epochs to 95 % of the training rows with L2 over without",
+        measure="log10 of the epochs to 95 % of the training rows with L2 at its best dose over without",
         effect=factor(of("L2", columns.EPOCHS), of("none", columns.EPOCHS)),
         above=-0.05,
     ),
@@ -271,6 +271,7 @@ CLAIMS = (
         experiment="batch-table",
         measure="epochs to the least test loss of LB minus SB",
         effect=difference(of("LB", columns.EPOCHS), of("SB", columns.EPOCHS)),
+        unit="epochs",
         above=0,
     ),
     Claim(

@@ -17,7 +17,7 @@ def slope(place: str, source: str, name: str, words: str) -> Claim:
         words=words,
         source=source,
         experiment="gradient-error",
-        measure=f"slope of log error against log batch size at the {place}",
+        measure=f"slope of log error, corrected for drawing without replacement, against log batch size at the {place}",
         effect=lambda c: c[at(columns.SLOPE, place)],
         above=-0.6,
         below=-0.4,
