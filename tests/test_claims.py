@@ -16,10 +16,11 @@ from flatlab.study import columns, paper
 from flatlab.study import ledger as ledgers
 from flatlab.study import recorded as recording
 from flatlab.study.claims import CLAIMS
+from flatlab.study.controls import SCALE_FREE, SEARCHED
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.ledger import Entry, bounds, judge, ledger, smallest_effect, together, verdict
 from flatlab.study.recorded import Result
-from flatlab.study.rules import Claim, Columns
+from flatlab.study.rules import AFTERWARDS, Claim, Columns, least_factor
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 README = RESULTS.parent / "README.md"
@@ -256,6 +257,18 @@ def test_a_search_that_stops_where_it_starts_is_judged_apart():
     values |= {"SB apgd 20": [2], "LB apgd 20": [10], "SB scipy 10": [1], "LB scipy 10": [0.01]}
     assert found["sharper by each of three searches"].effect(Columns(values)) == pytest.approx([math.log10(5)])
     assert found["sharper by the paper's own search"].effect(Columns(values)) == pytest.approx([-2])
+
+
+def test_a_rule_that_turned_a_verdict_says_that_it_came_after_it():
+    """The least over all four searches, the paper's own among them, was the rule of the first record."""
+    (claim,) = (claim for claim in CLAIMS if claim.name == "sharper by each of three searches")
+    values = recording.recorded("maximiser", "reduced").values["mlp"]
+    words = {
+        verdict(least_factor("LB", "SB", searches)(Columns(values)), above=0): searches
+        for searches in (SCALE_FREE, tuple(SEARCHED))
+    }
+    assert words == {"holds": SCALE_FREE, "fails": tuple(SEARCHED)}
+    assert claim.remark.startswith(f"{AFTERWARDS} of four searches, by which it failed")
 
 
 def test_a_small_batchs_own_noise_is_that_of_32_rows_whichever_dose_is_the_most_accurate():

@@ -23,8 +23,8 @@ CLAIMS = (
         measure="log10 of phi(LB) / phi(SB), the least over three searches",
         effect=least_factor("LB", "SB", SCALE_FREE),
         above=0,
-        remark="the paper's own search is none of the three and is asked apart: it stops by absolute tolerances, at a "
-        "well-trained point where it starts, and what it then has is no maximum",
+        remark=f"{AFTERWARDS} of four searches, by which it failed; the paper's own is asked apart: it stops by "
+        "absolute tolerances, at a well-trained point where it starts, and what it then has is no maximum",
     ),
     Claim(
         name="sharper by the paper's own search",

@@ -168,6 +168,7 @@ CLAIMS = (
         effect=lambda c: inside_chosen(c[columns.accuracy("test")], c[columns.accuracy("validation")]),
         unit="points",
         above=0,
+        remark=f"the choice on the validation split was {AFTERWARDS}",
     ),
     Claim(
         name="online learning needs a falling rate",
