@@ -1,9 +1,10 @@
 """Docstrings in the book: Sphinx reads them as reStructuredText, and they are written to be read as they stand.
 
-Here a backtick is a name or code, words between asterisks are stressed, a link is Markdown's, what is indented is a
-formula, so is code with a bar or a power in it, and any other sign is the sign itself: |x| is no substitution. The
-fields of a frozen result are explained where they stand, by the comment behind each. Of a signature only what somebody
-wrote is shown, and a type that has a name there by its name.
+Here a backtick is a name or code, words between asterisks are stressed, a link is Markdown's, and what is indented is a
+formula. So is code with a bar, a power, an index, a product or a sum in it, and in a sentence a letter with an index
+and the name of a Greek letter. Any other sign is the sign itself: |x| is no substitution. The fields of a frozen result
+are explained where they stand, by the comment behind each. Of a signature only what somebody wrote is shown, and a type
+that has a name there by its name.
 """
 
 import dataclasses
@@ -12,22 +13,28 @@ import re
 import typing
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.util.typing import stringify_annotation
 
-from book.formulas import tex
+from book.formulas import LETTERS, tex
 
-# A link, of Markdown or of reStructuredText, or a span of code: what in a docstring's prose means more than it shows.
+# What in a docstring's prose means more than it shows: a link, of Markdown or of reStructuredText, a span of code, a
+# stressed word, the call that a check asks for, and a letter of a formula.
+GREEK = "|".join(letter for letter in LETTERS if letter != "delta")  # which has a method
 SPAN = re.compile(
     r"\[(?P<words>[^\]]+)\]\((?P<address>https?://[^)\s]+)\)|`(?P<name>[^`<]+?)\s*<(?P<target>https?://[^>`]+)>`__?"
-    r"|`+(?P<code>[^`]+)`+|(?P<stressed>(?<![\w*])\*[A-Za-z][^*`]*[\w.?!]\*(?![\w*]))"
+    r"|`+(?P<code>[^`]+)`+|(?P<stressed>(?<![\w*])\*[A-Za-z][^*`]*[\w.?!]\*(?![\w*]))|^(?P<call>\w+\([\w, ]*\))(?=: )"
+    rf"|(?<![\w.$/<])(?P<letter>(?:[A-Za-z]|{GREEK})_\w+|(?:{GREEK})\b)(?!\.\w)"
 )
 NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?$")
-BAR_OR_POWER = re.compile(r"\S\||\|\S|\^")
+FORMULA = re.compile(r"\S\||\|\S|\^|\b[A-Za-z]_\w| (?:\+-?|-|->|<-|/|=|[<>]=?) |\w \(|\bgrad\b")
 FIELD = re.compile(r"    (\w+): ([^#=]+?)(?: = [^#]+?)?  # (.+)")
 # In the type of a parameter: what stands in code. A class of the package is a link as well.
 TYPE = re.compile(
-    r"(?P<code>\"[^\"]*\"|\b[a-z]\w*(?:\.\w+)+|\b(?:None|Tensor|bool|dict|float|int|list|str|tuple)\b)|(?P<ours>\b[A-Z]\w+)"
+    r"(?P<code>\"[^\"]*\"|\b[a-z]\w*(?:\.\w+)+|\b(?:None|Tensor|array|bool|callable|dict|float|int|list|mapping|path|str|tuple)\b)|(?P<ours>\b[A-Z]\w+)"
 )
+ONE_SIGN = {"->": "→", "<-": "←", "<=": "≤", ">=": "≥"}
+A_LINE = 28  # letters of code in a phone's line of the reference
 TYPED = ("Parameters", "Attributes", "Returns", "Yields")
 VERBATIM = ("References",)
 CHAPTER = re.compile(r"https://flatlab\.github\.io/flatlab(/book/\w+)\.html")  # a page of this book
@@ -35,15 +42,12 @@ CHAPTER = re.compile(r"https://flatlab\.github\.io/flatlab(/book/\w+)\.html")  #
 
 def prose(text):
     """One line of a docstring as reStructuredText that shows the same."""
-
-    def plain(part):
-        return re.sub(r"([\\*|`]|(?<=\w)_(?!\w))", r"\\\1", part)
-
     done, end = "", 0
     for span in SPAN.finditer(text):
         found = span.groupdict()
-        if (code := found["code"]) and BAR_OR_POWER.search(code):
-            marked = f":math:`{tex([code])}`"
+        code = found["code"] or found["call"]
+        if found["letter"] or FORMULA.search(found["code"] or ""):
+            marked = rf"\ :math:`{tex([found['letter'] or code], inline=True)}`"
         elif code:
             marked = f":py:obj:`{code}`" if NAME.match(code) else f"``{code}``"
         elif not (marked := found["stressed"]):
@@ -54,6 +58,13 @@ def prose(text):
         end = span.end()
     # Behind code Sphinx would take an apostrophe for a quotation mark that opens.
     return (done + plain(text[end:])).removesuffix(r"\ ").replace(r"\ 's", r"\ ’s")
+
+
+def plain(text):
+    """Words as reStructuredText that shows the same, with an arrow and a comparison as one sign."""
+    for typed, sign in ONE_SIGN.items():
+        text = text.replace(f" {typed} ", f" {sign} ")
+    return re.sub(r"([\\*|`]|(?<=\w)_(?!\w))", r"\\\1", text)
 
 
 def joined(lines):
@@ -97,8 +108,8 @@ def typed(line, section):
     """The line of a section that names a parameter and its type, with the names of classes linked."""
     name, colon, kind = line.partition(" : ")
     if not colon and section in ("Parameters", "Attributes"):
-        return prose(line)
-    name, kind = (f"{prose(name)} : ", kind) if colon else ("", line)
+        return plain(line)
+    name, kind = (f"{plain(name)} : ", kind) if colon else ("", line)
     done, end = "", 0
     for found in TYPE.finditer(kind):
         marked = f"``{found[0]}``" if found["code"] else f":class:`.{found[0]}`"
@@ -162,6 +173,21 @@ def aliased(app, page):
             for text in list(line.findall(nodes.Text)):
                 code = text.translate({ord("‘"): "'", ord("’"): "'", ord("…"): "..."}).replace("[[...], ", "[..., ")
                 text.parent.replace(text, nodes.Text(code))
+    for kind in page.findall(addnodes.desc_annotation):
+        for opens, dots, closes in zip(kind[:], kind[1:], kind[2:]):
+            if [opens.astext(), dots.astext(), closes.astext()] == ["[", "...", "]"]:
+                kind.remove(opens)
+                kind.remove(closes)
+
+
+def breakable(app, page):
+    """Let a long name in the reference break behind its dots and underscores, which a phone's lines need."""
+    for described in page.findall(addnodes.desc):
+        for name in described.findall(lambda part: isinstance(part, (addnodes.desc_addname, nodes.literal))):
+            for text in list(name.findall(nodes.Text)):
+                parts = re.findall(r"[^._]*[._]|[^._]+$", text) if len(text) > A_LINE else [text]
+                pieces = [node for part in parts for node in (nodes.Text(part), nodes.raw("", "<wbr>", format="html"))]
+                text.parent.replace(text, pieces[:-1])
 
 
 def find(app, env, node, content):
@@ -180,6 +206,7 @@ def find(app, env, node, content):
 def setup(app):
     app.connect("autodoc-process-docstring", read, priority=400)
     app.connect("doctree-read", aliased)
+    app.connect("doctree-read", breakable)
     app.connect("missing-reference", find)
     app.connect("autodoc-skip-member", made_by_python)
     app.connect("autodoc-process-signature", signature)

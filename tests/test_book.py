@@ -436,12 +436,12 @@ def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
     from book import docstrings
 
     links = "`Measuring <https://a.b/c_d.html>`_ and ``|x_i|``"
-    assert docstrings.prose(links) == r"`Measuring <https://a.b/c_d.html>`__\  and :math:`\lvert x_{i} \rvert`"
+    assert docstrings.prose(links) == r"`Measuring <https://a.b/c_d.html>`__\  and \ :math:`\lvert x_{i} \rvert`"
     found = docstrings.restructured(["Equation::", "", "    |y_i| <= r", "", ">>> 2**3", "8"])
     assert "Equation:" in found and found[-2:] == [">>> 2**3", "8"]
     assert found[found.index(".. math::") + 2] == r"    \lvert y_{i} \rvert \le r"
     lines = [
-        "The box |x_i| <= r_ of *args, in `Objective`:",
+        "The box |y| <= r_ of *args, in `Objective`:",
         "",
         "    r = eps (|x| + 1)",
         "",
@@ -454,7 +454,7 @@ def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
     nodes = docutils.core.publish_doctree(text.replace(":py:obj:", ""), settings_overrides={"report_level": 5})
     said = nodes.astext()
     assert (
-        "The box |x_i| <= r_ of *args, in Objective:" in said
+        "The box |y| ≤ r_ of *args, in Objective:" in said
         and r"r = \epsilon ( \lvert x \rvert + 1 )" in said
         and "a = 1" in said
     )
@@ -463,6 +463,33 @@ def test_a_docstring_is_read_in_the_book_as_it_stands(root, monkeypatch):
         docstrings.prose("[Measuring](https://a.b/c_d.html) and `f(x)`.")
         == r"`Measuring <https://a.b/c_d.html>`__\  and ``f(x)``\ ."
     )
+
+
+def test_a_letter_of_a_formula_is_shown_as_one_in_a_sentence(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from book import docstrings
+
+    shown = docstrings.prose("Of C_eps phi is `a / (2 b)`, by the delta method.")
+    assert shown == (r"Of \ :math:`C_{\epsilon}`\  \ :math:`\phi`\  is \ :math:`a / ( 2 b )`\ , by the delta method.")
+    call = "norm(h, rho): h -> h over `rho`, the sd_1 of h."
+    assert docstrings.prose(call) == r"``norm(h, rho)``\ : h → h over :py:obj:`rho`\ , the sd_1 of h."
+    found = docstrings.restructured(["Parameters", "----------", "rho, sigma : float", "    rho >= 0.", "eta, C_1"])
+    assert found[2:] == [r"rho, sigma : ``float``", r"    \ :math:`\rho`\  ≥ 0.", "eta, C_1"]
+
+
+def test_a_long_name_in_the_reference_can_break_behind_its_dots_and_underscores(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from docutils import nodes
+    from sphinx import addnodes
+
+    from book import docstrings
+
+    long, short = nodes.literal(text="flatlab.study.what_a_batch_costs"), nodes.literal(text="flatlab.hessian.Hessian")
+    page = nodes.section("", addnodes.desc("", nodes.paragraph("", "", long, short)), nodes.literal(text="a_" * 20))
+    docstrings.breakable(None, page)
+    parts = "".join(part.astext() for part in long).split("<wbr>")
+    assert parts == ["flatlab.", "study.", "what_", "a_", "batch_", "costs"]
+    assert len(short) == len(page[1]) == 1
 
 
 def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monkeypatch):
@@ -542,11 +569,15 @@ def test_a_signature_names_a_type_that_has_a_name(root, monkeypatch):
         ("||d / |x| ||_p <= r", r"\left\lVert \frac{d}{\lvert x \rvert} \right\rVert_{p} \le r"),
         ("C_eps,    x0 in R", r"\begin{gathered} C_{\epsilon} , \\[1ex] x_{0} \in R \end{gathered}"),
         ("N/(N - 1) for N > 1", r"\frac{N}{N - 1} \text{ for } N > 1"),
-        ("2 scatter / sqrt(seeds)", r"\frac{2 \mathrm{scatter}}{\sqrt{\mathrm{seeds}}}"),
+        ("2 scatter / sqrt(seeds)", r"\frac{2 \, \mathrm{scatter}}{\sqrt{\mathrm{seeds}}}"),
         ("E_min / m, E / m = E f(x)", r"\frac{E_{\min}}{m} , \frac{E}{m} = \mathbb{E} f ( x )"),
         ("2 atan2(eta, v)", r"2 \operatorname{\text{atan2}} ( \eta , v )"),
         ("y ~ g(x), d ~ N(0, 1)", r"y \approx g ( x ) , d \sim \mathcal{N} ( 0 , 1 )"),
         ("loss(net_x(y))", r"\mathrm{loss} ( \mathrm{net}_{x} ( y ) )"),
+        ("rate c + a rate", r"\mathrm{rate} \, c + a \, \mathrm{rate}"),
+        ("max_{ |a / b| <= 1 } a/b", r"\max_{\lvert a / b \rvert \le 1} \frac{a}{b}"),
+        ("KL(N(x, sigma0) || y) +- 1", r"\mathrm{KL} ( \mathcal{N} ( x , \sigma_{0} ) \parallel y ) \pm 1"),
+        ("x in R^n", r"x \in \mathbb{R}^{n}"),
     ],
 )
 def test_a_formula_in_plain_text_is_shown_as_mathematics(root, monkeypatch, typed, tex):
@@ -585,7 +616,9 @@ def test_every_formula_of_a_docstring_can_be_read(root, monkeypatch):
         for place, line in enumerate(lines):
             if line == ".. math::":
                 found += 1
-                assert lines[place + 2].strip() and not set(lines[place + 2]) & set("|#`/"), name
+                assert lines[place + 2].strip() and not set(lines[place + 2]) & set("|#`"), name
+            for formula in re.findall(r":math:`([^`]+)`", line):
+                assert not set(formula) & set("|#⟦⟧⟪⟫"), f"{name}: {formula}"
     assert found > 15
 
 
@@ -608,13 +641,17 @@ def test_no_formula_is_left_in_the_prose_of_a_docstring(root, monkeypatch):
 def test_what_a_type_is_an_alias_of_is_shown_as_python(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root))
     from docutils import nodes
+    from sphinx import addnodes
 
     from book import docstrings
 
     line = nodes.paragraph("", "alias of ", nodes.literal(text="Callable"), nodes.Text("[[…], ‘a’]"))
     prose = nodes.paragraph("", "An alias of ‘a’")
-    docstrings.aliased(None, nodes.section("", line, prose))
+    signs = [addnodes.desc_sig_punctuation(text=sign) for sign in ("f", "[", "[", "...", "]", "]")]
+    kind = addnodes.desc_annotation("", "", *signs)
+    docstrings.aliased(None, nodes.section("", line, prose, kind))
     assert (line.astext(), prose.astext()) == ("alias of Callable[..., 'a']", "An alias of ‘a’")
+    assert kind.astext() == "f[...]"
 
 
 def test_the_name_of_a_type_is_explained_without_a_colon():
