@@ -39,7 +39,7 @@ Loss: TypeAlias = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
 class Objective:
-    """The mean loss of a network over a data split, as a function f(x) of the flat parameter vector x in R^n.
+    """The mean loss of a network over a data split, as a function f(x) of the flat parameter vector x in `R^n`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Objective:
     -----
     The function is the paper's equation (1)::
 
-        f(x) = 1/N sum_i loss(net_x(input_i), target_i)
+        f(x) = 1/N sum_i f_i(x),    f_i(x) = loss(net_x(input_i), target_i)
 
     The checks made here evaluate a few rows, of a network that counts its evaluations up to a hundred times. What it
     does only later, or counts where neither its modules nor its buffers hold it, they cannot see.
@@ -259,7 +259,7 @@ class Objective:
         value : float
             f(x).
         gradient : Tensor
-            grad f(x), of shape (n,).
+            `grad f(x)`, of shape (n,).
 
         Raises
         ------
@@ -312,11 +312,11 @@ class Objective:
     def hessian(
         self, x: torch.Tensor | None = None, *, names: Sequence[str] | None = None, method: ProductMethod | None = None
     ) -> Hessian:
-        """The operator v -> grad^2 f(x) v: see `flatlab.hessian.Hessian`."""
+        """The operator `v -> grad^2 f(x) v`: see `flatlab.hessian.Hessian`."""
         return Hessian(self, x, names=names, method=method)
 
     def gauss_newton(self, x: torch.Tensor | None = None, *, names: Sequence[str] | None = None) -> GaussNewton:
-        """The operator v -> G v, the Hessian without the network's own curvature: see `flatlab.hessian.GaussNewton`."""
+        """The operator `v -> G v`, the Hessian without the net's own curvature: see `flatlab.hessian.GaussNewton`."""
         return GaussNewton(self, x, names=names)
 
     def subset(self, numbers: torch.Tensor | Sequence[int]) -> "Objective":
@@ -325,7 +325,7 @@ class Objective:
         Parameters
         ----------
         numbers : Tensor or sequence of int
-            The rows' numbers, each from 0 to N - 1.
+            The rows' numbers, each from 0 to `N - 1`.
 
         Returns
         -------

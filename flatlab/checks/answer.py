@@ -294,7 +294,10 @@ def normals(*shape: int, seed: int) -> torch.Tensor:
 
 
 class Hill:
-    """f(y) = height + sign/2 sum a_i (y_i - centre_i)^2, which writes down where it is evaluated."""
+    """A function f that writes down where it is evaluated.
+
+    f(y) = height + sign/2 sum_i a_i (y_i - centre_i)^2
+    """
 
     def __init__(self, curvature: torch.Tensor, centre: torch.Tensor, height: float, sign: int) -> None:
         self.curvature, self.centre, self.height, self.sign = curvature, centre, height, sign

@@ -269,7 +269,7 @@ def box(student: Student) -> None:
 
 @check
 def phi(student: Student) -> None:
-    """phi(f, x, radius, steps): 100 (max f(x + y) - f(x)) / (1 + f(x)) over `|y_i| <= radius_i`. Keskar et al. 2017,
+    """phi(f, x, radius, steps): `100 (max f(x + y) - f(x)) / (1 + f(x))` over `|y_i| <= radius_i`. Keskar et al. 2017,
     equation (4)."""
     x = normals(6, seed=3).sign() * (1 + normals(6, seed=4).abs())
     radius, a = 0.1 * (x.abs() + 1), 0.02 * (1 + normals(6, seed=5).abs())
@@ -361,7 +361,7 @@ def first_visits(points: list[torch.Tensor]) -> list[torch.Tensor]:
 
 @check
 def line(student: Student) -> None:
-    """line_loss(f, a, b, alphas): f((1 - alpha) a + alpha b) for each alpha."""
+    """line_loss(f, a, b, alphas): `f((1 - alpha) a + alpha b)` for each alpha."""
     a, b = normals(5, seed=6), normals(5, seed=7)
     f, alphas = Hill(1 + normals(5, seed=8).abs(), normals(5, seed=9), 0.1, 1), [-1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0]
     kept = {"a": (a, a.clone()), "b": (b, b.clone())}

@@ -262,7 +262,7 @@ def draws(gradients: Table, count: int, m: int, M: int, samples: int) -> list[tu
 
 @check
 def stationary(student: Student) -> None:
-    """stationary(lam, lr, variance, m): the variance of x under x <- x - lr (lam x + noise), nan where it has no
+    """stationary(lam, lr, variance, m): the variance of x under `x <- x - lr (lam x + noise)`, nan where it has no
     limit."""
     settle = [(1.0, 0.1, 3.0, 4), (3.0, 0.5, 2.0, 8), (2.0, 0.9, 5.0, 2)]
     diverge = {

@@ -322,7 +322,7 @@ def _examine_trace(A: Symmetric, answer: Tensor, n: int, samples: int) -> None:
 
 @check
 def edge(student: Student) -> None:
-    """edge(lr, momentum): the largest curvature at which descent is stable, 2 (1 + momentum) / lr."""
+    """edge(lr, momentum): the largest curvature at which descent is stable, `2 (1 + momentum) / lr`."""
     problems = [(0.1, 0.0), (0.05, 0.9), (0.4, 0.5), (0.02, 0.25)]
     found = torch.stack([numbers(student(*problem), (), "one number") for problem in problems])
 
@@ -364,7 +364,7 @@ ROW = "rows of three numbers, (step, loss, lambda lr / 2)"
 
 @check
 def track(student: Student) -> None:
-    """track(f, x, lr, steps, every): rows (step, loss, lambda lr / 2) along gradient descent."""
+    """track(f, x, lr, steps, every): rows (step, loss, `lambda lr / 2`) along gradient descent."""
     half = normals(4, 4, seed=80)
     # From row to row the curvature falls and rises again, by more than a percent in each step.
     f = Quartic(8 * normals(4, seed=81), half @ half.T / 4, normals(4, 4, seed=82) / 2)
@@ -497,7 +497,8 @@ class Nets:
 
 @check
 def batch_sharpness(student: Student) -> str | None:
-    """batch_sharpness(f, x, m, samples, seed): the mean over batches of g H g / g g, with the batch's own g and H."""
+    """batch_sharpness(f, x, m, samples, seed): the mean over batches of `g^T H g / (g^T g)`, with their own g
+    and H."""
     inputs, start, m, samples = normals(24, 3, seed=91), normals(15, seed=93), 4, 15
     # Near the net's own outputs, so that the batches' Hessians are nearly positive.
     targets = Net(inputs, torch.zeros(24, 2), 3).outputs(start) + 0.3 * normals(24, 2, seed=92)

@@ -190,7 +190,7 @@ class Grid:
 
 @check
 def plane(student: Student) -> None:
-    """plane(f, x, d1, d2, alphas, betas): f(x + alpha d1 + beta d2) for each alpha (a row) and beta (a column)."""
+    """plane(f, x, d1, d2, alphas, betas): `f(x + alpha d1 + beta d2)` for each alpha (a row) and beta (a column)."""
     f, (x, d1, d2) = Grid(normals(6, seed=64)), normals(3, 6, seed=65)
     alphas, betas = [-0.8, 0.0, 0.3, 1.0], [-0.5, 0.0, 0.9]
     values = [one.clone() for one in (x, d1, d2)]

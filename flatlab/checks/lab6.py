@@ -32,7 +32,7 @@ SIZES = (8, 32, 128, 512, 2048)
 
 @check
 def fit_time(student: Student) -> None:
-    """fit_time(sizes, seconds): (a, b) of a + b m, by relative least squares, neither below 0."""
+    """fit_time(sizes, seconds): (a, b) of `a + b m`, by relative least squares, neither below 0."""
     problems = (
         (SIZES, (0.0031, 0.0029, 0.0058, 0.0125, 0.061)),
         ((16, 64, 256, 1024), (0.00012, 0.00075, 0.0029, 0.0135)),
@@ -471,7 +471,7 @@ def tradeoff(smallest: float, critical: float, noise: float, seed: int) -> tuple
 
 @check
 def hyperbola(student: Student) -> None:
-    """hyperbola(steps, rows): (S_min, E_min, B_crit) of (S/S_min - 1)(E/E_min - 1) = 1, fitted in logarithms."""
+    """hyperbola(steps, rows): (S_min, E_min, B_crit) of `(S/S_min - 1) (E/E_min - 1) = 1`, fitted in logarithms."""
     problems = (tradeoff(120, 90, 0.15, 62), tradeoff(400, 30, 0.2, 64))
     meaning = "S_min, E_min and B_crit, three numbers"
     found = torch.cat([numbers(student(list(S), list(E)), (3,), meaning) for S, E in problems]).log()
@@ -560,7 +560,7 @@ def pays(student: Student) -> None:
 
 @check
 def knee(student: Student) -> None:
-    """knee(recorded): the line that the GPU cell printed; or, from a recorded run, the batch size a / b at which half
+    """knee(recorded): the line that the GPU cell printed; or, from a recorded run, the batch size `a / b` at which half
     of an update's time is work on its rows."""
     sizes = [[8, 32, 128, 512]] * 3
     rates = [

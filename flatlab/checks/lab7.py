@@ -65,7 +65,7 @@ def welch(a: Numbers, b: Numbers) -> float:
 
 @check
 def paired_interval(student: Student) -> None:
-    """paired_interval(a, b, level): the interval of the mean of a - b over pairs, by Student's t."""
+    """paired_interval(a, b, level): the interval of the mean of `a - b` over pairs, by Student's t."""
     problems = []
     for count, level, seed in ((5, 0.95, 71), (8, 0.9, 72), (6, 0.99, 73)):
         draws = normals(3, count, seed=seed).double()
@@ -690,7 +690,7 @@ def divergence(n: int, square: float, sigma: float, sigma0: float, **change: flo
 
 @check
 def kl_gauss(student: Student) -> None:
-    """kl_gauss(x, x0, sigma, sigma0): KL(N(x, sigma^2 I) || N(x0, sigma0^2 I))."""
+    """kl_gauss(x, x0, sigma, sigma0): `KL(N(x, sigma^2 I) || N(x0, sigma0^2 I))`."""
     x, x0 = normals(7, seed=76), normals(7, seed=77)
     widths = ((0.3, 0.3), (0.2, 0.5), (0.9, 0.6))
     square = float((x - x0).double().square().sum())
@@ -740,7 +740,7 @@ def kl_gauss(student: Student) -> None:
 
 @check
 def pac_bayes(student: Student) -> None:
-    """pac_bayes(error, kl, N, delta): error + sqrt((KL + ln(2 sqrt(N)/delta)) / 2N)."""
+    """pac_bayes(error, kl, N, delta): `error + sqrt((KL + ln(2 sqrt(N) / delta)) / (2 N))`."""
     problems = ((0.1, 20.0, 1000, 0.05), (0.02, 5e4, 1000, 0.05), (0.3, 4.0, 60, 0.01))
     found = torch.stack([numbers(student(*problem), (), "one number") for problem in problems])
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 class Estimate:
     """A number and its standard error, as a measurement by sampling returns it.
 
-    ``float(estimate)`` is the number. Where the samples are many, value +- 1.96 stderr covers the truth 95 times in
+    ``float(estimate)`` is the number. Where the samples are many, `value +- 1.96 stderr` covers the truth 95 times in
     100.
     """
 
@@ -26,7 +26,7 @@ class Estimate:
 
     @staticmethod
     def mean(samples: torch.Tensor | Sequence[float]) -> "Estimate":
-        """The mean of independent samples, with stderr = standard deviation / sqrt(count)."""
+        """The mean of independent samples, with their standard deviation over the root of their number as error."""
         samples = (
             samples if torch.is_tensor(samples) else torch.tensor(samples, dtype=torch.float64, device="cpu")
         ).double()

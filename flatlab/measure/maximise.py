@@ -33,7 +33,7 @@ SearchMethod = Literal["lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled
 class Maximum:
     """The largest value found: a lower bound of the maximum over the region. ``float(maximum)`` is the value."""
 
-    value: float  # f at .x
+    value: float  # f at x
     x: torch.Tensor = field(repr=False)  # where it was found, of shape (n,)
     evaluations: int  # of f and its gradient, over all starts
     history: tuple[float, ...] = field(repr=False)  # the best value after each evaluation; the first is f at the centre
@@ -60,12 +60,13 @@ def maximise(
     Parameters
     ----------
     f : Objective
+        What the largest value is asked of.
     region : Region
         A `box`, for instance.
     method : {"lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled"}
         - ``"lbfgs"``: vertex steps, then projected L-BFGS.
         - ``"apgd"``: Auto-PGD.
-        - ``"vertex"``: vertex steps only, u <- argmax g.u, as long as the value rises.
+        - ``"vertex"``: vertex steps only, `u <- argmax g . u`, as long as the value rises.
         - ``"best"``: lbfgs and apgd, each with its own evaluations.
         - ``"scipy"``: the paper's protocol, which is not scale-free and can stop where it starts; boxes only.
         - ``"scipy-scaled"``: the same search in u, on the rise in units of ``mean |r g|``, where it works; boxes only.
@@ -81,9 +82,9 @@ def maximise(
     Returns
     -------
     Maximum
-        Never below f at the region's centre. Its .converged holds where the first-order conditions do, or where nothing
-        better is in reach. Of several starts, a second one must also end within 1 % of the best rise, and one start
-        alone has no .converged in a box larger than the paper's.
+        Never below f at the region's centre. Its `.converged` holds where the first-order conditions do, or where
+        nothing better is in reach. Of several starts, a second one must also end within 1 % of the best rise, and one
+        start alone has no `.converged` in a box larger than the paper's.
 
     Raises
     ------

@@ -9,7 +9,7 @@ For the gradient g_m of the mean loss of m rows drawn without replacement
 
     E |g_m - G|^2 = tr(S) c(m),      c(m) = (1/m - 1/N) N/(N - 1)
 
-and c(m) is about 1/m while m is far below N.
+and c(m) is about `1 / m` while m is far below N.
 
 Where BatchNorm uses the statistics of the batch, a row has no gradient of its own. A batch of two or more rows
 has one, as training sees it, and what those statistics add to the noise is then part of the answer.
@@ -49,7 +49,7 @@ def noise_scale(
     x : Tensor, optional
         A point of f; f.x without one.
     small, big : int
-        Numbers of rows, 1 <= small < big <= N; small = 1 with big = N is exact.
+        Numbers of rows, `1 <= small < big <= N`; small = 1 with big = N is exact.
     samples : int
         How many draws, 2 or more; each is a pass over `big` rows.
     seed : int
@@ -159,7 +159,7 @@ def signal_to_noise(
 
     Notes
     -----
-    The closed form is about m / B_simple while m is far below N::
+    The closed form is about `m / B_simple` while m is far below N::
 
         |G|^2 / E |g_m - G|^2  =  |G|^2 / (tr(S) c(m))
 
@@ -216,7 +216,7 @@ def hessian_noise_scale(
     -----
     ::
 
-        B_noise = tr(H S) / (G^T H G),      tr(H S) c(m) = E (g_m - G)^T H (g_m - G)
+        B_noise = tr(H S) / (G^T H G),      tr(H S) c(m) = E d^T H d,      d = g_m - G
 
     The second holds for every m, so that batches of one size give the first. H is the Hessian of f at x.
 

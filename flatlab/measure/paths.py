@@ -51,7 +51,7 @@ class Path:
         -----
         ::
 
-            max_{alpha in [0, 1]} f(alpha) - ((1 - alpha) f(0) + alpha f(1))
+            max_{alpha in [0, 1]} f(alpha) - (1 - alpha) f(0) - alpha f(1)
 
         over the alphas that were measured.
         """
@@ -228,7 +228,7 @@ def connect(
     Returns
     -------
     Path
-        Of kind "curve", with m as .middle. Both ends are reproduced exactly.
+        Of kind "curve", with m as `.middle`. Both ends are reproduced exactly.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def connect(
         x(t) = (1 - t)^2 a + 2 t (1 - t) m + t^2 b,    m = argmin E f(x(t))
 
     with t uniform in [0, 1]. m starts half way and is moved by Adam; each step draws one t and some rows, and the
-    slope of x(t) in m is 2 t (1 - t).
+    slope of x(t) in m is `2 t (1 - t)`.
 
     Source: Garipov et al. 2018, section 3.
     """
@@ -294,12 +294,13 @@ def plane(
     Parameters
     ----------
     f : Objective
+        Whose loss it is.
     x : Tensor
         A point of f, at alpha = beta = 0.
     directions : pair of Tensor, optional
         d1 and d2, two vectors like x: those of `directions`, for instance.
     alphas : iterable of float
-        With 0 among them for the centre: k / 25 for k = -25 ... 25 (a linspace may miss it).
+        With 0 among them for the centre: `k / 25` for k = -25 ... 25 (a linspace may miss it).
     betas : iterable of float, optional
         The alphas without them.
     through : pair of Tensor, in place of directions
@@ -308,7 +309,7 @@ def plane(
     Returns
     -------
     Surface
-        It reproduces the points x, b and c exactly (x + (b - x) would miss b by a rounding).
+        It reproduces the points x, b and c exactly (`x + (b - x)` would miss b by a rounding).
 
     Raises
     ------

@@ -30,7 +30,7 @@ class Function(Protocol):
         ...
 
     def gradient(self, x: torch.Tensor, /) -> tuple[float, torch.Tensor]:
-        """(f(x), grad f(x)), the gradient of shape (n,)."""
+        """f(x) and `grad f(x)`, of shape (n,)."""
         ...
 
     def loss_and_accuracy(self, x: torch.Tensor, /) -> tuple[float, float | None]:
@@ -42,7 +42,8 @@ class MeanFunction(Function, Protocol):
     """A function that is a mean over rows of data, some of which can be picked: for groups, minibatches and the
     gradient's noise."""
 
-    loss: Callable[..., torch.Tensor]  # loss(outputs, targets), one number for a batch
+    #: One number for a batch, of its outputs and its targets.
+    loss: Callable[..., torch.Tensor]
 
     @property
     def rows(self) -> int:
@@ -62,12 +63,12 @@ class MeanFunction(Function, Protocol):
         ...
 
     def hessian(self, x: torch.Tensor, /) -> "Operator":
-        """The operator v -> grad^2 f(x) v."""
+        """The operator `v -> grad^2 f(x) v`."""
         ...
 
 
 class Operator(Protocol):
-    """A symmetric linear map A: f.hessian(x), f.gauss_newton(x), a square tensor, or anything with these members."""
+    """A symmetric linear map A: `f.hessian(x)`, `f.gauss_newton(x)`, a square tensor, or what has these members."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -20,8 +20,8 @@ BLOCK = 2**24  # numbers of A drawn at once
 class Region:
     """A box or an ellipsoid around a point, in the full space or in a random subspace: what `maximise` searches.
 
-    A search works in u = z / radius, where the region is the unit ball of its norm. A coordinate whose radius is 0
-    stays where it is.
+    A search works in `u = z / r`, with r the radius, where the region is the unit ball of its norm. A coordinate whose
+    radius is 0 stays where it is.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Region:
             raise ValueError(f"the radius must be {p:,} numbers, none of them negative: one for each direction.")
 
     def point(self, u: torch.Tensor) -> torch.Tensor:
-        """x + A (r u)."""
+        """The point `x + A (r u)`."""
         if self.subspace is None:
             return torch.addcmul(self.x, self.radius, u)
         return self.x + self.subspace @ (self.radius * u)
@@ -212,6 +212,7 @@ def box(
     Parameters
     ----------
     f : Objective
+        Whose points they are.
     x : Tensor, optional
         A point of f; f.x without one.
     eps : float

@@ -195,7 +195,7 @@ def adaptive_sharpness(
     -----
     The mean is over groups S of the rows::
 
-        S_max = E_S [max_{ ||delta / |x| ||_p <= rho } L_S(x + delta) - L_S(x)]
+        S_max = E_S R_S,    R_S = max_{ ||delta / |x| ||_p <= rho } L_S(x + delta) - L_S(x)
 
     A weight that is zero stays zero. With norm inf and one group it is the sharpness of Metric 2.1 in the box ``rho
     |x_i|``, as a rise and not a share.
@@ -258,6 +258,7 @@ def average_sharpness(
     Parameters
     ----------
     f : Objective
+        Over the training set.
     x : Tensor, optional
         A point of f; f.x without one.
     rho : float, optional

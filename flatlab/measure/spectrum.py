@@ -34,7 +34,7 @@ class Eigen:
     vectors : Tensor
         Their vectors, of shape (size, k).
     residuals : Tensor
-        The lengths of A v - value v, of shape (k,): an eigenvalue lies within this of the value.
+        The lengths of `A v - value v`, of shape (k,): an eigenvalue lies within this of the value.
     products : int
         How many products A v were made.
     method : str
@@ -90,7 +90,7 @@ def eigenvalues(
     ----------
     operator : Operator
         `f.hessian(x)`, `f.gauss_newton(x)`, an operator of scipy or curvlinops, a square matrix. Where it has a
-        .gradient(), the search starts half along that and half at random, which takes fewer products.
+        `.gradient()`, the search starts half along that and half at random, which takes fewer products.
     k : int
         How many.
     which : {"largest", "smallest"}
@@ -122,7 +122,7 @@ def eigenvalues(
 
     where e is the last unit vector, s_last the last entry of s, and the right-hand side the residual. Q is fully
     reorthogonalised, so no eigenvalue is found twice that is one once. The search goes on until every residual is at
-    most tol |theta|, or the products are used up; for a value apart from the others the error of theta is about the
+    most `tol |theta|`, or the products are used up; for a value apart from the others the error of theta is about the
     square of that, relative. From one start a repeated eigenvalue is found once. So where several values are asked for
     and found, it starts again at random, orthogonal to what was found, until it is all but certain (0.999) that none of
     them is there once more above the last.
@@ -320,7 +320,7 @@ def trace(
     Returns
     -------
     Estimate
-        Its .samples counts the random vectors g.
+        Its `.samples` counts the random vectors g.
 
     Raises
     ------
@@ -331,10 +331,10 @@ def trace(
     -----
     With an orthonormal basis Q of A S, and random signs S and g::
 
-        tr A = tr(Q^T A Q) + E[ g^T (I - Q Q^T) A (I - Q Q^T) g ]
+        tr A = tr(Q^T A Q) + E g^T P A P g,    P = I - Q Q^T
 
-    It samples until the standard error is at most tol |value| or the products are used up. Source: Meyer, Musco, Musco
-    & Woodruff 2021. Explained in the appendix [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
+    It samples until the standard error is at most `tol |value|` or the products are used up. Source: Meyer, Musco,
+    Musco & Woodruff 2021. Explained in the appendix [Instrument](https://flatlab.github.io/flatlab/book/instrument.html).
     """
     a = Symmetric(operator, "trace")
     tol = door.tolerance("tol", tol)

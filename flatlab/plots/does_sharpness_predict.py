@@ -38,7 +38,7 @@ def two_choices(shifts: Sequence[float], batches: Sequence[int], groups: int = 3
 
     Notes
     -----
-    Net (b, g) has the measure b + s g and the error b - s g, for the shift s.
+    Net (b, g) has the measure `b + s g` and the error `b - s g`, for the shift s.
     """
     nets, taus, colour, layers = canvas(HALF, 3), canvas(HALF, 3), colours(batches), []
     found: dict[str, list[float]] = {"all nets": [], "batch size alone": [], "second choice alone": []}

@@ -46,7 +46,7 @@ def steps_on_a_parabola(steps: Sequence[float], count: int = 10, start: int = 0)
 
     Notes
     -----
-    An update multiplies the distance by 1 - step.
+    An update multiplies the distance by `1 - step`.
     """
     valley, axes, times = canvas(HALF), canvas(HALF), np.arange(count + 1)
     x = np.linspace(-2.2, 2.2, 100)
@@ -89,7 +89,7 @@ def descents(found: Mapping[float, Mapping[str, Sequence[Any]]], data: str) -> P
     Parameters
     ----------
     found : mapping
-        {rate: {"step", "edge": where it was measured and lambda_max rate / 2 there, "loss": at every step}}.
+        {rate: {"step", "edge": where it was measured and `lambda_max rate / 2` there, "loss": at every step}}.
     data : str
         The data set's name.
 
@@ -129,7 +129,7 @@ def by_batch_size(found: Mapping[int, Mapping[str, Sequence[Any]]], data: str) -
     Parameters
     ----------
     found : mapping
-        {batch size: {"step", "edge", "batch": where it was measured, lambda_max rate / 2, batch sharpness rate / 2}}.
+        {batch size: {"step", "edge", "batch": where it was measured, `lambda_max rate / 2`, likewise for the batch}}.
     data : str
         The data set's name.
 
@@ -174,12 +174,12 @@ def by_batch_size(found: Mapping[int, Mapping[str, Sequence[Any]]], data: str) -
 
 @styled
 def throw(curvature: Sequence[float], height: Sequence[float], predicted: float) -> Picture:
-    """Descent on f(x, y) = (a + b x) y^2 / 2, whose curvature along y depends on x.
+    """Descent on `f(x, y) = (a + b x) y^2 / 2`, whose curvature along y depends on x.
 
     Parameters
     ----------
     curvature, height : sequence of float
-        The rate times a + b x, and y, before every update.
+        The rate times `a + b x`, and y, before every update.
     predicted : float
         Where the curvature ends by the closed form.
 

@@ -157,9 +157,9 @@ def rescaled(
     Parameters
     ----------
     f : function of two arrays
-        The loss f(w1, w2) of y = w2 relu(w1 x).
+        The loss f(w1, w2) of `y = w2 relu(w1 x)`.
     alphas : sequence of float
-        The minima are (alpha, 1 / alpha); a position of the slider for each.
+        The minima are `(alpha, 1 / alpha)`; a position of the slider for each.
     curvature, sharpness : sequence of float
         The largest eigenvalue and phi at each.
     start : int

@@ -116,7 +116,9 @@ def best_rates(rates: Mapping[int, float], critical: float, data: str) -> Pictur
 
     Notes
     -----
-    eps(m) = eps_max / (1 + B / m), with the eps_max that fits the logarithms best.
+    The line is this, with the largest rate that fits the logarithms best::
+
+        eps(m) = eps_max / (1 + B / m)
     """
     axes, colour, sizes = canvas(WIDE, 3), colours(rates), np.array(list(rates), float)
     found, shape = np.array(list(rates.values())), 1 / (1 + critical / sizes)

@@ -260,7 +260,7 @@ def box_on_contours(hessian: ArrayLike, half: ArrayLike) -> Picture:
     Parameters
     ----------
     hessian : array, 2 x 2
-        Of the parabola y^T H y / 2.
+        Of the parabola `y^T H y / 2`.
     half : array of 2
         The box holds each weight's move within plus or minus this.
 

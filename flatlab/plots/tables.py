@@ -80,7 +80,7 @@ def _power(mantissa: str, sign: str, exponent: str) -> str:
 
 
 def readable(words: str) -> str:
-    """What a claim measures, and the numbers beside it, as a reader writes them: log₁₀ and φ, not log10 and phi."""
+    """What a claim measures, and the numbers beside it, as a reader writes them: log₁₀ and φ, not `log10` and `phi`."""
     for pattern, instead in READ_AS:
         words = re.sub(pattern, instead, words)
     return words

@@ -115,7 +115,7 @@ def clock(
 
 @styled
 def update_time(sizes: Sequence[int], seconds: Sequence[float], a: float, b: float, data: str) -> Picture:
-    """The seconds of a batch and the rows per second against its size, with the line t = a + b m through the seconds.
+    """The seconds of a batch and the rows per second against its size, with the line `t = a + b m` through the seconds.
 
     Parameters
     ----------
@@ -211,7 +211,8 @@ def appendix_c(result: Result, net: str) -> Picture:
 
     Notes
     -----
-    I_l B_l / (I_s B_s) = 1 / f_s(P) on the line; below it the large batch takes less time, if its own efficiency is 1.
+    `I_l B_l / (I_s B_s) = 1 / f_s(P)` on the line; below it the large batch takes less time, if its own efficiency
+    is 1.
     """
     values, axes = result.values[net], canvas(WIDE, 3.2)
     small, large, updates, efficiency = (

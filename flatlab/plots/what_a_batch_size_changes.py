@@ -267,7 +267,7 @@ def hovering(
 
     Notes
     -----
-    In the long run the variance along a direction of curvature c is ratio / (c (2 - rate c)). The ellipse is drawn at
+    In the long run the variance along a direction of curvature c is `ratio / (c (2 - rate c))`. The ellipse is drawn at
     two standard deviations.
     """
     axes, curve, angle = canvas(WIDE, 3), np.array(curvatures), np.linspace(0, 2 * np.pi, 100)

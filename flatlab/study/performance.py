@@ -19,11 +19,11 @@ def fitted_time(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float
     Returns
     -------
     a, b : float
-        Of t(m) = a + b m, neither below 0.
+        Of `t(m) = a + b m`, neither below 0.
 
     Notes
     -----
-    Least squares of the relative errors (a + b m) / t - 1, since the times range over decades.
+    Least squares of the relative errors `(a + b m) / t - 1`, since the times range over decades.
     """
     from scipy.optimize import nnls  # here: flatlab itself needs no scipy
 
@@ -49,12 +49,16 @@ def all_reduce_seconds(numbers: float, workers: int, latency: float, bandwidth: 
     Returns
     -------
     float
-        2 (P - 1) (latency + n / (P bandwidth)).
+        The seconds that the formula below has.
 
     Notes
     -----
-    Each worker sends 2 (P - 1) messages of n / P numbers, one after another: P - 1 to add up the parts, P - 1 to hand
-    them on. So it sends 2 n (P - 1) / P numbers, fewer than 2 n however many workers there are.
+    With the latency t and the bandwidth b::
+
+        2 (P - 1) (t + n / (P b))
+
+    Each worker sends `2 (P - 1)` messages of `n / P` numbers, one after another: half of them add up the parts, half
+    hand them on. So it sends `2 n (P - 1) / P` numbers, fewer than 2 n however many workers there are.
     """
     return 2 * (workers - 1) * (latency + numbers / (workers * bandwidth))
 
@@ -72,25 +76,25 @@ def parallel_efficiency(alone: float, together: float, workers: int) -> float:
     Returns
     -------
     float
-        f(P) = T(1) / (P T(P)): 1 where P workers take a P-th of the time, 1/P where they take as long as one.
+        `f(P) = T(1) / (P T(P))`: 1 where P workers take a P-th of the time, `1 / P` where they take as long as one.
     """
     return alone / (workers * together)
 
 
 def allowed_updates_ratio(small: float, large: float, efficiency: float) -> float:
-    """The ratio I_l / I_s of updates below which the large batch takes less time.
+    """The ratio `I_l / I_s` of updates below which the large batch takes less time.
 
     Parameters
     ----------
     small, large
         Rows in a batch, B_s and B_l.
     efficiency
-        f_s(P), the small batch's on P workers.
+        `f_s(P)`, the small batch's on P workers.
 
     Returns
     -------
     float
-        B_s / (f_s(P) B_l).
+        `B_s / (f_s(P) B_l)`.
 
     Notes
     -----
@@ -98,7 +102,7 @@ def allowed_updates_ratio(small: float, large: float, efficiency: float) -> floa
 
         I_l B_l / P < I_s B_s / (P f_s(P))
 
-    A row costs the same in either batch, the large batch's efficiency is taken to be 1, and P < B_l.
+    A row costs the same in either batch, the large batch's efficiency is taken to be 1, and `P < B_l`.
     """
     return small / (efficiency * large)
 
@@ -106,7 +110,7 @@ def allowed_updates_ratio(small: float, large: float, efficiency: float) -> floa
 def large_batch_pays(
     updates_large: float, updates_small: float, large: float, small: float, workers: int, efficiency: float
 ) -> bool:
-    """Whether I_l B_l / P < I_s B_s / (P f_s(P)): appendix C of Keskar et al. 2017."""
+    """Whether `I_l B_l / P < I_s B_s / (P f_s(P))`: appendix C of Keskar et al. 2017."""
     return updates_large * large / workers < updates_small * small / (workers * efficiency)
 
 

@@ -27,29 +27,29 @@ class Recipe:
     epochs : int
         How often the whole training set is passed over.
     optimizer : {"adam", "sgd", "adagrad", "rmsprop", "rprop"}
-        Whose step is taken: adam, sgd, adagrad, rmsprop or rprop.
+        Whose step is taken: that of torch's Adam, SGD, Adagrad, RMSprop or Rprop.
     lr : float
         The learning rate in the first epoch.
     momentum : float
         The momentum of sgd, which is the only optimizer that takes one.
     weight_decay : float
-        The weight w of a penalty w/2 ||x||^2, in the form in which the optimizer adds it; rprop has none.
-    update : str
+        The weight w of a penalty `w ||x||^2 / 2`, in the form in which the optimizer adds it; rprop has none.
+    update : Update
         How a batch becomes a step: plain, sam, conservative, adversarial, stability, ghost, noisy_gradient,
         noisy_iterate, noisy_inputs, noisy_labels, sampled_noise, asam, gradient_penalty, lars or lamb (see
         `flatlab.training.updates`).
     strength : float, optional
         The one number of an update other than plain and lamb; left out, the update's own default.
     growth : float
-        The batch grows by this factor per epoch, up to grow_to (dynamic sampling).
+        The batch grows by this factor per epoch, up to `grow_to` (dynamic sampling).
     grow_to : int or float, optional
         Where a batch stops growing, in rows or as a fraction of the training set; left out, at the whole training set.
     decay : float
-        The learning rate of epoch k is lr / (1 + decay (k - 1)).
+        The learning rate of epoch k is `lr / (1 + decay (k - 1))`.
     warm_up : int
         Over so many epochs the learning rate rises in equal steps to lr.
     l1 : float
-        The weight w of a penalty w ||x||_1.
+        The weight w of a penalty `w ||x||_1`.
     augmentation : float
         Reflect, turn and move each image at random (appendix E.1 of the paper), or move and stretch each signal: 1 is
         as far as the paper does, 0.5 half as far, and 0 leaves the rows as they are.

@@ -22,7 +22,7 @@ class Run:
         The first and the last point, each of shape (n,).
     history : dict of str to list
         Lists with one entry per epoch: epoch, train_loss, train_accuracy (averages over the epoch's own steps, dropout
-        on, as in Fig. 2), test_loss, test_accuracy, distance (||x - x0||), seconds, updates (both since the start).
+        on, as in Fig. 2), test_loss, test_accuracy, distance (`||x - x0||`), seconds, updates (both since the start).
     recipe : Recipe
         How it was trained.
     seed : int
@@ -32,7 +32,7 @@ class Run:
     buffers : dict of str to Tensor
         The network's buffers at x, such as running averages.
     points : dict of int to Tensor
-        Epoch -> the point after it, for the epochs that `train` was told to keep; 0 is x0.
+        By epoch the point after it, for the epochs that `train` was told to keep; 0 is x0.
     net : nn.Module
         The network; `model()` gives a copy that is at x.
     """

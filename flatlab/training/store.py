@@ -35,10 +35,10 @@ class Store:
 
     Parameters
     ----------
-    root
-        The directory; None: $FLATLAB_STORE, else "runs" in the platform's cache directory. On Colab, a folder of a
+    root : str or path, optional
+        The directory; left out: $FLATLAB_STORE, else "runs" in the platform's cache directory. On Colab, a folder of a
         mounted Drive.
-    every
+    every : float
         Seconds that must pass before a half-finished run is written again, because a mounted Drive keeps every file
         that it ever had. An interrupted run is written at once; one that is killed goes back to what was last written.
 

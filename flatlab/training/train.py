@@ -103,7 +103,7 @@ def train(
 
     Notes
     -----
-        x_{k+1} = x_k - step(1/|B_k| sum_{i in B_k} grad f_i(x_k))
+        x_{k+1} = x_k - step(g_k),    g_k = 1/|B_k| sum_{i in B_k} grad f_i(x_k)
 
     Under torchrun (or any initialised torch.distributed group) each worker takes its share of every batch and the
     gradients are summed: the same x as one process, except that BatchNorm's statistics are each worker's own (ghost

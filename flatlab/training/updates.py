@@ -60,7 +60,9 @@ def conservative(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[T
 
 
 def adversarial(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of the gradients on the batch and on inputs moved by radius * sign(grad_inputs loss), strength = radius.
+    """The mean of the gradients on the batch and on inputs moved up the loss, strength = r.
+
+        inputs + r sign(grad_inputs loss)
 
     Goodfellow et al. 2015, equation for the fast gradient sign; Keskar et al. 2017, appendix E.3, which gives no
     radius.
@@ -76,7 +78,11 @@ def adversarial(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Te
 
 
 def stability(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of f_B + KL(outputs, outputs of inputs + noise), strength = standard deviation of the noise.
+    """The gradient of the loss with a penalty on what noise in the inputs changes, strength = sigma.
+
+        f_B + KL(outputs || outputs_noisy)
+
+    The noise is normal with standard deviation sigma.
 
     Zheng et al. 2016, equation (3) with weight 1; Keskar et al. 2017, appendix E.3. Zheng et al.
     take weight 0.01 and noise of variance 0.04.
@@ -139,7 +145,7 @@ def noisy_iterate(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[
 
 
 def noisy_inputs(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The plain step on inputs + strength times standard normal noise."""
+    """The plain step on the inputs and `strength` times standard normal noise."""
     return plain(trainer, inputs + trainer.strength * torch.randn_like(inputs), targets)
 
 
@@ -195,9 +201,9 @@ def gradient_penalty(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tup
 
         f_B + s/2 ||g_B||^2
 
-    The penalty's gradient is s H g. With r = 0.01, as in their code, a finite difference stands for the product:
+    The penalty's gradient is `s H_B g_B`. With r = 0.01, as in their code, a finite difference stands for the product:
 
-        H g ~ ||g|| (g(x + r g / ||g||) - g(x)) / r
+        H_B g_B ~ ||g_B|| (g_B(x + r u) - g_B(x)) / r,    u = g_B / ||g_B||
     """
     loss, correct = trainer.gradient(inputs, targets)
     first, radius = trainer.grad.clone(), 0.01
