@@ -175,13 +175,13 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
         ([12500], "12,500"),
         ([0.0, 2e-9], "0 and 2·10⁻⁹"),
         ([100, 300], "100 and 300"),
-        ([0.0, 2e-9, 1e-9], "1.00·10⁻⁹ ± 2.48·10⁻⁹"),
+        ([0.0, 2e-9, 1e-9], "(1.00 ± 2.48)·10⁻⁹"),
         ([319_000, 500, 12], "107,000 ± 457,000"),
-        ([5.5e10, 5.6e10, 5.9e10], "5.67·10¹⁰ ± 5.2·10⁹"),
+        ([5.5e10, 5.6e10, 5.9e10], "(5.67 ± 0.52)·10¹⁰"),
         ([2.21e4], "22,100"),
         ([5.5e10], "5.5·10¹⁰"),
         ([0.99978, 0.9998, 0.99982], "0.999800 ± 0.000050"),
-        ([0.0, 1e-6, -1e-6], "0 ± 2.48·10⁻⁶"),
+        ([0.0, 1e-6, -1e-6], "(0 ± 2.48)·10⁻⁶"),
     ],
 )
 def test_a_mean_and_its_interval_in_words(values, words):
@@ -197,8 +197,8 @@ def test_a_mean_is_given_to_the_place_to_which_its_interval_is(values, scale, mi
     words = plus_minus(values).replace(",", "")
     if " ± " not in words:
         return
-    written = (re.sub("(?<![·0-9])10(?=[⁰¹²³⁴⁵⁶⁷⁸⁹⁻])", "1·10", number) for number in words.split(" ± "))
-    said, around = (Decimal(re.sub("·10(.+)", r"e\1", number).translate(PLAIN)) for number in written)
+    digits, power = re.fullmatch(r"\(?(.+?)\)?(?:·10(.+))?", words).groups()
+    said, around = (Decimal(f"{number}e{power or 0}".translate(PLAIN)) for number in digits.split(" ± "))
     exponent = around.as_tuple().exponent or around.adjusted() - 1  # of a whole number, its second digit
     place = Decimal(10) ** exponent
     rounding = Decimal(abs(mean)) / 10**15  # of the sums themselves

@@ -404,16 +404,19 @@ def _plus_minus(values: Sequence[float]) -> str:
     decimals = place + (abs(mean) * 10.0**place < 100)
     largest = max(abs(mean), half)
     if largest >= LARGEST_IN_FULL or (place > 5 and largest < SMALLEST_IN_FULL):
-        return f"{_power_of_ten(mean, decimals)} ± {_power_of_ten(half, decimals)}"
+        return _times_one_power(mean, half, decimals)
     mean, half = round(mean, decimals), round(half, decimals)
     return f"{mean:,.{max(0, decimals)}f} ± {half:,.{max(0, decimals)}f}"
 
 
-def _power_of_ten(value, decimals):
-    """The value as a product with a power of ten, to the digit that is its last of so many decimals."""
-    value = round(value, decimals)
-    digits = decimals + math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{digits}e}"
+def _times_one_power(mean, half, decimals):
+    """Mean and half width as a product with one power of ten, "(5.67 ± 0.52)·10¹⁰", to the digit that is their last of
+    so many decimals."""
+    mean, half = round(mean, decimals), round(half, decimals)
+    exponent = math.floor(math.log10(max(abs(mean), half)))
+    digits = max(0, decimals + exponent)
+    shown = [f"{value / 10.0**exponent:.{digits}f}" if value else "0" for value in (mean, half)]
+    return f"({' ± '.join(shown)})·10{'⁻' * (exponent < 0)}{str(abs(exponent)).translate(SUPERSCRIPT)}"
 
 
 def _number(value):
