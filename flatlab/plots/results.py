@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from flatlab.files import write_whole
 from flatlab.plots.drawings import DRAWINGS, Curve, Drawing, Panel
 from flatlab.plots.picture import Picture, course, rows_of, spoken
-from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, spelled, spread, stamp_of_all, styled
+from flatlab.plots.style import HALF, PAPER, SMALLER, WIDE, canvas, spread, stamp_of_all, styled
 from flatlab.plots.tables import NOTE, called_on, named, published, table
 from flatlab.study import paper
 from flatlab.study.recorded import Result
@@ -174,8 +174,7 @@ def _theirs(axes: Axes, experiment: str, drawing: Drawing, panel: Panel, net: st
 
 
 def frame(axes: Axes, values: np.ndarray, log: bool) -> None:
-    """Limit y to twice the range of the seeds' own values: the interval of two seeds can be many times as wide. Label
-    few ticks."""
+    """Limit y to twice the range of the seeds' own values: the interval of two seeds can be many times as wide."""
     values = values[np.isfinite(values)]
     if len(values):
         ends = np.log([values.min(), values.max()]) if log else np.array([values.min(), values.max()])
@@ -183,9 +182,6 @@ def frame(axes: Axes, values: np.ndarray, log: bool) -> None:
         low, high = np.exp([low, high]) if log else (low, high)
         bottom, top = axes.get_ylim()
         axes.set_ylim(max(bottom, low), min(top, high))
-    for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "log":
-            spelled(axis)
 
 
 def _lines(drawing: Drawing) -> int:

@@ -97,20 +97,15 @@ def plain_ticks(axis: Axis, locator: Locator | None = None) -> None:
 
 
 def spell(axes: Axes) -> None:
-    """Spell the ticks of logarithmic axes that are as matplotlib has them."""
+    """Spell the ticks of logarithmic axes that are as matplotlib has them: numbers where few decades can be read so,
+    else powers of ten, and none named between them."""
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log" and isinstance(axis.get_major_formatter(), LogFormatter):
-            spelled(axis)
-
-
-def spelled(axis: Axis) -> None:
-    """Ticks of a logarithmic axis in one spelling: numbers where few decades can be read so, else powers of ten, and
-    none named between them."""
-    low, high = sorted(axis.get_view_interval())
-    if low > 1e-4 and high < 1e6:
-        subs = (1, 2, 5) if high / low < 20 else (1, 3) if high / low < 200 else (1,)
-        plain_ticks(axis, MaxNLocator(4) if high / low < 4 else LogLocator(subs=subs))
-    axis.set_minor_formatter(NullFormatter())
+            low, high = sorted(axis.get_view_interval())
+            if low > 1e-4 and high < 1e6:
+                subs = (1, 2, 5) if high / low < 20 else (1, 3) if high / low < 200 else (1,)
+                plain_ticks(axis, MaxNLocator(4) if high / low < 4 else LogLocator(subs=subs))
+            axis.set_minor_formatter(NullFormatter())
 
 
 def around(axes: Axes, which: Literal["x", "y"], values: ArrayLike, log: bool) -> None:
@@ -122,8 +117,6 @@ def around(axes: Axes, which: Literal["x", "y"], values: ArrayLike, log: bool) -
     room = 0.1 * (np.ptp(seen) or 1)
     ends = np.array([seen.min() - room, seen.max() + room])
     axes.set(**{f"{which}lim": np.exp(ends) if log else ends})
-    if log:
-        spelled(getattr(axes, f"{which}axis"))
 
 
 def positive(sharpness: ArrayLike) -> np.ndarray:
