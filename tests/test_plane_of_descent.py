@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from matplotlib.path import Path
 
 pytest.importorskip("matplotlib")
 
@@ -46,6 +47,26 @@ def test_names_of_lines_do_not_lie_on_one_another_or_on_a_word():
     boxes = [text.get_window_extent() for text in axes.texts]
     assert word in axes.texts and len(boxes) >= 3
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_name_stands_where_no_line_runs_through_it():
+    """To the right of the point a line comes down, and its own curve came from the left."""
+    axes = style.canvas()
+    x, y = np.meshgrid(np.linspace(0, 4, 41), np.linspace(-1, 1, 41))
+    lines = axes.contour(x, y, x, (2.6,))
+    axes.plot([0, 2], [0, 0])
+    style.label(axes, 2, 0, "batch 32", "black")
+    (name,) = axes.texts
+
+    def crossed():
+        parts = [part for level in lines.get_paths() for part in level.to_polygons(closed_only=False)]
+        ways = [Path(axes.transData.transform(part)) for part in (*parts, axes.lines[0].get_xydata())]
+        return any(way.intersects_bbox(name.get_window_extent(), filled=False) for way in ways)
+
+    axes.figure.draw_without_rendering()
+    assert crossed(), "where it stands at first"
+    style.off_lines(axes, lines)
+    assert not crossed()
 
 
 def drawn():

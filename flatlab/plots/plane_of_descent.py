@@ -8,7 +8,7 @@ import torch
 from flatlab.measure.paths import Surface
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
-from flatlab.plots.style import TEXT, WIDE, canvas, colours, label, name_lines, stamp, styled
+from flatlab.plots.style import TEXT, WIDE, canvas, colours, label, name_lines, off_lines, stamp, styled
 from flatlab.training.train import Run
 
 LEVELS = (0.01, 0.03, 0.1, 0.3, 1, 3)  # nats
@@ -58,8 +58,8 @@ def paths_on_a_plane(
     told = []
     for batch, run in runs.items():
         across, distance, off = _seen(run, epochs, e1, e2)
-        axes.plot(*across.T, color=colour[batch], linewidth=1, alpha=0.6)
-        label(axes, across[-1, 0], across[-1, 1], f"batch {batch}", colour[batch], xytext=(8, -5))
+        axes.plot(*across.T, color=colour[batch], linewidth=1)
+        label(axes, across[-1, 0], across[-1, 1], f"batch {batch}", colour[batch])
         for place, layer in enumerate(layers):
             if place:  # at the start there is no way to draw
                 layer += axes.plot(*across[: place + 1].T, color=colour[batch], linewidth=3)
@@ -71,9 +71,10 @@ def paths_on_a_plane(
         }
         told.append(course(f"the distance of batch {batch} from the start", epochs, distance))
     axes.plot(0, 0, "o", color=TEXT)
-    label(axes, 0, 0, "start", TEXT, xytext=(0, -12), ha="center")
     axes.set(xlabel="distance, towards the end of the small batch", ylabel="distance, across")
     axes.margins(0)
+    off_lines(axes, lines)
+    label(axes, 0, 0, "start", TEXT, xytext=(0, -12), ha="center")
     name_lines(axes, lines)
     rows = rows_of(found)
     says = [

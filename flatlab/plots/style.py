@@ -8,6 +8,7 @@ settings hold while it runs.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, Locator, LogFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
@@ -200,6 +203,33 @@ def label_ends(axes: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> N
     names stand apart where the ends do not."""
     for place, (name, (y, colour)) in enumerate(sorted(ends.items(), key=lambda end: end[1][0])):
         label(axes, x, y, name, colour, xytext=(6, 14 * place - 7 * (len(ends) - 1)))
+
+
+# Of words their place beside a point in points, and how they are aligned there: right, below, above, left.
+BESIDE: tuple[dict[str, Any], ...] = (
+    {"position": (8, -5), "ha": "left"},
+    {"position": (0, -13), "ha": "center"},
+    {"position": (0, 13), "ha": "center"},
+    {"position": (-8, -5), "ha": "right"},
+)
+
+
+def off_lines(axes: Axes, levels: ContourSet) -> None:
+    """Move each name that stands so far to the side of its point where fewest lines run through it. It comes before
+    `name_lines`, when the axes have their limits."""
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    parts = [part for level in levels.get_paths() for part in level.to_polygons(closed_only=False)]
+    parts += [line.get_xydata() for line in axes.lines]
+    curves = [Path(axes.transData.transform(part)) for part in parts]
+
+    def crossed(name: Text, side: Mapping[str, Any]) -> tuple[bool, int]:
+        name.set(**side)
+        box = name.get_window_extent()
+        outside = not (axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max))
+        return outside, sum(curve.intersects_bbox(box, filled=False) for curve in curves)
+
+    for name in axes.texts:
+        name.set(**min(BESIDE, key=functools.partial(crossed, name)))
 
 
 def name_lines(axes: Axes, lines: ContourSet) -> None:
