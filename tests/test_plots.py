@@ -50,12 +50,15 @@ from flatlab.plots import results as figures
 from flatlab.plots.cures import before_and_after, beside_one_another
 from flatlab.plots.density import densities
 from flatlab.plots.drawings import DRAWINGS
+from flatlab.plots.ledger import Grid
 from flatlab.plots.orderings import orderings
 from flatlab.plots.threshold_and_warm_start import beside_the_paper, continuations, warm_starts
 from flatlab.plots.waterfall import waterfall
 from flatlab.plots.what_a_batch_size_changes import own_rates, ratio
 from flatlab.plots.what_newcomers_are_told import by_problem
 from flatlab.study import columns
+from flatlab.study.ledger import Judgement
+from flatlab.study.rules import Claim
 
 GROUNDS = ("#ffffff", "#121212")  # the book's page, light and dark
 WORDS = {"#ffffff": ("#222832", "#000000"), "#121212": ("#ced6dd", "#ffffff")}  # what a page there has its text in
@@ -631,3 +634,16 @@ def test_an_interval_is_drawn_around_every_mean():
     mean, half = style.interval(TRAINED[32])
     ((low, high),) = [segment[:, 1] for segment in bars[0].lines[2][0].get_segments()]
     assert (low, high) == (pytest.approx(mean - half), pytest.approx(mean + half))
+
+
+# Folds
+
+
+def test_a_fold_has_the_apostrophe_of_the_prose_around_it(root):
+    """Sphinx makes the apostrophes of a text round, but not those of raw HTML."""
+    sources = [path.read_text(encoding="utf8") for path in (root / "book").glob("*.ipynb")]
+    found = [words for source in sources for words in re.findall(r"<summary>(.*?)</summary>", source)]
+    assert found and not [words for words in found if re.search(r"\w'\w", words)]
+    claim = Claim(name="F1's gap", words="w", source="somebody", experiment="table2", measure="m", effect=list, above=0)
+    one = Judgement("F1's gap", "smoke", "mlp", "mnist1d", 3, 1.0, 0.5, 1.5, "holds", 0.5)
+    assert "<summary>F1’s gap</summary>" in Grid([(claim, [one])])._repr_html_()

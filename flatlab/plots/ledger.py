@@ -158,6 +158,11 @@ def _where(judgement: Judgement) -> str:
     return name if judgement.net in PROBLEMS else f"{name}, {named(judgement.data)}"
 
 
+def _typeset(words: str) -> str:
+    """Words as HTML, with the apostrophe that the pages around have."""
+    return html.escape(words).replace("&#x27;", "’")
+
+
 def _seeds(judgement: Judgement) -> str:
     return f"{judgement.seeds} seed{'s' * (judgement.seeds != 1)}"
 
@@ -211,7 +216,7 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
     x = 30 + 9 * max(-2.7, min(2.7, place(claim, judgement)))
     left, right = max(2, x - 9), min(58, x + 9)
     bar = "" if not math.isfinite(judgement.low) else f'<path d="M{left:.1f} 9H{right:.1f}"/>'
-    words = html.escape(in_words(claim, judgement))
+    words = _typeset(in_words(claim, judgement))
     return (
         f'<td class="{judgement.word}" title="{words}" data-net="{html.escape(headed(judgement.net))}">'
         f'<span class="sign" aria-hidden="true" data-word="{judgement.word}">{SIGN[judgement.word]}</span>'
@@ -224,13 +229,13 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
 def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> str:
     found = {judgement.net: judgement for judgement in judgements}
     measured = [
-        html.escape(in_words(claim, judgement)).replace(" = ", f"{NO_BREAK}={NO_BREAK}") for judgement in judgements
+        _typeset(in_words(claim, judgement)).replace(" = ", f"{NO_BREAK}={NO_BREAK}") for judgement in judgements
     ]
     numbers = "".join(f"<li>{one}</li>" for one in measured)
     words = (
-        f"<details><summary>{html.escape(readable(claim.name))}</summary><p>{html.escape(readable(claim.words))} "
-        f"<i>({html.escape(claim.source)})</i></p>"
-        f"<p>Rule: {html.escape(readable(claim.rule))}</p><ul>{numbers}</ul></details>"
+        f"<details><summary>{_typeset(readable(claim.name))}</summary><p>{_typeset(readable(claim.words))} "
+        f"<i>({_typeset(claim.source)})</i></p>"
+        f"<p>Rule: {_typeset(readable(claim.rule))}</p><ul>{numbers}</ul></details>"
     )
     cells = (
         [_cell(claim, found[net]) if net in found else '<td><span class="words">not run</span></td>' for net in nets]
