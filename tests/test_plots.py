@@ -412,6 +412,20 @@ def test_a_files_words_and_ground_can_be_read_in_light_and_in_dark(letters, file
             assert contrast(colour, ground) >= 3, colour
 
 
+def faint(panels):
+    """Lines and dots that have less than 3 to 1 on a page, WCAG's AA for graphics."""
+    for line in (line for panel in panels for axes in panel.axes for line in axes.lines):
+        for ground in GROUNDS:
+            ink, share, seen = to_rgb(WORDS[ground][0]), picture.INK_PERCENT / 100, line.get_alpha() or 1
+            colour = [share * a + (1 - share) * b for a, b in zip(to_rgb(line.get_color()), ink)]
+            if contrast([seen * a + (1 - seen) * b for a, b in zip(colour, to_rgb(ground))], ground) < 3:
+                yield f"{line.get_color()} at {seen} on {ground}"
+
+
+def test_no_line_and_no_dot_is_too_faint(drawn):
+    assert not list(faint(drawn.panels))
+
+
 def test_a_panel_is_as_wide_as_a_phone_at_most_and_its_letters_no_smaller_than_10(letters):
     """342 CSS pixels is what the book leaves a figure of 390: a point is a pixel there, so ten points are ten
     pixels."""

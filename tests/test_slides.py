@@ -13,7 +13,7 @@ from test_does_sharpness_predict import made_up_nets
 from test_how_large_a_batch_pays import the_trade
 from test_on_the_way_down import way_down_result
 from test_plane_of_descent import descent
-from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, curves_of, hollows, path, updates_of
+from test_plots import CLOUD, GROUNDS, WORDS, both, contrast, curves_of, faint, hollows, path, updates_of
 from test_threshold_and_warm_start import sizes_result
 from test_what_a_batch_costs import the_clock
 from test_what_a_batch_size_changes import rates_result
@@ -96,6 +96,10 @@ def made(name):
 @pytest.fixture(params=MADE, scope="module")
 def slides(request):
     return made(request.param)
+
+
+def test_no_line_and_no_dot_is_too_faint(slides):
+    assert not list(faint(slides.picture.panels))
 
 
 @pytest.fixture(scope="module")

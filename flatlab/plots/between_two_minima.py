@@ -72,7 +72,7 @@ def paths(
         for axes, (kind, _) in zip(ours, SEEN_ALONG):
             table = [getattr(path, kind) for path in found[part]]
             for values in table:
-                axes.plot(alphas, values, style, color=BETWEEN, linewidth=0.5, alpha=0.6)
+                axes.plot(alphas, values, style, color=BETWEEN, linewidth=0.5)
             mean = band(axes, alphas, table, BETWEEN, linestyle=style)
             _, half = intervals(table)
             columns[f"{kind}, {words}, mean"], columns[f"{kind}, {words}, ±"] = mean.tolist(), half.tolist()

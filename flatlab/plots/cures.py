@@ -422,7 +422,7 @@ def _name(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
         label(axes, x, y, words, colour, size=SMALLER)
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     low, high = axes.get_ylim()
-    least, scale = 1.25 * SMALLER, 72 / axes.figure.dpi
+    least, scale = 1.4 * SMALLER, 72 / axes.figure.dpi
     line = np.array(sorted(axes.transData.transform([one[:2] for one in dots if one[3] == LARGE]).tolist())) * scale
     # of each word its ends and its height, in points; the line, which is thinner than a word, is taken from the start
     inside = np.linspace(line[0, 0] + 4, line[-1, 0] - 4)
@@ -473,13 +473,13 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         phis = positive(np.c_[values[phi("LB")], values[phi_series(1e-3, columns.CURE)]])
         trained = [100, *np.mean(values[series(columns.CURE, "train")], 0)]
         (left, x, far), (low, y, high) = spread(phis, log=True), spread(test)
-        axes.plot(x, y, style, color=CONTROL, marker=mark, markersize=4, linewidth=1, alpha=0.7, label=words)
+        axes.plot(x, y, style, color=CONTROL, marker=mark, markersize=4, linewidth=1, label=words)
         dose = DOSES[result.experiment]
         for place, layer in enumerate(layers):
             at = min(place, len(doses))
             colour = CONTROL if at else LARGE
             face = colour if trained[at] >= TRAINED else "none"
-            layer += axes.plot(phis[:, at], test[:, at], mark, color=colour, markersize=4, alpha=0.6, mew=0)
+            layer += axes.plot(phis[:, at], test[:, at], mark, color=colour, markersize=4, mew=0)
             layer += axes.plot(x[at], y[at], mark, color=colour, markersize=10, markerfacecolor=face)
             layer += axes.plot([left[at], far[at]], [y[at]] * 2, color=colour, linewidth=1)
             layer += axes.plot([x[at]] * 2, [low[at], high[at]], color=colour, linewidth=1)

@@ -115,7 +115,7 @@ def ratios(found: Mapping[str, Mapping[str, Sequence[float]]], data: str, tier: 
         for place, (name, values) in enumerate(measured.items()):
             (low,), (mean,), (high,) = spread(np.c_[positive(values)], log=True)
             axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="none", color=BETWEEN, capsize=3)
-            axes.plot(values, [place] * len(values), "o", color=BETWEEN, markersize=4, alpha=0.7)
+            axes.plot(values, [place] * len(values), "o", color=BETWEEN, markersize=4, alpha=0.8)
             axes.plot(mean, place, "D", color=BETWEEN)
             rows.append({"network": net, "measured": name, "low": low, "ratio": mean, "high": high})
             told.append(f"{net}, {name} {mean:.3g}")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.results import frame
@@ -273,7 +274,7 @@ def _bars(axes: Axes, tables: Mapping[str, np.ndarray], log: bool, words: str) -
     means = []
     for place, (table, colour) in enumerate(zip(tables.values(), (SMALL, LARGE, CONTROL, CONTROL))):
         (low,), (mean,), (high,) = spread(np.c_[table], log)
-        axes.barh(place, mean, height=0.6, color=colour, alpha=0.5, linewidth=0)
+        axes.barh(place, mean, height=0.6, color=to_rgba(colour, 0.3), edgecolor=colour, linewidth=1)
         axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="none", color=colour, capsize=3)
         axes.plot(table, [place] * len(table), "o", color=colour, markersize=3)
         means.append(float(mean))

@@ -229,7 +229,7 @@ def appendix_c(result: Result, net: str) -> Picture:
         axes.plot(f, y, "o", color=PAPER, markerfacecolor="none")
         label(axes, f, y, name, PAPER, fontsize=SMALLER, xytext=away)
     taken_rows = [y for _, _, y in points]
-    axes.plot(efficiency, taken_rows, "o", color=LARGE, markersize=4, alpha=0.5, mew=0)
+    axes.plot(efficiency, taken_rows, "o", color=LARGE, markersize=3, mew=0)
     mean = dot(axes, float(efficiency.mean()), taken_rows, LARGE, log=True)
     label(axes, float(efficiency.mean()), mean, "ours", LARGE, xytext=(9, 14))
     low, high = min(0.7, 0.7 * min(taken_rows)), max(9, 1.3 * max(taken_rows))

@@ -211,12 +211,12 @@ def by_rate(result: Result, net: str, start: int = 2) -> Slides:
         (left, x, right), (low, y, high) = spread(phi, log=True), spread(test)
         found[name] = phi, test
         for place in range(len(factors) - 1):
-            way = {"arrowstyle": "->", "color": colour, "alpha": 0.5, "shrinkA": 3, "shrinkB": 3}
+            way = {"arrowstyle": "->", "color": colour, "shrinkA": 3, "shrinkB": 3}
             axes.annotate("", (x[place + 1], y[place + 1]), (x[place], y[place]), arrowprops=way)
         away = {"xytext": (9, 0)} if name == "SB" else {"xytext": (0, -12), "ha": "center"}  # off the arrows
         label(axes, x[0], y[0], f"batch {size}", colour, **away)
         for place, layer in enumerate(layers):
-            layer += axes.plot(phi[:, place], test[:, place], "o", color=colour, markersize=4, alpha=0.6, mew=0)
+            layer += axes.plot(phi[:, place], test[:, place], "o", color=colour, markersize=4, mew=0)
             layer += axes.plot(x[place], y[place], "o", color=colour, markersize=9)
             layer += axes.plot([left[place], right[place]], [y[place]] * 2, color=colour, linewidth=1)
             layer += axes.plot([x[place]] * 2, [low[place], high[place]], color=colour, linewidth=1)
@@ -281,7 +281,7 @@ def hovering(
         seen, said = float((curve * at**2).sum(1).mean() / 2), float((curve * width**2).sum() / 2)
         ellipse = 2 * width[:, None] * np.array([np.cos(angle), np.sin(angle)])
         layers.append(
-            axes.plot(*at.T, "o", color=BETWEEN, markersize=3, alpha=0.6, mew=0)
+            axes.plot(*at.T, "o", color=BETWEEN, markersize=3, alpha=0.8, mew=0)
             + axes.plot(*ellipse, "--", color=CONTROL, linewidth=1.4)
         )
         flat, steep = (float(one) for one in at.std(0))
