@@ -50,7 +50,7 @@ the smallest is in its line and the largest below it. If yours is beyond these t
 {others}</details>"""
 OTHERS = """
 Other random numbers give other results. With other seeds, {number} lies between {low} and {high} in 95 of
-100 cases, as {count} of them say. If yours is beyond{too}, look at {look}.
+100 cases, judged by {count} seeds. If yours is beyond{too}, look at {look}.
 """
 # Unless the cell's own `look` says more.
 LOOK = "the answer of the check above, and at the given cells, which must be as they were"

@@ -148,8 +148,8 @@ def test_the_expected_output_says_between_which_bounds_other_seeds_lie(tmp_path,
         expected.record("toy", tmp_path)
         notebook = nbformat.read(file, 4)
         assert [cell.id for cell in notebook.cells] == ["settings", "sum-run", "sum-expected", "later"]
-        said = f"With other seeds, the sum lies between {low} and {high} in 95 of 100 cases, as 3 of them say. If yours"
-        assert f"{said} is beyond, look at x." in notebook.cells[2].source.replace("\n", " ")
+        said = f"With other seeds, the sum lies between {low} and {high} in 95 of 100 cases, judged by 3 seeds."
+        assert f"{said} If yours is beyond, look at x." in notebook.cells[2].source.replace("\n", " ")
         assert "```text\nsum 2\n```\n\nOther random" in notebook.cells[2].source
 
 
