@@ -435,6 +435,7 @@ GIVEN = {
     "2.2": "a section's number",
     "11.7": "a section's number",
     "212,490": "mlp's size",
+    "2,000": "a batch size",
     "4,000": "MNIST-1D's rows",
     "1,000": "MNIST-1D's test rows",
     "1,437": "the digits' rows",
