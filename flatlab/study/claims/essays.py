@@ -82,7 +82,7 @@ CLAIMS = (
     ),
     Claim(
         name="Rprop fails on mini-batches",
-        words="Rprop fails on mini-batches, hence RMSProp",
+        words="Rprop fails on mini-batches, hence RMSprop",
         source="study notes on optimisation",
         experiment="optimizers",
         measure="training accuracy of Rprop on small batches minus RMSprop, each at its best rate",
