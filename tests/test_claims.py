@@ -225,6 +225,11 @@ def test_a_rule_that_the_papers_own_tables_miss_says_so():
     assert f"{', '.join(others)} and {last} lie above and {below} below" in claim.remark
     (worse,) = [net for net, row in paper.TABLE7.items() if row["test LB"].mean < paper.TABLE2[net]["test LB"].mean]
     assert f"{worse} is less accurate with it" in found["conservative training helps"].remark
+    claim = found["trained alike"]
+    (other,) = [
+        net for net, row in paper.TABLE2.items() if abs(row["train SB"].mean - row["train LB"].mean) > claim.below
+    ]
+    assert claim.remark == f"by the means of the paper's own Table 2, {other} differs by more"
 
 
 def test_half_of_the_gap_is_closed_above_the_middle_of_both_batches():

@@ -170,7 +170,9 @@ def own_rates(result: Result) -> Picture:
             axes.set_yscale("log")
             around(axes, "y", ends, log)
         filled = " and ".join(f"{sizes[net]:,}" for net in nets[:-1] or nets)
-        axes.set_title(f"filled: batch {filled}, hollow: batch {sizes[nets[-1]]:,}" if len(nets) > 1 else f"batch {filled}")
+        axes.set_title(
+            f"filled: batch {filled}, hollow: batch {sizes[nets[-1]]:,}" if len(nets) > 1 else f"batch {filled}"
+        )
         panels.append(axes.figure)
     alt = f"By the rate of each batch size: {'; '.join(told)}."
     return Picture(panels, rows, stamp_of_all(result), alt, f"own-rates-{result.tier}")

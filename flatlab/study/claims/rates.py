@@ -199,6 +199,7 @@ CLAIMS = (
         effect=lambda c: inside_chosen(c[series("SB", "test")], c[series("SB", "validation")]),
         unit="points",
         above=0,
+        remark=f"the choice on the validation split was {AFTERWARDS}",
     ),
     Claim(
         name="the best rate grows with the batch",
