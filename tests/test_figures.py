@@ -156,7 +156,7 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
     )
     rows = cells(table("table3", [result], whole=True))[1:]
     assert [row[0] for row in rows[6:9]] == [
-        "small-C2 on 1000 rows of CIFAR-10, reduced tier, 1 seed",
+        "small-C2 on 1,000 rows of CIFAR-10, reduced tier, 1 seed",
         "the paper",
         "C3",
     ]
@@ -279,7 +279,10 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
     "asked, words",
     [
         (("tabel2", "smoke"), "at the smoke tier: nothing of that name is recorded [(]nearest: table2[)][.]"),
-        (("learning-rate", "paper"), "take reduced or smoke, or run `flatlab reproduce learning-rate --tier paper`[.]"),
+        (
+            ("learning-rate", "paper"),
+            "take colab or reduced or smoke, or run `flatlab reproduce learning-rate --tier paper`[.]",
+        ),
     ],
 )
 def test_what_is_not_recorded_is_answered_with_what_is(asked, words):

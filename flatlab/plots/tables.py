@@ -134,9 +134,10 @@ def called_on(net: str, data: str) -> str:
 
 
 def named(data: str) -> str:
-    """A data set's name as one writes it, also in "1000 rows of cifar10"."""
+    """A data set's name as one writes it: "1,000 rows of CIFAR-10" of "1000 rows of cifar10"."""
     rows, part, whole = data.partition(" rows of ")
-    return f"{rows}{part}{named(whole)}" if part else NAMES.get(data, data)
+    written = re.sub(r"^\d{4,}", lambda number: f"{int(number[0]):,}", rows)
+    return f"{written}{part}{named(whole)}" if part else NAMES.get(data, data)
 
 
 def published(experiment: str, net: str, column: str) -> paper.Value | int | str | None:
