@@ -21,7 +21,7 @@ from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.exhibits import by_tier, findings
 from flatlab.plots.results import draw, write
 from flatlab.plots.style import stamp_of
-from flatlab.plots.tables import MEANS, plus_minus, printed, table
+from flatlab.plots.tables import MEANS, listed, plus_minus, printed, table
 from flatlab.study import columns, paper
 from flatlab.study import recorded as recording
 from flatlab.study.experiments import EXPERIMENTS, GROUPS
@@ -498,3 +498,7 @@ def test_what_is_recorded_stands_by_tier():
     (head, _, *rows) = [row.strip("| ").split(" | ") for row in by_tier(["cures"]).splitlines()]
     assert all(any(row[k] for row in rows) for k in range(2, len(head))), "a tier at which nothing is recorded"
     assert "the dose is ρ" in by_tier(["cures"]), "a letter, and not its name"
+
+
+def test_what_is_listed_has_one_and():
+    assert [listed(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]

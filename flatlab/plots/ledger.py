@@ -18,7 +18,7 @@ from typing import Any
 
 from flatlab.plots.picture import folded
 from flatlab.plots.style import LARGE, SMALL
-from flatlab.plots.tables import NO_BREAK, called, named, readable
+from flatlab.plots.tables import NO_BREAK, called, listed, named, readable
 from flatlab.study import paper
 from flatlab.study.design import HALF_OF_ROWS
 from flatlab.study.ledger import Entry, Judgement, Word
@@ -150,7 +150,7 @@ def in_words(claim: Claim, judgement: Judgement) -> str:
 
 def where(entry: Entry, word: Word) -> str:
     """The networks of which a word is said, as a reader knows them: "mlp and C1"."""
-    return " and ".join(map(called, entry.nets(word)))
+    return listed(list(map(called, entry.nets(word))))
 
 
 def _where(judgement: Judgement) -> str:

@@ -7,6 +7,7 @@ be, and no page chooses its sentences itself.
 from collections import Counter
 from collections.abc import Iterable
 
+from flatlab.plots.tables import listed
 from flatlab.study.ledger import Word
 
 COUNTED: dict[Word, tuple[str, str]] = {  # one claim of that word, several
@@ -22,7 +23,7 @@ def counted(said: Iterable[Word]) -> str:
     """How many claims have which word: "3 hold, 1 fails and 2 are undecided"; "none" where there is no claim."""
     count = Counter(said)
     parts = [f"{count[word]} {forms[count[word] > 1]}" for word, forms in COUNTED.items() if count[word]]
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]])) or "none"
+    return listed(parts) or "none"
 
 
 def whether(question: str, *said: Word, by: str = "what is recorded so far") -> str:

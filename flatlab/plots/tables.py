@@ -121,6 +121,11 @@ def solution(number: int, *paragraphs: str) -> None:
     say(f"<details><summary><b>Solution to exercise {number}</b></summary>", *paragraphs, "</details>")
 
 
+def listed(parts: Sequence[str]) -> str:
+    """Words one after another: "a", "a and b", "a, b and c"; "" of none."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
 def called(net: str) -> str:
     """A network's name, with what it leaves unsaid; of a problem of the regression what it is: "64 features, even"."""
     if net in PROBLEMS:
@@ -400,7 +405,7 @@ def _plus_minus(values: Sequence[float]) -> str:
     if math.isnan(half) or half <= 1e-9 * abs(mean):
         return _number(mean)
     if len(values) == 2:
-        return " and ".join(map(_number, values))
+        return listed(list(map(_number, values)))
     place = 1 - math.floor(math.log10(float(f"{half:.1e}")))  # the decimal of the second digit, once it is rounded
     decimals = place + (abs(mean) * 10.0**place < 100)
     largest = max(abs(mean), half)

@@ -33,6 +33,7 @@ from flatlab.plots.style import (
     stamp_of_all,
     styled,
 )
+from flatlab.plots.tables import listed
 from flatlab.study import columns
 from flatlab.study.columns import of, phi_series, series
 from flatlab.study.recorded import Result
@@ -169,7 +170,7 @@ def own_rates(result: Result) -> Picture:
         if log:
             axes.set_yscale("log")
             around(axes, "y", ends, log)
-        filled = " and ".join(f"{sizes[net]:,}" for net in nets[:-1] or nets)
+        filled = listed([f"{sizes[net]:,}" for net in nets[:-1] or nets])
         axes.set_title(
             f"filled: batch {filled}, hollow: batch {sizes[nets[-1]]:,}" if len(nets) > 1 else f"batch {filled}"
         )
