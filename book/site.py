@@ -14,8 +14,8 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from book.cells import with_cells_marked
 from book.printed import with_lines_folded
-from book.tables import with_cells_marked
 from book.words import references, with_references
 
 COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{page}.ipynb"

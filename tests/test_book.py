@@ -789,19 +789,19 @@ def test_no_line_begins_with_the_full_stop_of_a_formula(site):
 
 
 def test_columns_of_numbers_are_marked_and_columns_with_words_are_not():
-    from book import tables
+    from book import cells
 
     def table(*rows):
         head, *body = ["<tr>" + "".join(f"<{kind}>{cell}</{kind}>" for cell in row) + "</tr>" for kind, row in rows]
         return f"<table>{head}{''.join(body)}</table>"
 
     gaps = table(("th", ["net", "loss", "size"]), ("td", ["F1", "0.1\u00a0± 2·10⁻³", "10⁶"]), ("td", ["32", "", "x"]))
-    kept, shown = re.findall(r"<(t[dh])(.*?)>", gaps), re.findall(r"<(t[dh])(.*?)>", tables.with_cells_marked(gaps))
+    kept, shown = re.findall(r"<(t[dh])(.*?)>", gaps), re.findall(r"<(t[dh])(.*?)>", cells.with_cells_marked(gaps))
     assert [kind for kind, _ in shown] == [kind for kind, _ in kept]
     assert [attributes != "" for _, attributes in shown] == 3 * [False, True, False]
     merged = gaps.replace("<td>F1", '<td colspan="2">F1')
-    assert tables.with_cells_marked(merged) == merged
-    told = tables.with_cells_marked('<table><tr><td class="head" id="a"><p>−1</p></td></tr></table>')
+    assert cells.with_cells_marked(merged) == merged
+    told = cells.with_cells_marked('<table><tr><td class="head" id="a"><p>−1</p></td></tr></table>')
     assert told == '<table><tr><td class="number head" id="a"><p>−1</p></td></tr></table>'
 
 
@@ -821,11 +821,11 @@ def test_a_word_of_code_stays_on_one_line_if_a_phone_has_room_for_it(site):
 
 
 def test_a_cell_with_more_than_a_few_words_is_marked():
-    from book import tables
+    from book import cells
 
     formula = '<span class="math notranslate nohighlight">\\(a + b + c + d + e + f + g\\)</span>'
     page = f"<tr><td><p><strong>0.46</strong> {formula}</p></td><td{{}}><p>every trainable parameter</p></td></tr>"
-    assert tables.marked(page.format("")) == page.format(' class="sentence"')
+    assert cells.marked(page.format("")) == page.format(' class="sentence"')
 
 
 def test_what_a_lab_prints_is_folded_with_the_largest_numbers_below_the_least_ones():

@@ -91,7 +91,6 @@ def test_networks_that_disagree_are_mixed_and_those_that_do_not_decide_say_nothi
     ):
         found = tuple(judged(claimed(above=0), each, f"net {k}") for k, each in enumerate(values))
         assert Entry(claimed(above=0), found).word == word
-    assert Entry(claimed(above=0), (judged(claimed(above=0), up, "F1"),)).nets("holds") == ["F1"]
 
 
 def test_a_claim_of_several_parts_holds_where_all_of_them_do():

@@ -193,7 +193,7 @@ def test_reproduce_writes_a_result_with_its_provenance(capsys, tmp_path, tiny):
     )
     said = capsys.readouterr().out
     assert "SB 1e-3" in said and f"written to {out} and {tmp_path / 'table3.md'}" in said
-    assert "mlp** on digits, smoke tier, 2 seeds" in (tmp_path / "table3.md").read_text()
+    assert "**mlp on digits**, smoke tier, 2 seeds" in (tmp_path / "table3.md").read_text()
     result = Result.read(out)
     assert result.seeds == {"mlp": [0, 1]} and set(result.values["mlp"]) == {"SB 1e-3", "LB 1e-3", "SB 5e-4", "LB 5e-4"}
     assert all(len(v) == 2 for v in result.values["mlp"].values())

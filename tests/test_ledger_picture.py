@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_slides import browser, go, opened, tab, without_javascript  # noqa: F401 (fixtures)
 
-from flatlab.plots.ledger import SIGN, Grid, headed, in_words, place, ruled, told, verdicts
+from flatlab.plots.ledger import SIGN, Grid, headed, in_words, place, ruled, told, verdicts, where
 from flatlab.plots.tables import NO_BREAK, numerals, readable, with_whole_labels
 from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger, significant
 from flatlab.study.rules import Claim
@@ -322,3 +322,14 @@ def test_a_network_that_decides_nothing_is_told_so_beside_one_that_does():
 def test_verdicts_are_told_in_the_order_asked_for():
     up = Entry(claim(above=0), (judgement(1, 0.5, 1.5, "holds", seeds=5),))
     assert verdicts({"a": up, "b": Entry(claim(above=0), ())}, "b", "a") == "*B*: **not run**; *A*: **holds**"
+
+
+def test_a_network_names_the_part_of_its_rows_that_it_had():
+    """F1 has all of MNIST for one claim, and 50,000 rows for one whose rates are chosen on the rest."""
+    one = judgement(1, 0.5, 1.5, "holds", "F1", 5)
+    whole, part = (
+        Entry(claim(above=0), (dataclasses.replace(one, data=data),)) for data in ("mnist", "50000 rows of mnist")
+    )
+    assert (where(whole, "holds"), where(part, "holds")) == ("F1", "F1 on 50,000 rows of MNIST")
+    assert "on F1 on 50,000 rows of MNIST" in told(part, brief=True) and "MNIST" not in told(whole, brief=True)
+    assert where(part, "fails") == ""

@@ -150,7 +150,14 @@ def in_words(claim: Claim, judgement: Judgement) -> str:
 
 def where(entry: Entry, word: Word) -> str:
     """The networks of which a word is said, as a reader knows them: "mlp and C1"."""
-    return listed(list(map(called, entry.nets(word))))
+    return listed([_briefly(one) for one in entry.judgements if one.word == word])
+
+
+def _briefly(judgement: Judgement) -> str:
+    """A network, and the rows it had where these are a part of its data: one claim may have all of them, and another,
+    whose rates are chosen on the rest, the part."""
+    name, data = called(judgement.net), named(judgement.data)
+    return f"{name} on {data}" if judgement.net in paper.NETWORKS and " rows of " in data else name
 
 
 def _where(judgement: Judgement) -> str:
@@ -179,7 +186,7 @@ def told(entry: Entry, *, brief: bool = False) -> str:
         judgements = tuple(one for one in judgements if one.word != "undecided")
     measured = "; ".join(
         f"{readable(one.beside(claim.above, claim.below))} on "
-        + (called(one.net) if brief else f"{_where(one)}, {one.tier} tier, {_seeds(one)}")
+        + (_briefly(one) if brief else f"{_where(one)}, {one.tier} tier, {_seeds(one)}")
         + (f", {one.word}" if one.word != entry.word else "")
         for one in judgements
     )

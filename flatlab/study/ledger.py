@@ -99,10 +99,6 @@ class Entry(NamedTuple):
             return "not run"
         return "undecided" if not decided else "mixed" if len(decided) > 1 else decided.pop()
 
-    def nets(self, word: Word) -> list[str]:
-        """The networks of which the word is said."""
-        return [judgement.net for judgement in self.judgements if judgement.word == word]
-
 
 def ledger(tiers: Sequence[Tier] = TIERS) -> list[Entry]:
     """Every claim with its judgements, for each network from the largest of the tiers at which it is recorded."""
