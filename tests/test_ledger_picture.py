@@ -330,6 +330,6 @@ def test_a_network_names_the_part_of_its_rows_that_it_had():
     whole, part = (
         Entry(claim(above=0), (dataclasses.replace(one, data=data),)) for data in ("mnist", "50000 rows of mnist")
     )
-    assert (where(whole, "holds"), where(part, "holds")) == ("F1", "F1 on 50,000 rows of MNIST")
-    assert "on F1 on 50,000 rows of MNIST" in told(part, brief=True) and "MNIST" not in told(whole, brief=True)
+    assert (where(whole, "holds"), where(part, "holds")) == ("F1", "F1 (50,000 rows of MNIST)")
+    assert "on F1 (50,000 rows of MNIST)" in told(part, brief=True) and "MNIST" not in told(whole, brief=True)
     assert where(part, "fails") == ""

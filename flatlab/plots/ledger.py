@@ -157,7 +157,7 @@ def _briefly(judgement: Judgement) -> str:
     """A network, and the rows it had where these are a part of its data: one claim may have all of them, and another,
     whose rates are chosen on the rest, the part."""
     name, data = called(judgement.net), named(judgement.data)
-    return f"{name} on {data}" if judgement.net in paper.NETWORKS and " rows of " in data else name
+    return f"{name} ({data})" if judgement.net in paper.NETWORKS and " rows of " in data else name
 
 
 def _where(judgement: Judgement) -> str:
