@@ -107,7 +107,7 @@ def write(result: Result, stem: str | Path) -> str:
 def _title(net: str | None, data: str | None, theirs: str | None) -> str:
     """Two lines: whose curves are coloured, and whose are grey."""
     on = named(data or "")
-    ours = called_on(net, on) if net else ""
+    ours = called_on(net, data or "") if net else ""
     if not theirs:
         return ours
     published_on = paper.NETWORKS[theirs].data

@@ -8,6 +8,7 @@ from typing import Any
 from flatlab.measure.estimate import interval
 from flatlab.study import paper
 from flatlab.study.columns import RATIO, THRESHOLD
+from flatlab.study.controls import SEARCHED
 from flatlab.study.recorded import Result
 from flatlab.study.regression import PROBLEMS
 
@@ -242,7 +243,7 @@ HOW = {  # a sharpness is measured, where a column's name says no more
     "batch": "statistics of the batch",
     "frozen": "frozen statistics",
     "batches of 256": "statistics of batches of 256",
-    **{f"{name} {steps}": f"{words}, {steps} steps" for name, words in SEARCHES.items() for steps in (10, 20)},
+    **{f"{name} {steps}": f"{SEARCHES[name]}, {steps} steps" for name, steps in map(str.split, SEARCHED)},
 }
 MEASURED = {  # of a run, where a column's name is not the words
     "norm": "length of x",

@@ -219,13 +219,13 @@ def p_value(claim: Claim, effects: Sequence[float] | np.ndarray) -> float:
     mean, low, high = bounds(effects)
     if len(effects) < LEAST_SEEDS or not math.isfinite(mean):
         return 1.0
-    scatter = (high - low) / 2 / stats.t.ppf(0.975, len(effects) - 1)
+    error = standard_error(low, high, len(effects))
 
     def beyond(distance):
         """P(the mean is that far beyond a bound by chance), one-sided."""
-        if scatter == 0:
+        if error == 0:
             return float(distance <= 0)
-        return float(stats.t.sf(distance / scatter, len(effects) - 1))
+        return float(stats.t.sf(distance / error, len(effects) - 1))
 
     holds = max(beyond(mean - claim.above), beyond(claim.below - mean))
     fails = min(beyond(claim.above - mean), beyond(mean - claim.below))
@@ -252,12 +252,16 @@ def visible(claim: Claim, judgement: Judgement) -> float:
     return smallest_effect(scatter, judgement.seeds) if scatter else math.nan
 
 
+def standard_error(low: float, high: float, seeds: int) -> float:
+    """That of a mean over seeds, from its 95 % interval."""
+    return float((high - low) / 2 / stats.t.ppf(0.975, seeds - 1))
+
+
 def own_scatter(judgement: Judgement) -> float:
     """The standard deviation of a judgement's effects, from its interval; 0 where one seed has none."""
-    half = (judgement.high - judgement.low) / 2
-    if not math.isfinite(half):
+    if not math.isfinite(judgement.high - judgement.low):
         return 0.0
-    return float(half * math.sqrt(judgement.seeds) / stats.t.ppf(0.975, judgement.seeds - 1))
+    return standard_error(judgement.low, judgement.high, judgement.seeds) * math.sqrt(judgement.seeds)
 
 
 def scatter_at_most(pilot: Sequence[float] | np.ndarray) -> float:
