@@ -230,6 +230,9 @@ def test_what_is_compared_is_where_most_is_recorded_and_then_the_larger_tier(mon
     kept["asam", "reduced"] = strength_result("asam", tier="reduced", net="F1")
     assert cures.where_most_are_recorded(["sam", "asam"])[1]["sam"].tier == "smoke", "not on one network"
     kept["asam", "reduced"] = strength_result("asam", tier="reduced")
+    kept["asam", "reduced"].data["mlp"] = "50000 rows of mnist"
+    assert cures.where_most_are_recorded(["sam", "asam"])[1]["sam"].tier == "smoke", "not on the same rows"
+    kept["asam", "reduced"] = strength_result("asam", tier="reduced")
     assert cures.where_most_are_recorded(iter(["sam", "asam"]))[1]["sam"].tier == "reduced", "also from an iterator"
     with pytest.raises(FileNotFoundError, match="none of lars is recorded"):
         cures.where_most_are_recorded(["lars"])

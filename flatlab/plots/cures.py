@@ -149,7 +149,7 @@ class Comparison(NamedTuple):
 
 
 def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, Result]]:
-    """Results that can be compared, because they are on one network at one tier.
+    """Results that can be compared, because they are on one network and the same rows at one tier.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
     FileNotFoundError
         Where none of them is recorded.
     """
-    found: dict[tuple[int, str], dict[str, Result]] = {}
+    found: dict[tuple[int, str, str], dict[str, Result]] = {}
     names = tuple(dict.fromkeys(experiments))
     for place, tier in enumerate(TIERS):
         for experiment in names:
@@ -176,12 +176,12 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
             except FileNotFoundError:
                 continue
             for net in result.values:
-                found.setdefault((place, net), {})[experiment] = result
+                found.setdefault((place, net, result.data[net]), {})[experiment] = result
     if not found:
         raise FileNotFoundError(f"none of {', '.join(names)} is recorded: run `flatlab reproduce` on one.")
 
-    def rank(setting: tuple[int, str]) -> tuple[bool, int, int]:
-        (place, net), results = setting, found[setting]
+    def rank(setting: tuple[int, str, str]) -> tuple[bool, int, int]:
+        (place, net, _), results = setting, found[setting]
         seeds_decide = all(len(result.seeds[net]) >= LEAST_SEEDS for result in results.values())
         return seeds_decide and len(results) >= min(2, len(names)), len(results), place
 
@@ -222,12 +222,13 @@ def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
     Returns
     -------
     list of Comparison
-        One for each tier and network, the larger tier first: only what stands in one can be compared.
+        One for each tier, network and its rows, the larger tier first: only what stands in one can be compared.
     """
-    groups: dict[tuple[int, str], tuple[dict[str, Result], list[Treatment]]] = {}
+    groups: dict[tuple[int, str, str], tuple[dict[str, Result], list[Treatment]]] = {}
     for treatment in treatments:
         for result in largest(treatment.experiment)[:1]:
-            place = TIERS.index(result.tier), next(iter(result.values))
+            net = next(iter(result.values))
+            place = TIERS.index(result.tier), net, result.data[net]
             results, known = groups.setdefault(place, ({}, []))
             results[treatment.experiment] = result
             known.append(treatment)
