@@ -14,7 +14,18 @@ import torch
 
 from flatlab.study import columns
 from flatlab.study.columns import series
-from flatlab.study.design import CURE_SETTINGS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy, settled
+from flatlab.study.design import (
+    CURE_SETTINGS,
+    SMALL_ONLY,
+    Case,
+    Experiment,
+    Jobs,
+    Measured,
+    Setting,
+    accuracy,
+    held_out,
+    settled,
+)
 from flatlab.study.rates import DEFAULT_RATE, along, chosen, outcome, runs_along, where_finite
 from flatlab.study.reproductions import phi
 
@@ -167,7 +178,11 @@ OF_THE_PAPER = ("adversarial", "stability", "gradient-noise")  # tried on F1 as 
 
 EXPERIMENTS = {
     name: Experiment(
-        cure.about, CURE_SETTINGS if name in OF_THE_PAPER else SMALL_ONLY, doses(cure), strength, {"doses": cure.doses}
+        cure.about,
+        held_out(CURE_SETTINGS if name in OF_THE_PAPER else SMALL_ONLY),
+        doses(cure),
+        strength,
+        {"doses": cure.doses},
     )
     for name, cure in CURES.items()
 } | {

@@ -222,6 +222,8 @@ FULL_F1 = replace(F1, epochs=100, measured=None)
 PLAIN_SMOKE = replace(SMOKE, net="plain-mlp")
 PLAIN = replace(MLP, net="plain-mlp")
 
+HELD_OUT = {"mnist": "50000 rows of mnist", "cifar10": "40000 rows of cifar10"}  # 10,000 rows for validation
+
 CONTROLS: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,), "paper": (FULL_F1, C1)}
 CURE_SETTINGS: Settings = {"smoke": (SMOKE,), "reduced": (MLP,), "colab": (F1,)}
 SMALL_ONLY: Settings = {"smoke": (SMOKE,), "reduced": (MLP,)}
@@ -261,6 +263,15 @@ BASE: Settings = {
         )
     ),
 }
+
+
+def held_out(settings: Settings) -> Settings:
+    """Settings that train on a part of the data where there is no validation split, so that the rest is one. For
+    experiments that choose a rate or a dose."""
+    return {
+        tier: tuple(replace(setting, data=HELD_OUT.get(setting.data, setting.data)) for setting in chosen)
+        for tier, chosen in settings.items()
+    }
 
 
 def also(settings: Settings, **more: tuple[Setting, ...]) -> Settings:

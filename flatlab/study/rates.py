@@ -29,6 +29,7 @@ from flatlab.study.design import (
     Settings,
     accuracy,
     also,
+    held_out,
     replace,
     settled,
 )
@@ -275,8 +276,7 @@ def growing_outcome(case: Case, shares: tuple[float, ...]) -> Measured:
     }
 
 
-# Rows are left over for validation.
-TUNED = also(SMALL_ONLY, reduced=(HALF_OF_ROWS,), colab=(replace(F1, data="50000 rows of mnist"),))
+TUNED = held_out(also(SMALL_ONLY, reduced=(HALF_OF_ROWS,), colab=(F1,)))
 RATIOS: Settings = {
     "smoke": (PLAIN_SMOKE,),
     "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),),
@@ -297,7 +297,7 @@ EXPERIMENTS = {
     "escape": Experiment("on from the large batch's end", CONTROLS, after_the_large_batch, outcome),
     "dynamic": Experiment(
         "a batch that grows until it is the large one; the dose is the share of the epochs over which it grows",
-        CONTROLS,
+        held_out(CONTROLS),
         growing,
         growing_outcome,
         {"shares": GROWN_OVER},
