@@ -97,6 +97,12 @@ def test_the_first_page_speaks_of_what_is_left_of_a_gap_only_where_there_is_one(
         assert ("is left on mlp, and more on C1." in said) == (gap == "holds" and tuned == "mixed")
 
 
+def test_the_first_page_names_the_networks_on_which_sharpness_stays():
+    said = {word: readings.sharp_at_the_rule(word, "mlp", "F1") for word in WORDS}
+    assert said["mixed"].endswith("less than twice as sharp as the small one on mlp, and more on F1.")
+    assert "is less than twice" in said["holds"] and "is more than twice" in said["fails"]
+
+
 @pytest.mark.parametrize("known, end", [("holds", "larger test error."), ("fails", "smaller test error.")])
 def test_what_one_of_two_verdicts_says_is_said(known, end):
     for open_one in OPEN:

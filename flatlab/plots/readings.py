@@ -106,6 +106,27 @@ def beyond_the_rate(
     return " ".join(found)
 
 
+def sharp_at_the_rule(no_sharper: Word, level: str, sharper: str) -> str:
+    """Is the large batch the sharper one at a rate that grows with the root of the batch size?
+
+    Parameters
+    ----------
+    no_sharper : str
+        The word of *at the root rule the large batch is no sharper*, whose bound is a factor of two.
+    level, sharper : str
+        The networks on which it holds, and those on which it fails.
+    """
+    if no_sharper == "mixed":
+        return (
+            "Whether the difference in sharpness goes with it depends on the network: at that rate the large batch is "
+            f"less than twice as sharp as the small one on {level}, and more on {sharper}."
+        )
+    if no_sharper in ("holds", "fails"):
+        much = "less" if no_sharper == "holds" else "more"
+        return f"At that rate the large batch is {much} than twice as sharp as the small one."
+    return whether("the difference in sharpness goes with the gap", no_sharper)
+
+
 def law_of_nature(mnist1d: Word, digits: Word) -> str:
     """*The puzzle*: does every task have a gap?"""
     if (mnist1d, digits) == ("holds", "fails"):
