@@ -1,5 +1,6 @@
 """The figures of the two chapters of cures: what is drawn and read out is what a made-up result holds."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -124,9 +125,28 @@ def test_cures_stand_beside_one_another_with_the_small_batch_last_and_half_of_th
         assert [line.get_color() for line in means] == [style.CONTROL, style.CONTROL, style.SMALL]
 
 
+def test_a_cure_stands_on_every_network_at_its_largest_tier(monkeypatch):
+    def on(*nets, experiment="sam", tier="reduced"):
+        one = strength_result(experiment=experiment, tier=tier)
+        each = {name: dict.fromkeys(nets, getattr(one, name)["mlp"]) for name in ("values", "data", "seeds")}
+        return dataclasses.replace(one, **each)
+
+    kept = {"sam": [on("F1", tier="colab"), on("mlp", "mlp, half")], "asam": [on("mlp", experiment="asam")]}
+    monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
+    treatments = [cures.Treatment("SAM", "sam"), cures.Treatment("ASAM", "asam")]
+    found = cures.each_at_its_largest(treatments)
+    assert [(one.net, [cure.words for cure in one.outcomes]) for one in found] == [
+        ("F1", ["SAM"]),
+        ("mlp", ["SAM", "ASAM"]),
+    ], "beside the cures of its network, and of two settings of one network the first"
+    drawn = cures.beside_one_another(*found)
+    assert [row["network"] for row in drawn.table] == ["F1"] * 2 + ["mlp"] * 3
+    assert "On F1, colab tier: SAM" in drawn.alt and "On mlp, reduced tier: SAM" in drawn.alt
+
+
 def test_each_cure_stands_at_the_largest_tier_at_which_it_is_recorded(monkeypatch):
     treatments = [cures.Treatment("SAM", "sam"), cures.Treatment("ASAM", "asam"), cures.Treatment("LARS", "lars")]
-    kept = {"sam": [strength_result(tier="reduced"), strength_result()], "asam": [strength_result(experiment="asam")]}
+    kept = {"sam": [strength_result(tier="reduced")], "asam": [strength_result(experiment="asam")]}
     monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
     found = cures.each_at_its_largest(treatments)
     assert [[cure.words for cure in one.outcomes] for one in found] == [["SAM"], ["ASAM"]]
@@ -274,21 +294,24 @@ def test_with_and_without_a_cure_the_papers_networks_are_grey_and_ours_is_not(ta
 def test_what_closes_half_of_the_gap_is_judged_seed_by_seed_at_the_largest_recorded_tier(monkeypatch):
     gap, noise = np.array([8.0, 9.0, 10.0, 11.0, 12.0]), np.array([1, -1, 1, -1, 0])
 
-    def result(experiment, *gains, plain="LB", tier="reduced"):
+    def result(experiment, *gains, plain="LB", tier="reduced", start=0):
         names = {columns.test("SB" + plain[2:]): 50 + gap, columns.test(plain): np.full(5, 50.0)}
-        values = {f"net {n}": names | {columns.test("cure"): 50 + gain} for n, gain in enumerate(gains)}
+        values = {f"net {n}": names | {columns.test("cure"): 50 + gain} for n, gain in enumerate(gains, start)}
         return Result(experiment, tier, {}, {}, {}, values, {})
 
     kept = {
-        "much": [result("much", 0.8 * gap), result("much", 0.1 * gap, tier="smoke")],
+        "much": [result("much", 0.8 * gap)],
         "little": [result("little", 0.1 * gap, plain="LB plain")],
         "half": [result("half", 0.5 * gap + noise)],
         "either": [result("either", 0.8 * gap, 0.1 * gap)],
+        "perhaps": [result("perhaps", 0.5 * gap + noise, tier="colab"), result("perhaps", 0.8 * gap, start=1)],
     }
     monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
     plain = {"little": "LB plain"}
     treatments = [cures.Treatment(name, name, plain=plain.get(name, "LB")) for name in (*kept, "nowhere")]
     said = "Closes half of the gap: much. Does not: little. Undecided: half."
     assert cures.half_closed(treatments[:3]) == said
-    assert cures.half_closed(iter(treatments)) == f"{said} One network says yes and another no: either."
-    assert cures.half_closed(treatments[4:]) == "Closes half of the gap: none. Does not: none. Undecided: none."
+    assert cures.half_closed(iter(treatments)) == (
+        f"{said} Not the same on every network: either (net 0: yes, net 1: no); perhaps (net 0: undecided, net 1: yes)."
+    )
+    assert cures.half_closed(treatments[5:]) == "Closes half of the gap: none. Does not: none. Undecided: none."

@@ -1,5 +1,7 @@
 """The figures of the evidence: what is drawn is what a made-up result holds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,16 @@ def test_a_cure_is_drawn_against_its_dose_with_both_batches_as_levels():
         assert lines[style.CONTROL, "-"] == pytest.approx(mean(columns[curve], 0))
         for line, level in zip(((style.SMALL, "-"), (style.LARGE, "--"), (style.LARGE, ":")), levels):
             assert set(np.round(lines[line], 9)) == {np.round(mean(columns[level], 0), 9)}
+
+
+def test_networks_of_several_tiers_stand_in_one_figure_each_with_its_tier():
+    small = synthetic("sam")
+    named = {part: {"F1": getattr(small, part)["mlp"]} for part in ("values", "data", "seeds")}
+    drawn = results.draw(dataclasses.replace(small, tier="colab", **named), small)
+    assert len(drawn.panels) == 2 * len(results.draw(small).panels)
+    assert list(dict.fromkeys(row["network"] for row in drawn.table)) == ["F1", "mlp"]
+    assert [words.split(" tier")[0] for words in drawn.stamp.split("; ")] == ["colab", small.tier]
+    assert drawn.name == f"sam-colab-{small.tier}"
 
 
 def test_what_is_counted_has_no_tick_between_two_numbers():

@@ -4,7 +4,7 @@ A cure is something that is done to the large batch. Its two outcomes are the po
 the factor by which it changes the sharpness, each taken seed by seed beside the large batch as it is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +39,7 @@ from flatlab.plots.tables import called, printed
 from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
-from flatlab.study.ledger import LEAST_SEEDS, Word, together, verdict
+from flatlab.study.ledger import LEAST_SEEDS, Word, verdict
 from flatlab.study.recorded import TIERS, Result, largest, recorded
 from flatlab.study.rules import Columns, closes_half
 
@@ -212,7 +212,7 @@ def compared(treatments: Sequence[Treatment]) -> Comparison:
 
 
 def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
-    """The outcomes of cures, each at the largest tier at which it is recorded, where its verdict is from.
+    """The outcomes of cures, each on every network on which it is recorded, at that network's largest tier.
 
     Parameters
     ----------
@@ -226,14 +226,24 @@ def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
     """
     groups: dict[tuple[int, str, str], tuple[dict[str, Result], list[Treatment]]] = {}
     for treatment in treatments:
-        for result in largest(treatment.experiment)[:1]:
-            net = next(iter(result.values))
+        for net, result in _recorded(treatment):
             place = TIERS.index(result.tier), net, result.data[net]
             results, known = groups.setdefault(place, ({}, []))
             results[treatment.experiment] = result
             known.append(treatment)
     order = sorted(groups, key=lambda place: -place[0])
     return [_comparison(place[1], *groups[place]) for place in order]
+
+
+def _recorded(treatment: Treatment) -> Iterator[tuple[str, Result]]:
+    """Each network on which a cure is recorded, with the result of its largest tier. Of two settings of one network,
+    "mlp" and "mlp, half", the first."""
+    for result in largest(treatment.experiment):
+        seen: set[str] = set()
+        for net in result.values:
+            if paper.original(net) not in seen:
+                seen.add(paper.original(net))
+                yield net, result
 
 
 def _comparison(net: str, results: dict[str, Result], treatments: Iterable[Treatment]) -> Comparison:
@@ -261,33 +271,34 @@ def half_closed(treatments: Iterable[Treatment]) -> str:
     Parameters
     ----------
     treatments : iterable of Treatment
-        Each is judged on the networks of its largest recorded tier. Those that are recorded nowhere are left out.
+        Each is judged on every network on which it is recorded, at that network's largest tier, as
+        `each_at_its_largest` has them. Those that are recorded nowhere are left out.
 
     Returns
     -------
     str
-        Three short sentences, and a fourth where networks disagree.
+        Three short sentences, and a fourth where networks differ.
     """
-    words = {
-        treatment.words: _closes_half(found[0], treatment)
-        for treatment in treatments
-        if (found := largest(treatment.experiment))
-    }
-
-    def listed(word: str) -> str:
-        return ", ".join(name for name, said in words.items() if said == word)
-
-    told = [f"{head}: {listed(word) or 'none'}." for word, head in _HALF.items()]
-    mixed = listed("mixed")
-    return " ".join([*told, *([f"One network says yes and another no: {mixed}."] if mixed else [])])
+    words: dict[str, list[str]] = {word: [] for word in _HALF}
+    differ = []
+    for treatment in treatments:
+        judged = {net: _closes_half(net, result, treatment) for net, result in _recorded(treatment)}
+        if len(said := set(judged.values())) == 1:
+            words[said.pop()].append(treatment.words)
+        elif said:
+            each = (f"{called(net)}: {_ON_ONE[word]}" for net, word in judged.items())
+            differ.append(f"{treatment.words} ({', '.join(each)})")
+    told = [f"{head}: {', '.join(words[word]) or 'none'}." for word, head in _HALF.items()]
+    return " ".join([*told, *([f"Not the same on every network: {'; '.join(differ)}."] if differ else [])])
 
 
 _HALF = {"holds": "Closes half of the gap", "fails": "Does not", "undecided": "Undecided"}
+_ON_ONE = {"holds": "yes", "fails": "no", "undecided": "undecided"}
 
 
-def _closes_half(result: Result, treatment: Treatment) -> Word:
+def _closes_half(net: str, result: Result, treatment: Treatment) -> Word:
     effect = closes_half(treatment.run, f"SB{treatment.plain.removeprefix('LB')}", treatment.plain)
-    return together(verdict(effect(Columns(found)), above=0) for found in result.values.values())
+    return verdict(effect(Columns(result.values[net])), above=0)
 
 
 @styled
@@ -307,14 +318,16 @@ def beside_one_another(*comparisons: Comparison) -> Picture:
     """
     panels: list[Figure] = []
     table: list[dict] = []
+    told: list[str] = []
     for comparison in comparisons:
         first = next(iter(comparison.results.values()))
         heads = (f"{first.tier} tier, {called(comparison.net)}",) if len(comparisons) > 1 else ()
         drawn, rows = _beside(comparison, heads)
         panels += drawn
-        table += [{"tier": first.tier, **row} for row in rows]
-    told = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2g} times" for row in table]
-    alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'; '.join(told)}."
+        table += [{"tier": first.tier, "network": comparison.net, **row} for row in rows]
+        each = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2g} times" for row in rows]
+        told.append((f"On {comparison.net}, {first.tier} tier: " if heads else "") + "; ".join(each))
+    alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'. '.join(told)}."
     firsts = [next(iter(comparison.results.values())) for comparison in comparisons]
     words = "; ".join(stamp_of(first, comparison.net) for first, comparison in zip(firsts, comparisons))
     cures = [outcome.words.replace(" + ", " ") for comparison in comparisons for outcome in comparison.outcomes]

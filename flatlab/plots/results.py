@@ -26,13 +26,13 @@ from flatlab.study.recorded import Result
 
 
 @styled
-def draw(result: Result) -> Picture:
-    """The figure of a result: its panels for each network.
+def draw(*results: Result) -> Picture:
+    """The figure of an experiment: its panels for each network.
 
     Parameters
     ----------
-    result : Result
-        Of an experiment in `DRAWINGS`.
+    *results : Result
+        Of one experiment in `DRAWINGS`; several where its networks are recorded at several tiers.
 
     Returns
     -------
@@ -44,15 +44,17 @@ def draw(result: Result) -> Picture:
     KeyError
         For an experiment that is a table.
     """
-    drawing = DRAWINGS[result.experiment]
-    known = {net: paper.original(net) for net in result.values if paper.original(net) in drawing.paper}
-    drawn: list[tuple[Any, Any, Any]] = [(net, columns, known.get(net)) for net, columns in result.values.items()]
+    experiment = results[0].experiment
+    drawing = DRAWINGS[experiment]
+    ours = [(net, result) for result in results for net in result.values]
+    known = {net: paper.original(net) for net, _ in ours if paper.original(net) in drawing.paper}
+    drawn: list[tuple[Any, Any, Any]] = [(net, result, known.get(net)) for net, result in ours]
     if drawing.paper and not known:
         drawn.append((None, None, drawing.paper[0]))
     width = HALF if len(drawing.panels) * len(drawn) > 1 else WIDE
     lines = _lines(drawing)
     panels, rows = [], []
-    for net, columns, theirs in drawn:
+    for net, result, theirs in drawn:
         for panel in drawing.panels:
             axes = canvas(width, 2.9 + 0.2 * lines)
             axes.set(
@@ -61,9 +63,9 @@ def draw(result: Result) -> Picture:
                 xscale="log" if drawing.log else "linear",
                 yscale="log" if panel.log else "linear",
             )
-            values = _theirs(axes, result.experiment, drawing, panel, theirs, alone=not net) if theirs else []
-            if columns:
-                found, points = _ours(axes, drawing, panel, columns)
+            values = _theirs(axes, experiment, drawing, panel, theirs, alone=not net) if theirs else []
+            if net:
+                found, points = _ours(axes, drawing, panel, result.values[net])
                 values += found
                 rows += [{"network": net, **point} for point in points]
             frame(axes, np.concatenate([np.ravel(one) for one in values]), panel.log)
@@ -71,13 +73,13 @@ def draw(result: Result) -> Picture:
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # what is counted has no halves
             if drawing.reverse:
                 axes.invert_xaxis()
-            _legend(axes, _title(net, result.data.get(net), theirs), lines)
+            _legend(axes, _title(net, result.data.get(net) if net else None, theirs), lines)
             panels.append(axes.figure)
     alt = f"{', '.join(panel.label for panel in drawing.panels)} against {drawing.label or 'effort'}: {_told(rows)}"
     if any(theirs for _, _, theirs in drawn):
         alt += f" In grey the paper's {', '.join(dict.fromkeys(theirs for _, _, theirs in drawn if theirs))}."
-    name = f"{result.experiment}-{result.tier}"
-    return Picture(panels, rows, stamp_of_all(result), alt, name)
+    name = "-".join([experiment, *(result.tier for result in results)])
+    return Picture(panels, rows, "; ".join(map(stamp_of_all, results)), alt, name)
 
 
 def write(result: Result, stem: str | Path) -> str:
