@@ -115,7 +115,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--again",
         action="store_true",
-        help="Run the recorded experiments of a tier again by other kernels of the processor, and compare the words.",
+        help="Run the recorded experiments of a tier again, by other kernels of the processor and with another number "
+        "of threads, and compare the words.",
     )
     p.add_argument(
         "--tier",

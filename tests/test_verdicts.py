@@ -105,6 +105,14 @@ def test_what_was_recorded_otherwise_than_it_would_run_now_is_left_out_and_named
             again.judged("smoke", ["table2"])
 
 
+def test_the_second_run_has_the_plainest_kernels_and_another_number_of_threads(kept, monkeypatch, tmp_path):
+    says = "import sys, torch; sys.exit(f'{torch.backends.cpu.get_cpu_capability()} {torch.get_num_threads()}')"
+    monkeypatch.setattr(again, "PROGRAM", (sys.executable, "-c", says))
+    with pytest.raises(ChildProcessError, match="again: DEFAULT ([12])$") as refused:
+        again.reproduce_again(kept, tmp_path / "again")
+    assert not str(refused.value).endswith(f" {torch.get_num_threads()}")
+
+
 def test_a_child_that_fails_is_one_sentence(kept, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(again, "PROGRAM", (sys.executable, "-c", "import sys; sys.exit('flatlab: the disk is full.')"))
     assert cli.main(["verdicts", "--again", "--store", str(tmp_path / "again")]) == 2

@@ -1,7 +1,8 @@
 """An experiment once more, on another code path of the processor.
 
 Another machine sums in another order, and that changes a run as much as another seed does. PyTorch's plainest kernels,
-which every processor has, stand for the other machine; they are chosen when a process starts, so it runs in a child.
+which every processor has, and another number of threads stand for the other machine; both are chosen when a process
+starts, so it runs in a child.
 """
 
 import dataclasses
@@ -14,12 +15,19 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from flatlab.study.claims import CLAIMS
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.recorded import SETTINGS, Result, Tier, largest, recorded
 
-OTHER_PATH = {"ATEN_CPU_CAPABILITY": "default", "CUDA_VISIBLE_DEVICES": ""}  # the environment of the child
 PROGRAM = (sys.executable, "-m", "flatlab")
+
+
+def other_path() -> dict[str, str]:
+    """What is set for the child: the plainest kernels, no GPU, and one thread where there are several, else two."""
+    threads = 1 if torch.get_num_threads() > 1 else 2
+    return {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
 
 
 def judged(tier: Tier, names: Sequence[str] = (), nets: Sequence[str] | None = None) -> list[Result]:
@@ -83,7 +91,7 @@ def is_as_now(result: Result, net: str) -> bool:
 
 
 def reproduce_again(result: Result, store: str | Path, workers: int | None = None) -> Result:
-    """Run the experiment of a result by the plainest kernels, on its networks.
+    """Run the experiment of a result by the plainest kernels and with another number of threads, on its networks.
 
     Parameters
     ----------
@@ -109,7 +117,7 @@ def reproduce_again(result: Result, store: str | Path, workers: int | None = Non
         command = [*PROGRAM, "reproduce", result.experiment, "--tier", result.tier, "--nets", *result.values]
         command += ["--store", str(store), "--out", str(out)]
         command += [] if workers is None else ["--workers", str(workers)]
-        done = subprocess.run(command, env={**os.environ, **OTHER_PATH}, capture_output=True, text=True)
+        done = subprocess.run(command, env={**os.environ, **other_path()}, capture_output=True, text=True)
         if done.returncode or not out.exists():
             said = done.stderr.strip().splitlines() or ["it said nothing"]
             raise ChildProcessError(f"{result.experiment} could not be run again: {said[-1].removeprefix('flatlab: ')}")
