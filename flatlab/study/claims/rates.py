@@ -530,6 +530,18 @@ CLAIMS = (
         nets=GAP_OF_POINTS,
     ),
     Claim(
+        name="a growing batch beats F1's small one",
+        words="on the paper's own network a batch that grows ends more accurate than the small one",
+        source="the control of the paper",
+        experiment="dynamic",
+        measure="test accuracy of the growing batch, at the pace that validation prefers, minus SB",
+        effect=difference(test("growing"), test("SB")),
+        unit="points",
+        above=0,
+        nets=("F1",),
+        remark=AFTERWARDS,
+    ),
+    Claim(
         name="a growing batch ends flat",
         words="and ends in a flat minimum",
         source=f"{KESKAR}, section 4",
