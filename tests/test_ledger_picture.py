@@ -265,6 +265,12 @@ def test_a_printed_number_has_a_minus_sign_and_a_power_of_ten_but_no_formula_cod
     assert numerals("2.2e+04 ± 1e+06") == "22,000\u00a0±\u00a010⁶"
 
 
+def test_a_batch_or_a_number_of_rows_has_a_comma_and_a_year_has_none():
+    said = "batch 2000 and batches of 1000, on 50000 rows (Keskar et al. 2017), from 32 to 125"
+    commas = "batch 2,000 and batches of 1,000, on 50,000 rows (Keskar et al. 2017), from 32 to 125"
+    assert readable(said) == numerals(said) == commas
+
+
 def test_a_short_label_of_a_table_stays_on_one_line():
     said = "| batch 128 | a cell | b |\n| a label that is long | a cell |\n\nBatch 128 | is no table."
     assert with_whole_labels(said) == said.replace("| batch 128 |", "| batch\u00a0128 |")

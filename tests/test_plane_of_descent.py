@@ -85,7 +85,7 @@ def test_what_the_picture_loses_stands_in_the_table():
     first = drawn().picture.table[1]
     assert first["distance, batch 32"] == pytest.approx(5**0.5) and first["off the plane, batch 32"] == pytest.approx(2)
     assert drawn().says[3] == (
-        "After epoch 5: batch 32 has a training loss of 0.01, 4.0 from the start; batch 2000 has a training loss of "
+        "After epoch 5: batch 32 has a training loss of 0.01, 4.0 from the start; batch 2,000 has a training loss of "
         "0.4, 5.0 from the start."
     )
 

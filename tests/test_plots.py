@@ -150,10 +150,10 @@ FIGURES = {
         (0.3, 1, 3, 10), {"full space": both(0), "random subspace": both(1)}, "mnist1d"
     ),
     "paths": lambda: between_two_minima.paths({"train": PATHS, "test": PATHS}, "fig3", "mnist1d"),
-    "between": lambda: between_two_minima.between({"2000 at 1": PATHS, "32, 2 epochs, at 1": PATHS[::-1]}, "mnist1d"),
+    "between": lambda: between_two_minima.between({"2,000 at 1": PATHS, "32, 2 epochs, at 1": PATHS[::-1]}, "mnist1d"),
     "planes": lambda: between_two_minima.planes(PLANES, "mnist1d"),
     "barriers": lambda: between_two_minima.barriers(
-        {"32 and 2000, one start": [0.1, 0.2, 0.1], "32 twice, two starts": [2, 2.1, 2.2]}, "mnist1d"
+        {"32 and 2,000, one start": [0.1, 0.2, 0.1], "32 twice, two starts": [2, 2.1, 2.2]}, "mnist1d"
     ),
     "policies": lambda: between_two_minima.policies(
         {name: PATHS for name in ("frozen", "mixed", "recompute")}, "mnist1d"
@@ -349,7 +349,7 @@ def test_two_planes_have_lines_at_the_same_levels_where_the_loss_is_that():
         places = lines.get_paths()[list(lines.levels).index(0.1)].vertices
         values = np.interp(np.abs(places[:, 0]), GRID[2:], [0.02 + bend * a**2 for a in GRID[2:]])
         assert values == pytest.approx(0.1, rel=1e-6) and np.ptp(places[:, 1]) == pytest.approx(2)
-        assert f"batch {batch} by {bend:.2g}" in picture.alt
+        assert f"batch {batch:,} by {bend:.2g}" in picture.alt
     row = next(row for row in picture.table if (row["alpha"], row["beta"]) == (1.0, -0.5))
     assert (row["loss, batch 32"], row["loss, batch 2000"]) == (pytest.approx(0.22), pytest.approx(2.02))
 
@@ -432,6 +432,12 @@ def test_a_panel_is_as_wide_as_a_phone_at_most_and_its_letters_no_smaller_than_1
     for panel, text, _ in letters:
         assert 72 * panel.get_figwidth() <= 342
         assert text.get_size() >= 10, text.get_text()
+
+
+def test_a_number_of_a_thousand_or_more_has_a_comma(shown):
+    """Prose has it, so a figure, its words and its table do; of the file the numbers stay the code's."""
+    words = [*re.findall(r'aria-label="(.*?)"', shown), *re.findall(r">([^<>]+)<", shown)]
+    assert not [one for one in words if re.search(r"(?<![\d.])\d{4,}", one)]
 
 
 def test_letters_of_one_figure_are_as_large_as_anothers_on_a_phone(shown):
@@ -575,7 +581,8 @@ def test_names_are_escaped():
         ([99.875, 100.0, 99.95], ["99.875", "100.000", "99.950"]),
         ([5, 10], ["5", "10"]),
         ([0.5, math.nan, 2.0], ["0.5", "", "2.0"]),
-        ([1e-4, 1.0, 1e4], ["0.0001", "1", "10000"]),
+        ([1e-4, 1.0, 1e4], ["0.0001", "1", "10,000"]),
+        ([32, 2000], ["32", "2,000"]),
         ([0.5, 1e-10], ["0.5", "10⁻¹⁰"]),
     ],
 )

@@ -288,7 +288,7 @@ def test_what_is_read_out_is_what_the_rows_have():
         assert says.startswith(readable(f"α = {row['alpha']:g}: loss {row['loss, training']:.3g} in training"))
         assert row["loss, training"] == pytest.approx(np.mean([one.loss[number] for one in PATHS]))
     for eps, row, says in zip((1e-5, 1e-4, 1e-3, 1e-2), made("box_size").picture.table, made("box_size").says):
-        assert row["eps"] == eps and readable(f"batch 2000: φ at least {significant(row['batch 2000'])} %") in says
+        assert row["eps"] == eps and readable(f"batch 2,000: φ at least {significant(row['batch 2000'])} %") in says
         assert says.endswith(" %.")
     for row, says in zip(made("moved_minimum").picture.table, made("moved_minimum").says):
         d = row["moved by"]
@@ -311,7 +311,7 @@ def test_at_a_number_of_updates_who_is_ahead_is_read_out_first():
         large, small = row["batch 2000"], row["batch 32"]
         assert (large != "") == (row["updates"] <= 16) and (small != "") == (row["updates"] >= 125)
         assert says.startswith(f"After {row['updates']:,} updates: ")
-        assert f"batch 2000 {large:.1f} %" in says if large else "batch 2000 has ended with" in says
+        assert f"batch 2,000 {large:.1f} %" in says if large else "batch 2,000 has ended with" in says
         assert f"batch 32 {small:.1f} %" in says if small else "batch 32 is in its first epoch" in says
     at = {row["updates"]: row for row in slides.picture.table}
     assert at[1000]["batch 32"] == pytest.approx(curves_of((32, 2000))[32]["test"][:, -1].mean())
@@ -319,7 +319,7 @@ def test_at_a_number_of_updates_who_is_ahead_is_read_out_first():
     together = puzzle.against_updates(curves_of(sizes), updates_of(sizes), "mnist1d", positions=8)
     row, says = next((row, says) for row, says in zip(together.picture.table, together.says) if all(row.values()))
     ahead, behind = sorted(sizes, key=lambda batch: -row[f"batch {batch}"])
-    assert says.index(f"batch {ahead} ") < says.index(f"batch {behind} ")
+    assert says.index(f"batch {ahead:,} ") < says.index(f"batch {behind:,} ")
 
 
 def test_every_minimum_lies_inside_the_picture_of_the_valley():

@@ -64,7 +64,7 @@ def test_each_rate_is_a_position_that_reads_what_was_recorded():
         for name, batch in (("SB", 32), ("LB", 2000)):
             test = np.mean(np.array(result.values["mlp"][f"{name}_test"])[:, place])
             phi = np.exp(np.mean(np.log(np.array(result.values["mlp"][f"{name}_1e-3"])[:, place])))
-            assert f"batch {batch} has a sharpness of {phi:.3g} % and a test accuracy of {test:.1f} %" in said
+            assert f"batch {batch:,} has a sharpness of {phi:.3g} % and a test accuracy of {test:.1f} %" in said
             assert row[f"test accuracy, batch {batch}"] == pytest.approx(test)
     arrows = [text for text in drawn.picture.panels[0].axes[0].texts if text.arrow_patch is not None]
     assert len(arrows) == 2 * 4

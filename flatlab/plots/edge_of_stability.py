@@ -163,7 +163,7 @@ def by_batch_size(found: Mapping[int, Mapping[str, Sequence[Any]]], data: str) -
     name, apart = math.inf, 0.08 * whole.get_ylim()[1]  # names that would lie on one another stand below one another
     for batch, seen in sorted(found.items(), key=lambda item: -item[1]["edge"][-1]):
         name = min(name - apart, seen["edge"][-1])
-        label(whole, seen["step"][-1], name, str(batch), colour[batch])
+        label(whole, seen["step"][-1], name, f"{batch:,}", colour[batch])
     alt = (
         "First the largest eigenvalue of the whole loss in units of 2 / rate against the step, for each batch size; "
         "then, as dots, the curvature of a batch's loss along its own gradient in the same units; a level line at 1 "

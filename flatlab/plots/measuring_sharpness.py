@@ -114,7 +114,7 @@ def sharpness_by_batch(
                 if not hollow:
                     # the paper's lines rise to the right of the smallest batch
                     beside = {"xytext": (-5, 7), "ha": "right"} if batch == min(table[eps]) else {"xytext": (7, 0)}
-                    label(axes, 100 * batch / rows, mean, str(batch), colour[batch], size=SMALLER, **beside)
+                    label(axes, 100 * batch / rows, mean, f"{batch:,}", colour[batch], size=SMALLER, **beside)
                 told.append(f"{mean:.3g} at batch {batch} and eps {written(eps)} in the {space}")
                 numbers += [
                     {"space": space, "eps": eps, "batch size": batch, "seed": seed, "phi, %": float(phi)}
@@ -240,7 +240,7 @@ def rescaling(factors: Sequence[float], phis: Mapping[str, Mapping[int, Table]],
             told.append(course(f"{space}, batch {batch},", factors, mean))
         for batch, end in ends.items():  # the upper curve's name above its end, so that two that meet can be read
             side = "bottom" if end == max(ends.values()) else "top"
-            label(axes, factors[-1], end, str(batch), colour[batch], va=side)
+            label(axes, factors[-1], end, f"{batch:,}", colour[batch], va=side)
         axes.axvline(1, color=TEXT, linewidth=0.8, linestyle="--")
         axes.set(xscale="log", yscale="log", xlabel="weights multiplied by", ylabel="$\\phi(10^{-3})$, %", title=space)
         panels.append(axes)

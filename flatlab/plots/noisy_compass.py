@@ -132,7 +132,7 @@ def error_by_size(
         columns |= {f"measured, {place}": list(measured[place]), f"closed form, {place}": list(closed[place])}
         told.append(course(place, sizes, measured[place]))
     axes.set(xscale="log", yscale="log", xlabel="batch size", ylabel="error / true gradient")
-    axes.set_xticks(list(sizes), labels=[str(size) for size in sizes])
+    axes.set_xticks(list(sizes), labels=[f"{size:,}" for size in sizes])
     axes.minorticks_off()
     plain_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)))
     axes.set_title("dots: measured, lines: closed form")

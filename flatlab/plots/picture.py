@@ -16,17 +16,19 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from flatlab.files import write_whole
 from flatlab.plots.style import STYLE, TEXT, WIDE, spell
-from flatlab.plots.tables import SUBSCRIPT, readable
+from flatlab.plots.tables import SUBSCRIPT, readable, with_commas
 
 # percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
 INK_PERCENT = 75
@@ -65,6 +67,8 @@ class Picture:
         object.__setattr__(self, "alt", spoken(self.alt))
         object.__setattr__(self, "name", self.name.replace(" ", "-"))
         for panel in self.panels:  # laid out once: each further time moves it by a hair
+            for words in panel.findobj(Text):
+                words.set_text(with_commas(words.get_text()))
             with matplotlib.rc_context(STYLE):
                 for axes in panel.axes:
                     spell(axes)
@@ -225,7 +229,9 @@ def _column(values: Sequence[Any]) -> list[str]:
 
 def _cell(value: Any, spelled: str = ".5g") -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else readable(f"{value:{spelled}}")
+        return "" if math.isnan(value) else readable(f"{value:,{spelled}}")
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return readable(f"{value:,}")
     return html.escape(readable(str(value).replace("_", " ")))
 
 

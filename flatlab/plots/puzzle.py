@@ -98,7 +98,7 @@ def learning_curves(curves: Curves, data: str, tier: Tier | None = None, network
             mean = band(ours, columns["epoch"], table, colour, linestyle=style)
             columns[f"batch {batch}, {words}, mean"], columns[f"batch {batch}, {words}, ±"] = intervals(table)
             told.append(course(f"batch {batch}, {words}", columns["epoch"], mean))
-        ends[str(batch)] = float(mean[-1]), colour
+        ends[f"{batch:,}"] = float(mean[-1]), colour
     label_ends(ours, columns["epoch"][-1], ends)
     curve = paper.curve("fig2", network)
     for name in ("SB", "LB"):
@@ -148,7 +148,7 @@ def against_updates(
     for batch in curves:
         means_of[batch] = band(axes, updates[batch], curves[batch]["test"], colour[batch])
         place = updates[batch][0], means_of[batch][0]
-        label(axes, *place, str(batch), colour[batch], xytext=(0, -12), ha="center")
+        label(axes, *place, f"{batch:,}", colour[batch], xytext=(0, -12), ha="center")
         told.append(course(f"batch {batch}", updates[batch], means_of[batch]))
     first, last = (pick(pick(updates[batch]) for batch in curves) for pick in (min, max))
     layers, says, rows = [], [], []

@@ -283,7 +283,7 @@ def change(axes: Axes, y: float, before: float, after: float, colour: str, at_fi
 def batch_axis(axes: Axes, batches: Iterable[int]) -> None:
     """Make x the batch size in the logarithm, with a tick at each."""
     axes.set(xscale="log", xlabel="batch size")
-    axes.set_xticks(list(batches), labels=[str(batch) for batch in batches])
+    axes.set_xticks(list(batches), labels=[f"{batch:,}" for batch in batches])
     axes.minorticks_off()
     axes.margins(x=0.12)
 
@@ -296,5 +296,5 @@ def alike(panels: Sequence[Axes]) -> None:
 
 
 def means(groups: Mapping[int, Sequence[float]]) -> str:
-    """The mean of each batch size in words, "73.1 at batch 32, 65 at batch 2000"."""
-    return ", ".join(f"{np.mean(values):.3g} at batch {batch}" for batch, values in groups.items())
+    """The mean of each batch size in words, "73.1 at batch 32, 65 at batch 2,000"."""
+    return ", ".join(f"{np.mean(values):.3g} at batch {batch:,}" for batch, values in groups.items())

@@ -45,6 +45,9 @@ MOST_COLUMNS = 5  # of networks beside one another
 POWER = r"\b([\d.]+)e([+-])0*(\d+)\b"
 MINUS = r"(?<![\w.)-])-(?=[\d.])"
 
+# A batch size, or a number of rows, of a thousand or more: not a year.
+THOUSANDS = r"(?:(?<=\bbatch )|(?<=\bbatch of )|(?<=\bbatches of ))\d{4,}\b|\b\d{4,}(?= rows\b)"
+
 # Of Markdown what is set as it stands: formulas, code, addresses.
 AS_IT_STANDS = re.compile(r"(\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|</?[a-z][^>]*>)", re.DOTALL)
 
@@ -80,19 +83,24 @@ def _power(mantissa: str, sign: str, exponent: str) -> str:
     return f"{mantissa}·10{'⁻' * (sign == '-')}{exponent.translate(SUPERSCRIPT)}".removeprefix("1·")
 
 
+def with_commas(words: str) -> str:
+    """Words in which sizes of batches and numbers of rows have a comma, "batch 2,000"."""
+    return re.sub(THOUSANDS, lambda found: f"{int(found[0]):,}", words)
+
+
 def readable(words: str) -> str:
     """What a claim measures, and the numbers beside it, as a reader writes them: log₁₀ and φ, not `log10` and `phi`."""
     for pattern, instead in READ_AS:
         words = re.sub(pattern, instead, words)
-    return words
+    return with_commas(words)
 
 
 def numerals(words: str) -> str:
-    """Markdown with its numbers as a reader writes them: −0.5 and 2·10⁻⁵, not -0.5 and 2e-05; no line ends at a ±."""
+    """Markdown with its numbers as a reader writes them: −0.5, 2·10⁻⁵ and batch 2,000; no line ends at a ±."""
     parts = AS_IT_STANDS.split(words)
     for k in range(0, len(parts), 2):
         parts[k] = re.sub(POWER, lambda found: _power(*found.groups()), re.sub(MINUS, "−", parts[k]))
-        parts[k] = parts[k].replace(" ± ", f"{NO_BREAK}±{NO_BREAK}")
+        parts[k] = with_commas(parts[k]).replace(" ± ", f"{NO_BREAK}±{NO_BREAK}")
     return "".join(parts)
 
 
