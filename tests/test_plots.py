@@ -583,6 +583,8 @@ def test_names_are_escaped():
         ([0.5, math.nan, 2.0], ["0.5", "", "2.0"]),
         ([1e-4, 1.0, 1e4], ["0.0001", "1", "10,000"]),
         ([32, 2000], ["32", "2,000"]),
+        (["mlp, half", "many even"], ["mlp (large batch: half of all)", "64 features, even"]),
+        (["mnist1d", "50000 rows of mnist"], ["MNIST-1D", "50,000 rows of MNIST"]),
         ([0.5, 1e-10], ["0.5", "10⁻¹⁰"]),
     ],
 )

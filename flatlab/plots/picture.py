@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 
 from flatlab.files import write_whole
 from flatlab.plots.style import STYLE, TEXT, WIDE, spell
-from flatlab.plots.tables import SUBSCRIPT, readable, with_commas
+from flatlab.plots.tables import SUBSCRIPT, called, named, readable, with_commas
 
 # percent of a colour that is left when it is mixed with the page's text colour: 4.5 to 1 on white and on black
 INK_PERCENT = 75
@@ -232,7 +232,7 @@ def _cell(value: Any, spelled: str = ".5g") -> str:
         return "" if math.isnan(value) else readable(f"{value:,{spelled}}")
     if isinstance(value, Integral) and not isinstance(value, bool):
         return readable(f"{value:,}")
-    return html.escape(readable(str(value).replace("_", " ")))
+    return html.escape(readable(called(named(str(value))).replace("_", " ")))
 
 
 def _size(figure: Figure) -> tuple[float, float]:
