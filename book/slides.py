@@ -63,6 +63,8 @@ summary {{ cursor: pointer }}
 </main>
 <script>
 const all = [...document.querySelectorAll("section")];
+// A point of a picture is at least a pixel, so that no letter in it is under 10.
+for (const svg of document.querySelectorAll(".picture svg")) svg.style.minHeight = `${{svg.viewBox.baseVal.height}}px`;
 // What is taller than the screen has smaller letters and still smaller pictures, as long as they can be read.
 function fit() {{
   for (const one of all)

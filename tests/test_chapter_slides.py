@@ -75,8 +75,8 @@ def test_a_page_asks_nothing_of_a_network_and_turns_by_keyboard(notebook, tmp_pa
 TALLER = """() => [...document.querySelectorAll('section')].map((one) => one.offsetHeight - innerHeight)"""
 
 
-def taller(folder, browser_program, *notebooks):
-    """Of each slide of some notebooks by how much it is taller than a screen."""
+def measured(script, folder, browser_program, *notebooks):
+    """What a script finds on the slides of each of some notebooks on a screen, once they fit it."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=browser_program, args=["--no-sandbox", "--disable-gpu"])
@@ -86,22 +86,31 @@ def taller(folder, browser_program, *notebooks):
             file.write_text(slides.page(notebook), encoding="utf8")
             page.goto(file.as_uri())
             page.wait_for_function("document.querySelector('section').style.getPropertyValue('--size')")
-            yield page.evaluate(TALLER)
+            yield page.evaluate(script)
         browser.close()
 
 
 def test_what_is_taller_than_the_screen_is_made_smaller_and_what_is_not_is_left(notebook, tmp_path, browser_program):
     picture = '<svg viewBox="0 0 100 100" width="900" height="900"></svg>'
     notebook.cells.append(code(f"{picture}\n\n" + "A sentence of some length. " * 120, "slide"))
-    ((*short, tall),) = taller(tmp_path, browser_program, notebook)
+    ((*short, tall),) = measured(TALLER, tmp_path, browser_program, notebook)
     assert set(short) == {0} and tall == 0
+
+
+def test_a_point_of_a_picture_is_a_pixel_where_there_is_little_room(notebook, tmp_path, browser_program):
+    """A letter of ten points was seven pixels high on a slide with many words."""
+    picture = '<div class="picture"><svg viewBox="0 0 300 260" style="height: auto"></svg></div>'
+    notebook.cells.append(code(f"{picture}\n\n" + "A sentence of some length. " * 100, "slide"))
+    height = "() => document.querySelector('.picture svg').getBoundingClientRect().height"
+    (found,) = measured(height, tmp_path, browser_program, notebook)
+    assert found >= 260
 
 
 def test_no_slide_of_a_built_chapter_is_taller_than_the_screen(tmp_path, browser_program):
     built = [now for name in slides.chapters() if (now := executed(ROOT / "book" / f"{name}.ipynb"))]
     if not built:
         pytest.skip("not executed by `make book` in this state")
-    assert {height for deck in taller(tmp_path, browser_program, *built) for height in deck} == {0}
+    assert {height for deck in measured(TALLER, tmp_path, browser_program, *built) for height in deck} == {0}
 
 
 @pytest.mark.parametrize("chapter", slides.chapters())
