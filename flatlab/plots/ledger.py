@@ -153,6 +153,13 @@ def where(entry: Entry, word: Word) -> str:
     return listed([_briefly(one) for one in entry.judgements if one.word == word])
 
 
+def where_both(one: Entry, other: Entry, word: Word) -> str:
+    """The networks of which a word is said by two claims."""
+    said = {(judgement.net, judgement.data) for judgement in other.judgements if judgement.word == word}
+    alike = [judgement for judgement in one.judgements if (judgement.net, judgement.data) in said]
+    return listed([_briefly(judgement) for judgement in alike if judgement.word == word])
+
+
 def _briefly(judgement: Judgement) -> str:
     """A network, and the rows it had where these are a part of its data: one claim may have all of them, and another,
     whose rates are chosen on the rest, the part."""

@@ -84,11 +84,11 @@ def the_answer(gap: Word, by_rule: Word, most: str) -> str:
 
 
 def beyond_the_rate(
-    gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, half: str, flatter: Word, worse: Word
+    gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, half: str, flatter_and_worse: str
 ) -> str:
     """The first page, after its answer: is a gap left at a rate that suits each batch size, does a rate with ghost
-    batches close half of it (`half`: the networks of which that is said), is flatness the reason? The other networks
-    are those of `its_own_rate`."""
+    batches close half of it (`half`: the networks of which that is said), is flatness the reason (`flatter_and_worse`:
+    the networks on which a large batch is both, or none)? The other networks are those of `its_own_rate`."""
     if gap == "fails":
         return "There is no gap that another rate could close."
     if gap != "holds":
@@ -99,9 +99,10 @@ def beyond_the_rate(
             "A higher rate, with BatchNorm's statistics from small parts of the batch, gives back "
             f"{'at least' if statistics == 'holds' else 'less than'} half of the gap on {half}."
         )
-    if flatter == worse == "holds":
+    if flatter_and_worse:
         found.append(
-            "A large batch can end flatter than a small one and still be worse, so flatness is not the whole reason."
+            f"On {flatter_and_worse} the large batch at 16 times the rate ends flatter than the small one and is still "
+            "worse, so flatness is not the whole reason."
         )
     return " ".join(found)
 
