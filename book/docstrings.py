@@ -14,6 +14,7 @@ import typing
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import stringify_annotation
 
 from book.formulas import LETTERS, tex
@@ -127,6 +128,15 @@ def fields(result):
     return lines if found else []
 
 
+def made_first(result):
+    """Give a class's __init__ its place, which members in the order of their source are sorted by. One that Python has
+    made, of a dataclass, stands nowhere in the source."""
+    source = ModuleAnalyzer.for_module(result.__module__)
+    source.analyze()
+    name = result.__qualname__
+    source.tagorder.setdefault(f"{name}.__init__", source.tagorder.get(name, 0))
+
+
 def in_words(kind):
     """A type as NumPy's sections have it: "tuple of float" for tuple[float, ...], which napoleon would cut in two."""
     return f"tuple of {in_words(found[1])}" if (found := re.fullmatch(r"tuple\[(.+), \.\.\.\]", kind)) else kind
@@ -137,6 +147,8 @@ def read(app, what, name, thing, options, lines):
     has_fields = dataclasses.is_dataclass(thing) or hasattr(thing, "_fields")
     if what == "class" and has_fields and "Attributes" not in lines:
         lines += fields(thing)
+    if dataclasses.is_dataclass(thing) and what == "class":
+        made_first(thing)
     if what == "module" and lines[0].startswith("The figures of the chapter "):
         lines[0] = ""  # the heading above it says of which
     lines[:] = restructured(lines)

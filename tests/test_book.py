@@ -492,6 +492,18 @@ def test_a_long_name_in_the_reference_can_break_behind_its_dots_and_underscores(
     assert len(short) == len(page[1]) == 1
 
 
+def test_the_init_of_a_dataclass_stands_before_its_members_in_the_order_of_the_source(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root))
+    from sphinx.pycode import ModuleAnalyzer
+
+    from book import docstrings
+    from flatlab.study import design
+
+    docstrings.made_first(design.Setting)
+    place = ModuleAnalyzer.for_module(design.__name__).tagorder
+    assert place["Jobs"] < place["Setting.__init__"] < place["Setting.name"]
+
+
 def test_the_fields_of_a_result_are_told_by_the_comments_behind_them(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root))
     import flatlab
