@@ -46,7 +46,7 @@ CHECKS: dict[str, Check] = {}  # exercise -> its check
 
 
 def check(examine: Callable[[Student], str | None]) -> Check:
-    """Make a check, which returns an `Answer` and never raises, from examine(student), which raises `Wrong`.
+    """Make a check, which returns an `Answer` and never raises, from `examine(student)`, which raises `Wrong`.
 
     What `examine` returns, if anything, is a remark about a right answer, and is said with it.
     """
@@ -296,7 +296,9 @@ def normals(*shape: int, seed: int) -> torch.Tensor:
 class Hill:
     """A function f that writes down where it is evaluated.
 
-    f(y) = height + sign/2 sum_i a_i (y_i - centre_i)^2
+        f(y) = height + sign/2 sum_i a_i (y_i - centre_i)^2
+
+    Each coordinate has a curvature a_i of its own.
     """
 
     def __init__(self, curvature: torch.Tensor, centre: torch.Tensor, height: float, sign: int) -> None:

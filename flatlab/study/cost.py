@@ -16,7 +16,7 @@ from flatlab.training.updates import Update
 
 
 def cost(jobs: Sequence[Job]) -> dict[str, float]:
-    """What jobs cost on the device at hand: {"runs", "flops", "seconds"}.
+    """What jobs cost on the device at hand: `{"runs", "flops", "seconds"}`.
 
     Notes
     -----

@@ -85,7 +85,7 @@ class Setting:
         return Job(self.net, self.data, seed, recipe, keep, start, subset)
 
     def pair(self, seed: int, **changes: Any) -> Jobs:
-        """{"SB": job, "LB": job}: the small and the large batch, from the same start."""
+        """`{"SB": job, "LB": job}`: the small and the large batch, from the same start."""
         return {label: self.job(batch, seed, **changes) for label, batch in (("SB", self.small), ("LB", self.large))}
 
 
@@ -275,7 +275,7 @@ def held_out(settings: Settings) -> Settings:
 
 
 def also(settings: Settings, **more: tuple[Setting, ...]) -> Settings:
-    """Settings with more of them at some tiers: also(CONTROLS, reduced=(HALF_OF_ROWS,))."""
+    """Settings with more of them at some tiers: `also(CONTROLS, reduced=(HALF_OF_ROWS,))`."""
     return {tier: settings.get(tier, ()) + more.get(tier, ()) for tier in TIERS if tier in settings or tier in more}
 
 
