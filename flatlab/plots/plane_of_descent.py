@@ -59,7 +59,7 @@ def paths_on_a_plane(
     for batch, run in runs.items():
         across, distance, off = _seen(run, epochs, e1, e2)
         axes.plot(*across.T, color=colour[batch], linewidth=1)
-        label(axes, across[-1, 0], across[-1, 1], f"batch {batch}", colour[batch])
+        label(axes, across[-1, 0], across[-1, 1], f"batch {batch:,}", colour[batch])
         for place, layer in enumerate(layers):
             if place:  # at the start there is no way to draw
                 layer += axes.plot(*across[: place + 1].T, color=colour[batch], linewidth=3)
@@ -74,13 +74,15 @@ def paths_on_a_plane(
     axes.set(xlabel="distance, towards the end of the small batch", ylabel="distance, across")
     axes.margins(0)
     off_lines(axes, lines)
+    # No place beside its end is off the narrow rings around it, so the large batch's name stands right of them all.
+    axes.texts[1].set(position=(31, 14), ha="left")
     label(axes, 0, 0, "start", TEXT, xytext=(0, -12), ha="center")
     name_lines(axes, lines)
     rows = rows_of(found)
     says = [
         f"After epoch {row['epoch']}: "
         + "; ".join(
-            f"batch {batch} has a training loss of {row[f'loss, batch {batch}']:.2g}, "
+            f"batch {batch:,} has a training loss of {row[f'loss, batch {batch}']:.2g}, "
             f"{row[f'distance, batch {batch}']:.1f} from the start"
             for batch in runs
         )
