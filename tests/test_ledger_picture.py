@@ -330,6 +330,12 @@ def test_verdicts_are_told_in_the_order_asked_for():
     assert verdicts({"a": up, "b": Entry(claim(above=0), ())}, "b", "a") == "*B*: **not run**; *A*: **holds**"
 
 
+def test_a_verdict_names_the_networks_that_decide_it_where_another_does_not():
+    one, other = judgement(1, 0.5, 1.5, "holds", "plain-mlp", 5), judgement(0, -1, 1, "undecided", "mlp", 5)
+    assert verdicts({"a": Entry(claim(above=0), (one, other))}, "a") == "*A*: **holds** on plain-mlp"
+    assert verdicts({"a": Entry(claim(above=0), (other,))}, "a") == "*A*: **undecided**"
+
+
 def test_a_network_names_the_part_of_its_rows_that_it_had():
     """F1 has all of MNIST for one claim, and 50,000 rows for one whose rates are chosen on the rest."""
     one = judgement(1, 0.5, 1.5, "holds", "F1", 5)

@@ -216,8 +216,13 @@ def heading(words: str) -> str:
 
 
 def verdicts(entries: Mapping[str, Entry], *names: str) -> str:
-    """Some claims with their verdicts alone, in Markdown."""
-    return "; ".join(f"*{heading(name)}*: **{entries[name].word}**" for name in names)
+    """Some claims with their verdicts alone, in Markdown. Where a network does not decide, those that do are named."""
+    return "; ".join(f"*{heading(name)}*: **{entries[name].word}**{_decided_on(entries[name])}" for name in names)
+
+
+def _decided_on(entry: Entry) -> str:
+    left_open = "undecided" in {judgement.word for judgement in entry.judgements}
+    return f" on {where(entry, entry.word)}" if left_open and entry.word in ("holds", "fails") else ""
 
 
 def _known(judgement: Judgement) -> str:
