@@ -8,6 +8,7 @@ from matplotlib.ticker import LogLocator
 from flatlab.plots.picture import Picture
 from flatlab.plots.style import batch_axis, canvas, colours, dot, label, means, plain_ticks, stamp, styled
 from flatlab.study import columns
+from flatlab.study.ledger import significant
 from flatlab.study.recorded import Result, largest_with
 
 NET = "mlp, half"  # the network of `fig4` that has each batch size up to more than half of the rows
@@ -42,7 +43,7 @@ def headline(result: Result, net: str = NET) -> Picture:
         if size in (min(sizes), max(sizes)):  # on the outer side, where no other interval is
             side = {"xytext": (-8, 0), "ha": "right"} if size == min(sizes) else {"xytext": (8, 0)}
             label(upper, size, mean, f"{mean:.1f}", colour[size], **side)
-            label(lower, size, middle, f"{middle:.0f}", colour[size], **side)
+            label(lower, size, middle, significant(middle, 2), colour[size], **side)
         for seed, accuracy, phi in zip(result.seeds[net], tested[size], sharp[size]):
             rows.append({"batch size": size, "seed": seed, "test accuracy": accuracy, "phi(1e-3)": phi})
     batch_axis(lower, sizes[::2])  # there is no room for the name of each
