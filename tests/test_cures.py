@@ -192,7 +192,7 @@ def test_a_price_counts_the_gradients_of_each_step_and_every_epoch():
     found = [(row["cure"], row["price"], row["test accuracy"]) for row in drawn.table]
     plain = [("small batch", 0.1, 53), ("small batch", 1, 56), ("large batch", 1, 50), ("large batch", 2, 52)]
     named = [("root rule", 1, 55), ("ghost batches", 1, 51), ("root + ghost", 1, 57), ("SAM", 2, 52)]
-    named += [("the whole regime", 10, 58)]
+    named += [("rate, ghosts, updates", 10, 58)]
     assert found == [*plain, ("large batch", 10, 54), *named]
     axes = drawn.panels[0].axes[0]
     assert [text.get_text() for text in axes.texts].count("large batch") == 1, "a line has one name"

@@ -103,7 +103,7 @@ SINCE_2017 = (
     Treatment("LARS", "lars"),
     Treatment("LAMB", "lamb"),
 )
-AT_A_PRICE = (*SINCE_2017, Treatment("the whole regime", "waterfall", "regime"))
+AT_A_PRICE = (*SINCE_2017, Treatment("rate, ghosts, updates", "waterfall", "regime"))
 
 
 class Outcome(NamedTuple):

@@ -315,7 +315,7 @@ def put_right(word: Word, holds: str, fails: str) -> str:
     return {
         "holds": holds,
         "fails": fails,
-        "mixed": "It holds in some of the cases and fails in others, so the sentence needs a condition.",
+        "mixed": "What is said holds in some of the cases and fails in others, so it needs a condition.",
         "not run": "It has not been run yet, so nothing can be put right.",
     }.get(word, "The recorded seeds do not decide this, so the sentence is a guess so far.")
 
