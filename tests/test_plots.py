@@ -576,6 +576,19 @@ def test_names_are_escaped():
 
 
 @pytest.mark.parametrize(
+    "column, keys, cells",
+    [
+        ("network", ["mlp, half", "many even"], ["mlp (large batch: half of all)", "64 features, even"]),
+        ("data", ["mnist1d", "50000 rows of mnist"], ["MNIST-1D", "50,000 rows of MNIST"]),
+        ("curve", ["even", "network"], ["even", "network"]),
+    ],
+)
+def test_a_column_of_keys_is_read_as_names_and_its_heading_is_a_word(column, keys, cells):
+    shown = picture.folded([{column: key} for key in keys], "name")
+    assert re.findall("<td>(.*?)</td>", shown) == cells and re.findall("<th scope=.col.>(.*?)</th>", shown) == [column]
+
+
+@pytest.mark.parametrize(
     "column, cells",
     [
         ([99.875, 100.0, 99.95], ["99.875", "100.000", "99.950"]),
@@ -583,8 +596,6 @@ def test_names_are_escaped():
         ([0.5, math.nan, 2.0], ["0.5", "", "2.0"]),
         ([1e-4, 1.0, 1e4], ["0.0001", "1", "10,000"]),
         ([32, 2000], ["32", "2,000"]),
-        (["mlp, half", "many even"], ["mlp (large batch: half of all)", "64 features, even"]),
-        (["mnist1d", "50000 rows of mnist"], ["MNIST-1D", "50,000 rows of MNIST"]),
         ([0.5, 1e-10], ["0.5", "10⁻¹⁰"]),
     ],
 )
