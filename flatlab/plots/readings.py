@@ -107,20 +107,20 @@ def beyond_the_rate(
     return " ".join(found)
 
 
-def sharp_at_the_rule(no_sharper: Word, level: str, sharper: str) -> str:
+def sharp_at_the_rule(no_sharper: Word, level_on: str, sharper_on: str) -> str:
     """Is the large batch the sharper one at a rate that grows with the root of the batch size?
 
     Parameters
     ----------
     no_sharper : str
         The word of *at the root rule the large batch is no sharper*, whose bound is a factor of two.
-    level, sharper : str
+    level_on, sharper_on : str
         The networks on which it holds, and those on which it fails.
     """
     if no_sharper == "mixed":
         return (
             "Whether the difference in sharpness goes with it depends on the network: at that rate the large batch is "
-            f"less than twice as sharp as the small one on {level}, and more on {sharper}."
+            f"less than twice as sharp as the small one on {level_on}, and more on {sharper_on}."
         )
     if no_sharper in ("holds", "fails"):
         much = "less" if no_sharper == "holds" else "more"
