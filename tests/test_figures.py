@@ -502,3 +502,10 @@ def test_what_is_recorded_stands_by_tier():
 
 def test_what_is_listed_has_one_and():
     assert [listed(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_a_point_at_0_is_not_drawn_where_x_is_in_the_logarithm():
+    """A descent is looked at before its first update as well; a line from there would run level along the axis."""
+    for axes in axes_of(draw(largest("regression")[0])):
+        assert axes.get_xscale() == "log"
+        assert all((line.get_xdata() > 0).all() for line in axes.get_lines())

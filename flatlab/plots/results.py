@@ -129,6 +129,8 @@ def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequ
         values[~np.isfinite(values) | (panel.log & (values <= 0))] = math.nan
         x, level = _x(drawing, curve, columns, values), values.ndim == 1
         values = np.repeat(values[:, None], len(x), 1) if level else values
+        if drawing.log:  # 0 is out of sight there, and a line from it would run level along the axis
+            x, values = x[x > 0], values[:, x > 0]
         marker = "" if level or len(x) > 12 else "o"
         line: Any = {"color": curve.colour, "label": curve.words or None, "marker": marker, "markersize": 4}
         low, mean, high = spread(values, panel.log)
