@@ -38,7 +38,7 @@ PAGE = """<!doctype html>
 html {{ scroll-snap-type: y mandatory; scroll-padding: 0 }}
 body {{ margin: 0; color: var(--words); background: var(--ground); font: clamp(17px, 1.45vw, 26px)/1.45 sans-serif }}
 main {{ counter-reset: slide }}
-section {{ box-sizing: border-box; min-height: 100vh; padding: 5vh 7vw 8vh; scroll-snap-align: start;
+section {{ box-sizing: border-box; min-height: 100vh; padding: 5vh 7vw 7vh; scroll-snap-align: start;
   position: relative; counter-increment: slide; display: flex; flex-direction: column; justify-content: center;
   font-size: calc(1em * var(--size, 1)) }}
 section > * {{ max-width: 100%; width: calc(62em / var(--size, 1)); margin-inline: auto }}
