@@ -244,8 +244,8 @@ def curve(figure: FigureName, net: str, series: str | None = None) -> dict[str, 
         - fig3: ``alpha``, ``loss_train``, ``loss_test``, ``acc_train``, ``acc_test``. On the line
           `alpha x_l + (1 - alpha) x_s`.
         - fig4: ``batch_size``, ``value``. The series: ``test_acc``, ``sharp_1e-3`` or ``sharp_5e-4``.
-        - fig5: ``sb_epoch``, ``SB_acc``, ``PB_acc``, ``sharp_1e-3``, ``sharp_5e-4``. PB: large batch, started from that epoch
-          of SB.
+        - fig5: ``sb_epoch``, ``SB_acc``, ``PB_acc``, ``sharp_1e-3``, ``sharp_5e-4``. PB: large batch, started from
+          that epoch of SB.
         - fig6: ``cross_entropy``, ``sharpness``. The series: ``SB_1e-3``, ``LB_1e-3``, ``SB_5e-4`` or ``LB_5e-4``.
         - fig7: as fig3, on the arc `sin(alpha pi/2) x_l + cos(alpha pi/2) x_s`.
 
