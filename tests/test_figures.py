@@ -495,7 +495,7 @@ def test_what_is_recorded_stands_by_tier():
     table2 = next(row for row in rows if row[0] == "`table2`")
     assert "mlp" in table2[2] and "F1" in table2[5], "its own networks, at its own tiers"
     assert "64 features, uneven; 4 features, a network" in by_tier(), "a problem is called as in its figure"
-    (head, _, *rows) = [row.strip("| ").split(" | ") for row in by_tier(["cures"]).splitlines()]
+    (head, _, *rows) = [row[2:-2].split(" | ") for row in by_tier(["cures"]).splitlines()]  # the last may be empty
     assert all(any(row[k] for row in rows) for k in range(2, len(head))), "a tier at which nothing is recorded"
     assert "the dose is ρ" in by_tier(["cures"]), "a letter, and not its name"
 
