@@ -141,7 +141,29 @@ def test_a_cure_stands_on_every_network_at_its_largest_tier(monkeypatch):
     ], "beside the cures of its network, and of two settings of one network the first"
     drawn = cures.beside_one_another(*found)
     assert [row["network"] for row in drawn.table] == ["F1"] * 2 + ["mlp"] * 3
-    assert "On F1, colab tier: SAM" in drawn.alt and "On mlp, reduced tier: SAM" in drawn.alt
+    assert "On F1 on MNIST-1D, colab tier: SAM" in drawn.alt and "On mlp on MNIST-1D, reduced tier: SAM" in drawn.alt
+
+
+def test_a_cure_that_other_experiments_hold_stands_on_their_networks_and_rows_too(monkeypatch):
+    def on(experiment, **data):
+        one = strength_result(experiment=experiment)
+        each = {name: dict.fromkeys(data, getattr(one, name)["mlp"]) for name in ("values", "seeds")}
+        return dataclasses.replace(one, data=data, **each)
+
+    kept = {
+        "waterfall": [on("waterfall", mlp="mnist1d")],
+        "learning-rate": [on("learning-rate", F1="50000 rows of mnist", mlp="mnist1d")],
+        "rate-and-statistics": [on("rate-and-statistics", F1="mnist")],
+    }
+    monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
+    also = (("rate-and-statistics", "cure"), ("learning-rate", "cure"))
+    root = cures.Treatment("root rule", "waterfall", also=also)
+    found = cures.each_at_its_largest([root])
+    there = [(one.net, *one.results) for one in found]
+    assert sorted(there) == [("F1", "learning-rate"), ("F1", "rate-and-statistics"), ("mlp", "waterfall")]
+    titles = [panel.axes[0].get_title(loc="left") for panel in cures.beside_one_another(*found).panels]
+    assert len(set(titles)) == 6, "two sizes of the data of one network are told apart"
+    assert cures.half_closed([root]).count("root rule") == 3
 
 
 def test_each_cure_stands_at_the_largest_tier_at_which_it_is_recorded(monkeypatch):
@@ -154,7 +176,9 @@ def test_each_cure_stands_at_the_largest_tier_at_which_it_is_recorded(monkeypatc
     assert [row["tier"] for row in drawn.table] == ["reduced", "reduced", "smoke", "smoke"]
     assert [row["cure"] for row in drawn.table] == ["SAM", "small batch", "ASAM", "small batch"]
     titles = [panel.axes[0].get_title(loc="left") for panel in drawn.panels]
-    assert [title.split("\n")[0] for title in titles] == ["reduced tier, mlp"] * 2 + ["smoke tier, mlp"] * 2
+    assert [title.split(" tier")[0] for title in titles] == [
+        f"mlp on MNIST-1D\n{tier}" for tier in ("reduced", "reduced", "smoke", "smoke")
+    ]
     for panel, bound in zip(drawn.panels, (0, 1, 0, 1)):
         low, high = panel.axes[0].get_xlim()
         assert low < bound < high, "the large batch as it is"
@@ -297,7 +321,7 @@ def test_what_closes_half_of_the_gap_is_judged_seed_by_seed_at_the_largest_recor
     def result(experiment, *gains, plain="LB", tier="reduced", start=0):
         names = {columns.test("SB" + plain[2:]): 50 + gap, columns.test(plain): np.full(5, 50.0)}
         values = {f"net {n}": names | {columns.test("cure"): 50 + gain} for n, gain in enumerate(gains, start)}
-        return Result(experiment, tier, {}, {}, {}, values, {})
+        return Result(experiment, tier, dict.fromkeys(values, "mnist1d"), {}, {}, values, {})
 
     kept = {
         "much": [result("much", 0.8 * gap)],
@@ -309,9 +333,10 @@ def test_what_closes_half_of_the_gap_is_judged_seed_by_seed_at_the_largest_recor
     monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
     plain = {"little": "LB plain"}
     treatments = [cures.Treatment(name, name, plain=plain.get(name, "LB")) for name in (*kept, "nowhere")]
-    said = "Closes half of the gap: much. Does not: little. Undecided: half."
-    assert cures.half_closed(treatments[:3]) == said
+    one, two = "Half of the gap, net 0 on MNIST-1D: closed by much", "Half of the gap, net 1 on MNIST-1D: closed by"
+    assert cures.half_closed(treatments[:3]) == f"{one}; not closed by little; not decided for half."
     assert cures.half_closed(iter(treatments)) == (
-        f"{said} Not the same on every network: either (net 0: yes, net 1: no); perhaps (net 0: undecided, net 1: yes)."
+        f"{one} and either; not closed by little; not decided for half and perhaps. "
+        f"{two} perhaps; not closed by either."
     )
-    assert cures.half_closed(treatments[5:]) == "Closes half of the gap: none. Does not: none. Undecided: none."
+    assert cures.half_closed(treatments[5:]) == ""

@@ -35,7 +35,7 @@ from flatlab.plots.style import (
     stamp_of,
     styled,
 )
-from flatlab.plots.tables import called, printed
+from flatlab.plots.tables import called_on, listed, printed
 from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
@@ -64,6 +64,8 @@ class Treatment(NamedTuple):
         The label of the large batch's run without it.
     long : str
         The label of a plain run of as many gradients, where the cure takes more than one per step.
+    also : tuple of (str, str)
+        Other experiments that hold it, with its run's label there: for networks and rows that the first has not.
     """
 
     words: str
@@ -71,6 +73,7 @@ class Treatment(NamedTuple):
     run: str = "cure"
     plain: str = "LB"
     long: str = ""
+    also: tuple[tuple[str, str], ...] = ()
 
 
 OF_THE_PAPER = (
@@ -93,9 +96,9 @@ RIGHT_STEP = (
     Treatment("root + ghost", "rate-and-statistics", "rate ghost"),
 )
 SINCE_2017 = (
-    Treatment("root rule", "waterfall", "rate"),
-    Treatment("ghost batches", "waterfall", "ghost"),
-    Treatment("root + ghost", "waterfall", "rate ghost"),
+    Treatment("root rule", "waterfall", "rate", also=(("rate-and-statistics", "rate"), ("learning-rate", "LB root"))),
+    Treatment("ghost batches", "waterfall", "ghost", also=(("rate-and-statistics", "ghost"),)),
+    Treatment("root + ghost", "waterfall", "rate ghost", also=(("rate-and-statistics", "rate ghost"),)),
     Treatment("linear + warm-up", "learning-rate", "LB linear warm"),
     Treatment("SAM", "sam", long="LB long"),
     Treatment("ASAM", "asam", long="LB long"),
@@ -212,7 +215,7 @@ def compared(treatments: Sequence[Treatment]) -> Comparison:
 
 
 def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
-    """The outcomes of cures, each on every network on which it is recorded, at that network's largest tier.
+    """The outcomes of cures, each on every network and its rows on which it is recorded, at the largest tier there.
 
     Parameters
     ----------
@@ -226,24 +229,25 @@ def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
     """
     groups: dict[tuple[int, str, str], tuple[dict[str, Result], list[Treatment]]] = {}
     for treatment in treatments:
-        for net, result in _recorded(treatment):
+        for there, net, result in _recorded(treatment):
             place = TIERS.index(result.tier), net, result.data[net]
             results, known = groups.setdefault(place, ({}, []))
-            results[treatment.experiment] = result
-            known.append(treatment)
+            results[there.experiment] = result
+            known.append(there)
     order = sorted(groups, key=lambda place: -place[0])
     return [_comparison(place[1], *groups[place]) for place in order]
 
 
-def _recorded(treatment: Treatment) -> Iterator[tuple[str, Result]]:
-    """Each network on which a cure is recorded, with the result of its largest tier. Of two settings of one network,
-    "mlp" and "mlp, half", the first."""
-    for result in largest(treatment.experiment):
-        seen: set[str] = set()
-        for net in result.values:
-            if paper.original(net) not in seen:
-                seen.add(paper.original(net))
-                yield net, result
+def _recorded(treatment: Treatment) -> Iterator[tuple[Treatment, str, Result]]:
+    """A cure as each experiment names it that holds it, a network, and the result of that network's largest tier. Of
+    two settings of one network on the same rows, "mlp" and "mlp, half", the first."""
+    seen: set[tuple[str, str]] = set()
+    for experiment, run in ((treatment.experiment, treatment.run), *treatment.also):
+        for result in largest(experiment):
+            for net, data in result.data.items():
+                if (paper.original(net), data) not in seen:
+                    seen.add((paper.original(net), data))
+                    yield treatment._replace(experiment=experiment, run=run), net, result
 
 
 def _comparison(net: str, results: dict[str, Result], treatments: Iterable[Treatment]) -> Comparison:
@@ -271,29 +275,27 @@ def half_closed(treatments: Iterable[Treatment]) -> str:
     Parameters
     ----------
     treatments : iterable of Treatment
-        Each is judged on every network on which it is recorded, at that network's largest tier, as
+        Each is judged on every network and its rows on which it is recorded, at the largest tier there, as
         `each_at_its_largest` has them. Those that are recorded nowhere are left out.
 
     Returns
     -------
     str
-        Three short sentences, and a fourth where networks differ.
+        A short sentence for each network and its rows.
     """
-    words: dict[str, list[str]] = {word: [] for word in _HALF}
-    differ = []
+    judged: dict[str, dict[Word, list[str]]] = {}
     for treatment in treatments:
-        judged = {net: _closes_half(net, result, treatment) for net, result in _recorded(treatment)}
-        if len(said := set(judged.values())) == 1:
-            words[said.pop()].append(treatment.words)
-        elif said:
-            each = (f"{called(net)}: {_ON_ONE[word]}" for net, word in judged.items())
-            differ.append(f"{treatment.words} ({', '.join(each)})")
-    told = [f"{head}: {', '.join(words[word]) or 'none'}." for word, head in _HALF.items()]
-    return " ".join([*told, *([f"Not the same on every network: {'; '.join(differ)}."] if differ else [])])
+        for there, net, result in _recorded(treatment):
+            words = judged.setdefault(called_on(net, result.data[net]), {})
+            words.setdefault(_closes_half(net, result, there), []).append(treatment.words)
+    return " ".join(
+        f"Half of the gap, {place}: "
+        f"{'; '.join(f'{said} {listed(words[word])}' for word, said in _HALF.items() if word in words)}."
+        for place, words in judged.items()
+    )
 
 
-_HALF = {"holds": "Closes half of the gap", "fails": "Does not", "undecided": "Undecided"}
-_ON_ONE = {"holds": "yes", "fails": "no", "undecided": "undecided"}
+_HALF: dict[Word, str] = {"holds": "closed by", "fails": "not closed by", "undecided": "not decided for"}
 
 
 def _closes_half(net: str, result: Result, treatment: Treatment) -> Word:
@@ -321,12 +323,15 @@ def beside_one_another(*comparisons: Comparison) -> Picture:
     told: list[str] = []
     for comparison in comparisons:
         first = next(iter(comparison.results.values()))
-        heads = (f"{first.tier} tier, {called(comparison.net)}",) if len(comparisons) > 1 else ()
+        place = called_on(comparison.net, first.data[comparison.net])
+        heads = (place, f"{first.tier} tier") if len(comparisons) > 1 else ()
         drawn, rows = _beside(comparison, heads)
         panels += drawn
-        table += [{"tier": first.tier, "network": comparison.net, **row} for row in rows]
+        table += [
+            {"tier": first.tier, "network": comparison.net, "data": first.data[comparison.net], **row} for row in rows
+        ]
         each = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2g} times" for row in rows]
-        told.append((f"On {comparison.net}, {first.tier} tier: " if heads else "") + "; ".join(each))
+        told.append((f"On {place}, {first.tier} tier: " if heads else "") + "; ".join(each))
     alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'. '.join(told)}."
     firsts = [next(iter(comparison.results.values())) for comparison in comparisons]
     words = "; ".join(stamp_of(first, comparison.net) for first, comparison in zip(firsts, comparisons))
@@ -336,7 +341,7 @@ def beside_one_another(*comparisons: Comparison) -> Picture:
 
 
 def _beside(comparison: Comparison, heads: tuple[str, ...]) -> tuple[list[Figure], list[dict]]:
-    """The panels of one comparison, with first lines for their titles, and their numbers."""
+    """The panels of one comparison, with words that go before their titles, and their numbers."""
     rows, panels = [*comparison.outcomes, comparison.small], []
     table: dict[str, list] = {"cure": [row.words for row in rows]}
     for name, words, log in (("gain", POINTS, False), ("times", TIMES, True)):
@@ -358,7 +363,7 @@ def _beside(comparison: Comparison, heads: tuple[str, ...]) -> tuple[list[Figure
         axes.set_yticks(range(len(rows)), labels=table["cure"], size=SMALLER)
         axes.set(xlabel=words, ylim=(len(rows) - 0.5, -0.5))
         lines = "dashed: the large batch" if log else "dotted: half of the gap"
-        axes.set_title("\n".join([*heads, lines]))
+        axes.set_title("\n".join(filter(None, [*heads[:1], ", ".join([*heads[1:], lines])])))
         panels.append(axes.figure)
         table |= {f"{name}, low": low.tolist(), name: mean.tolist(), f"{name}, high": high.tolist()}
     table["gain of as many gradients"] = [np.nan if row.longer is None else float(row.longer.mean()) for row in rows]
