@@ -1,5 +1,7 @@
 """The figures of What a batch size changes: what is drawn and read out is what a made-up result holds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,15 @@ def test_what_a_rate_of_its_own_leaves_is_taken_seed_by_seed_against_the_small_b
         dots = [line for line in panel.axes[0].lines if line.get_marker() == "o"]
         assert [line.get_markerfacecolor() == "none" for line in dots] == [False] * 5 + [True] * 5
         assert {line.get_color().upper() for line in dots} == {style.LARGE}
+
+
+def test_rates_of_their_own_on_two_networks_stand_in_panels_that_name_them():
+    ours = own_rates_result()
+    paper = dataclasses.replace(ours, tier="colab", data=dict.fromkeys(ours.data, "1000 rows of mnist1d"))
+    drawn = what_a_batch_size_changes.own_rates(ours, paper)
+    titles = [panel.axes[0].get_title(loc="left").split("\n")[0] for panel in drawn.panels]
+    assert titles == ["mlp on MNIST-1D"] * 2 + ["mlp on 1,000 rows of MNIST-1D"] * 2
+    assert len(drawn.table) == 2 * len(what_a_batch_size_changes.own_rates(ours).table)
 
 
 def test_a_net_that_is_flat_to_the_last_digit_has_a_place_all_the_same():

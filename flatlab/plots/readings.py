@@ -83,6 +83,22 @@ def the_answer(gap: Word, by_rule: Word, most: str) -> str:
     )
 
 
+def on_more_rows(by_rule: Word, place: str) -> str:
+    """After the first page's answer, which is of F1 on a part of its rows: is it so on all of them?
+
+    Parameters
+    ----------
+    by_rule : str
+        The word of *the root rule closes half of F1's gap*.
+    place : str
+        The network and its rows, "F1 on all of MNIST".
+    """
+    if by_rule in ("holds", "fails"):
+        much = "more" if by_rule == "holds" else "less"
+        return f"For {place} it gives {much} than half back."
+    return whether(f"it does so for {place}", by_rule)
+
+
 def beyond_the_rate(
     gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, half: str, flatter_and_worse: str
 ) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from flatlab.data import load
@@ -33,7 +34,7 @@ from flatlab.plots.style import (
     stamp_of_all,
     styled,
 )
-from flatlab.plots.tables import listed
+from flatlab.plots.tables import called_on, listed
 from flatlab.study import columns
 from flatlab.study.columns import of, phi_series, series
 from flatlab.study.recorded import Result
@@ -129,37 +130,57 @@ RATES = {
 
 
 @styled
-def own_rates(result: Result) -> Picture:
+def own_rates(*results: Result) -> Picture:
     """What is left of the gap and of the difference in sharpness as the large batch gets a rate of its own.
 
     Parameters
     ----------
-    result : Result
-        Of the experiment "learning-rate".
+    *results : Result
+        Of the experiment "learning-rate", each at its tier.
 
     Returns
     -------
     Picture
-        Two panels, the test accuracy of the large batch minus that of the small one, and their sharpness, large over
-        small; one row per network, choice of the rates and panel. The largest of the large batches is hollow.
+        Two panels of each result, the test accuracy of the large batch minus that of the small one, and their
+        sharpness, large over small; one row per network, choice of the rates and panel. The largest of the large
+        batches of a result is hollow.
     """
+    rows: list[dict] = []
+    told: list[str] = []
+    panels: list[Figure] = []
+    for result in results:
+        net = next(iter(result.values))
+        place = called_on(net, result.data[net]) if len(results) > 1 else ""
+        drawn, table, words = _own_rates(result, place)
+        panels += drawn
+        rows += table
+        told.append(f"{place + ': ' if place else ''}{'; '.join(words)}")
+    alt = f"By the rate of each batch size: {'. '.join(told)}."
+    name = "-".join(["own-rates", *(result.tier for result in results)])
+    return Picture(panels, rows, "; ".join(map(stamp_of_all, results)), alt, name)
+
+
+def _own_rates(result: Result, place: str) -> tuple[list[Figure], list[dict], list[str]]:
+    """The panels of one result, whose titles begin with its place; their numbers, and these in words."""
     rows, told, panels = [], [], []
     sizes = {net: batches(result, net)[1] for net in result.values}
     nets = sorted(sizes, key=sizes.__getitem__)
     shifts = np.linspace(-0.15, 0.15, len(nets)) if len(nets) > 1 else [0.0]
+    filled = listed([f"{sizes[net]:,}" for net in nets[:-1] or nets])
+    title = f"filled: batch {filled}, hollow: batch {sizes[nets[-1]]:,}" if len(nets) > 1 else f"batch {filled}"
     for words, measured, log in (
         ("large − small: test accuracy, points", "test accuracy, large minus small", False),
         ("large over small: sharpness $\\phi(10^{-3})$", "sharpness, large over small", True),
     ):
-        axes, ends = canvas(WIDE, 3.2), []
+        axes, ends = canvas(WIDE, 3.2 + (0.2 if place else 0)), []
         axes.axhline(1.0 if log else 0.0, color=TEXT, linewidth=0.8)
         for net, shift in zip(nets, shifts):
             values, hollow = result.values[net], len(nets) > 1 and net == nets[-1]
             means = []
-            for place, (rate, pair) in enumerate(RATES.items()):
+            for at, (rate, pair) in enumerate(RATES.items()):
                 apart = _apart(values, *pair, log)
                 (low,), (mean,), (high,) = (end.tolist() for end in spread(np.c_[apart], log))
-                dot(axes, place + shift, apart, LARGE, log, hollow)
+                dot(axes, at + shift, apart, LARGE, log, hollow)
                 means.append(f"{rate} {mean:.3g}")
                 row = {"network": net, "large batch": sizes[net], "rate": rate, "measured": measured}
                 rows.append(row | {"low": low, "mean": mean, "high": high})
@@ -170,13 +191,9 @@ def own_rates(result: Result) -> Picture:
         if log:
             axes.set_yscale("log")
             around(axes, "y", ends, log)
-        filled = listed([f"{sizes[net]:,}" for net in nets[:-1] or nets])
-        axes.set_title(
-            f"filled: batch {filled}, hollow: batch {sizes[nets[-1]]:,}" if len(nets) > 1 else f"batch {filled}"
-        )
+        axes.set_title("\n".join(filter(None, [place, title])))
         panels.append(axes.figure)
-    alt = f"By the rate of each batch size: {'; '.join(told)}."
-    return Picture(panels, rows, stamp_of_all(result), alt, f"own-rates-{result.tier}")
+    return panels, rows, told
 
 
 def _apart(values: Mapping[str, list], large: str, small: str, log: bool) -> list[float]:
