@@ -279,6 +279,47 @@ def test_no_cell_shows_the_code_of_a_tensor_or_a_tuple(chapter):
 FORMULA_CODE_OR_LINK = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|(?<=\])\([^)]*\)|<[^>]+>"
 
 
+CODE_OR_LINK = r"```.*?```|`[^`]*`|(?<=\])\([^)]*\)|https?://\S+|<[^>]+>"
+NO_COMMA = r"(?<![\w.,{/-])(?<!Xiv )(?!(?:19|20)\d\d\b(?<!2000))\d{4,}(?![\w-])"  # and no year, nor a preprint's number
+
+
+def prose(page):
+    """What is typed on a page, without code and the addresses of links: its text, and the captions of its figures."""
+    if page.suffix == ".md":
+        return re.sub(CODE_OR_LINK, " ", page.read_text(encoding="utf8"), flags=re.DOTALL)
+    cells = nbformat.read(page, 4).cells
+    typed = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    typed += [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "") for cell in cells]
+    return re.sub(CODE_OR_LINK, " ", "\n\n".join(typed), flags=re.DOTALL)
+
+
+def test_a_number_without_a_comma_is_found_and_a_year_is_not():
+    text = (
+        "Batch 2000 of 1,000 rows, $m = 2000$, $N = 1{,}000$, 12500 updates; Keskar et al. 2017, engrXiv 7356, in 1997."
+    )
+    assert re.findall(NO_COMMA, text) == ["2000", "2000", "12500"]
+
+
+@pytest.mark.parametrize("page", [*CHAPTERS, *sorted((ROOT / "book").rglob("*.md"))], ids=lambda file: file.name)
+def test_a_thousand_has_a_comma(page):
+    """In a formula `2{,}000`, because a comma alone is set with a blank behind it."""
+    assert re.findall(NO_COMMA, prose(page)) == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
+def test_a_thousand_that_is_printed_has_a_comma(chapter):
+    """In a chapter that `make book` has executed: in the sentences and tables that its cells say."""
+    if (now := executed(chapter)) is None:
+        pytest.skip("not executed by `make book` in this state")
+    said = [
+        output.data["text/markdown"]
+        for cell in now.cells
+        for output in cell.get("outputs", [])
+        if "text/markdown" in output.get("data", {})
+    ]
+    assert re.findall(NO_COMMA, re.sub(CODE_OR_LINK, " ", "\n\n".join(said), flags=re.DOTALL)) == []
+
+
 def words(chapter):
     """How many words of a chapter are typed."""
     typed = "\n".join(cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "markdown")
