@@ -104,6 +104,19 @@ def test_the_first_page_names_the_networks_on_which_sharpness_stays():
     assert "is less than twice" in said["holds"] and "is more than twice" in said["fails"]
 
 
+def test_the_puzzle_keeps_its_claim_only_on_networks_whose_gap_no_control_closes():
+    for tuned, updates in itertools.product(WORDS, repeat=2):
+        said = readings.given_up(tuned, updates, "mlp", "C1")
+        assert ("give it up" in said or "we give up the claim as it stands" in said) == (
+            "holds" in (tuned, updates) or "mixed" in (tuned, updates)
+        )
+        assert ("the claim stands" in said) == (tuned == updates == "fails")
+        assert ("closes it on C1, so there it stands" in said) == (
+            "mixed" in (tuned, updates) and "holds" not in (tuned, updates)
+        )
+    assert readings.given_up("mixed", "fails", "mlp", "").endswith("because the gap closes on mlp.")
+
+
 @pytest.mark.parametrize("known, end", [("holds", "larger test error."), ("fails", "smaller test error.")])
 def test_what_one_of_two_verdicts_says_is_said(known, end):
     for open_one in OPEN:

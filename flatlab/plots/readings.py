@@ -155,6 +155,30 @@ def law_of_nature(mnist1d: Word, digits: Word) -> str:
     return whether("both tasks have a gap", mnist1d, digits, by="these seeds")
 
 
+def given_up(tuned: Word, updates: Word, none_left: str, left: str) -> str:
+    """*The puzzle*: is its claim, that large batches generalise worse, given up by its two controls?
+
+    Parameters
+    ----------
+    tuned, updates : str
+        The words of *tuning closes the gap* and of *more updates close the gap*.
+    none_left, left : str
+        The networks on which one of them holds, and those on which all that were run fail.
+    """
+    controls = (tuned, updates)
+    if "holds" in controls or ("mixed" in controls and not left):
+        return f"So we give up the claim as it stands, because the gap closes on {none_left}."
+    if controls == ("fails", "fails"):
+        return "Neither control closes the gap, so the claim stands as it is."
+    if "mixed" in controls:
+        return (
+            "Whether we give up the claim depends on the network and its batch. One of the two controls closes the gap "
+            f"on {none_left}, so there we give it up as it stands. No control that was run closes it on {left}, so "
+            "there it stands."
+        )
+    return whether("the claim is given up", *controls)
+
+
 def together_on_digits(sharper: Word, gap: Word) -> str:
     """*Measuring sharpness*: do sharpness and the gap come together on a second data set?"""
     return {
