@@ -21,7 +21,7 @@ from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.exhibits import by_tier, findings
 from flatlab.plots.results import draw, write
 from flatlab.plots.style import stamp_of
-from flatlab.plots.tables import MEANS, listed, plus_minus, printed, table
+from flatlab.plots.tables import MEANS, geometric, listed, plus_minus, printed, table
 from flatlab.study import columns, paper
 from flatlab.study import recorded as recording
 from flatlab.study.experiments import EXPERIMENTS, GROUPS
@@ -186,6 +186,20 @@ def test_a_small_network_stands_in_the_row_of_the_papers():
 )
 def test_a_mean_and_its_interval_in_words(values, words):
     assert plus_minus(values) == words
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ([1, 10, 100], "10.0 (0.0328 to 3,050)"),  # 10^(1 ± 4.3027 / sqrt 3)
+        ([1e-6, 1e-5, 1e-4], "1.00·10⁻⁵ (3.28·10⁻⁸ to 0.00305)"),
+        ([0.25], "0.250"),
+        ([2, 8], "2 and 8"),
+    ],
+)
+def test_a_geometric_mean_and_its_interval_in_words(values, words):
+    """Its interval has no end below 0."""
+    assert geometric(values) == words
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=5), st.sampled_from([1, 1e-4, 1e-9]), st.floats(-2, 2))

@@ -9,6 +9,7 @@ from flatlab.measure.estimate import interval
 from flatlab.study import paper
 from flatlab.study.columns import RATIO, THRESHOLD
 from flatlab.study.controls import SEARCHED
+from flatlab.study.ledger import bounds, significant
 from flatlab.study.recorded import Result
 from flatlab.study.regression import PROBLEMS
 
@@ -407,6 +408,16 @@ def plus_minus(values: Sequence[float]) -> str:
     have fewer, and the mean to the same place. The number alone for one seed or where all seeds agree, and both numbers
     of two, whose interval says next to nothing."""
     return readable(_plus_minus(values))
+
+
+def geometric(values: Sequence[float]) -> str:
+    """Geometric mean of positive numbers and its 95 % interval in words, "19.3 (16.6 to 22.3)": the mean of the
+    logarithms and its interval, for what ranges over decades. The number alone for one seed, and both of two."""
+    if len(values) == 2:
+        return plus_minus(values)
+    mean, low, high = (math.exp(value) for value in bounds([math.log(value) for value in values]))
+    ends = f" ({significant(low)} to {significant(high)})" if math.isfinite(high) else ""
+    return readable(f"{significant(mean)}{ends}")
 
 
 def _plus_minus(values: Sequence[float]) -> str:
