@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_slides import browser, go, opened, tab, without_javascript  # noqa: F401 (fixtures)
 
-from flatlab.plots.ledger import SIGN, Grid, headed, in_words, place, ruled, told, verdicts, where, where_both
+from flatlab.plots.ledger import SIGN, Grid, headed, in_words, place, ruled, told, verdicts, where
 from flatlab.plots.tables import NO_BREAK, numerals, readable, with_whole_labels
 from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger, significant
 from flatlab.study.rules import Claim
@@ -352,4 +352,4 @@ def test_two_claims_meet_on_a_network_only_where_both_say_the_word():
     words = {"mlp": "undecided", "F1": "holds", "C1": "holds"}
     second = [judgement(1, 0.5, 1.5, word, net, 5) for net, word in words.items()]
     second[2] = dataclasses.replace(second[2], data="50000 rows of mnist")  # other rows are another training set
-    assert where_both(first, Entry(claim(above=0), tuple(second)), "holds") == "F1"
+    assert where(first, "holds", also=Entry(claim(above=0), tuple(second))) == "F1"

@@ -148,16 +148,14 @@ def in_words(claim: Claim, judgement: Judgement) -> str:
     )
 
 
-def where(entry: Entry, word: Word) -> str:
-    """The networks of which a word is said, as a reader knows them: "mlp and C1"."""
-    return listed([_briefly(one) for one in entry.judgements if one.word == word])
-
-
-def where_both(one: Entry, other: Entry, word: Word) -> str:
-    """The networks of which a word is said by two claims."""
-    said = {(judgement.net, judgement.data) for judgement in other.judgements if judgement.word == word}
-    alike = [judgement for judgement in one.judgements if (judgement.net, judgement.data) in said]
-    return listed([_briefly(judgement) for judgement in alike if judgement.word == word])
+def where(entry: Entry, word: Word, also: Entry | None = None) -> str:
+    """The networks of which a word is said, as a reader knows them: "mlp and C1". With `also`, those of which that
+    entry says it too."""
+    said, by_both = (
+        {(one.net, one.data): _briefly(one) for one in each.judgements if one.word == word}
+        for each in (entry, also or entry)
+    )
+    return listed([name for network, name in said.items() if network in by_both])
 
 
 def _briefly(judgement: Judgement) -> str:
