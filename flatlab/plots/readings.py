@@ -100,10 +100,10 @@ def on_more_rows(by_rule: Word, place: str) -> str:
 
 
 def beyond_the_rate(
-    gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, half: str, flatter_and_worse: str
+    gap: Word, tuned: Word, none_left: str, left: str, statistics: Word, half: str, flatter_but_worse: str
 ) -> str:
     """The first page, after its answer: is a gap left at a rate that suits each batch size, does a rate with ghost
-    batches close half of it (`half`: the networks of which that is said), is flatness the reason (`flatter_and_worse`:
+    batches close half of it (`half`: the networks of which that is said), is flatness the reason (`flatter_but_worse`:
     the networks on which a large batch is both, or none)? The other networks are those of `its_own_rate`."""
     if gap == "fails":
         return "There is no gap that another rate could close."
@@ -115,9 +115,9 @@ def beyond_the_rate(
             "A higher rate, with BatchNorm's statistics from small parts of the batch, gives back "
             f"{'at least' if statistics == 'holds' else 'less than'} half of the gap on {half}."
         )
-    if flatter_and_worse:
+    if flatter_but_worse:
         found.append(
-            f"On {flatter_and_worse} the large batch at 16 times the rate ends flatter than the small one and is still "
+            f"On {flatter_but_worse} the large batch at 16 times the rate ends flatter than the small one and is still "
             "worse, so flatness is not the whole reason."
         )
     return " ".join(found)
