@@ -394,7 +394,7 @@ CLAIMS = (
         words="“best performance has been consistently obtained for mini-batch sizes between m = 2 and m = 32”",
         source="Masters and Luschi 2018",
         experiment="ratio",
-        measure="best test accuracy of batches to 32 minus the best of larger ones, at one ratio",
+        measure="best test accuracy of batches up to 32 minus the best of larger ones, at one ratio",
         effect=lambda c: (
             c[series(columns.RATIO, "test")][:, :3].max(1) - c[series(columns.RATIO, "test")][:, 3:].max(1)
         ),
