@@ -167,11 +167,12 @@ def _on_a_page(figure: Figure, key: str) -> str:
     return re.sub(r"(fill|stroke): (#[0-9a-f]{6})", mixed, svg)
 
 
-def _same(value: Any) -> Any:
-    return value
+# Columns that hold names of the code, and the function that gives a reader's name.
+SPELT = {"net": called, "network": called, "data": named}
 
 
-SPELT = {"net": called, "network": called, "data": named}  # what holds keys of the code: column -> how they are read
+def _read(column: str, value: Any) -> Any:
+    return SPELT[column](value) if column in SPELT else value
 
 
 def beneath(picture: Picture) -> str:
@@ -187,7 +188,7 @@ def folded(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     link = f"data:text/csv;base64,{base64.b64encode(text.getvalue().encode()).decode()}"
     file = f"{html.escape(name)}.csv"
     head = "".join(f'<th scope="col">{_cell(column)}</th>' for column in columns)
-    shown = zip(*(_column([SPELT.get(column, _same)(row[column]) for row in rows[:SHOWN]]) for column in columns))
+    shown = zip(*(_column([_read(column, row[column]) for row in rows[:SHOWN]]) for column in columns))
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in shown)
     more = f"<p>and {len(rows) - SHOWN} rows more in the file</p>" if len(rows) > SHOWN else ""
     return (
