@@ -65,8 +65,17 @@ def test_a_name_stands_where_no_line_runs_through_it():
 
     axes.figure.draw_without_rendering()
     assert crossed(), "where it stands at first"
-    style.off_lines(axes, lines)
-    assert not crossed()
+    style.off_lines(axes, lines, further=(31, 14))
+    assert not crossed() and name.get_position() != (31, 14)
+
+
+def test_a_name_in_the_middle_of_narrow_rings_stands_further_away():
+    axes = style.canvas()
+    x, y = np.meshgrid(np.linspace(-10, 10, 201), np.linspace(-10, 10, 201))
+    rings = axes.contour(x, y, x**2 + y**2, np.linspace(0, 1.5, 15) ** 2)
+    style.label(axes, 0, 0, "32", "black")
+    style.off_lines(axes, rings, further=(60, 30))
+    assert axes.texts[0].get_position() == (60, 30)
 
 
 def drawn():

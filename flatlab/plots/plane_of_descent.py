@@ -73,9 +73,7 @@ def paths_on_a_plane(
     axes.plot(0, 0, "o", color=TEXT)
     axes.set(xlabel="distance, towards the end of the small batch", ylabel="distance, across")
     axes.margins(0)
-    off_lines(axes, lines)
-    # No place beside its end is off the narrow rings around it, so the large batch's name stands right of them all.
-    axes.texts[1].set(position=(31, 14), ha="left")
+    off_lines(axes, lines, further=(31, 14))  # right of the narrow rings around the end of the large batch
     label(axes, 0, 0, "start", TEXT, xytext=(0, -12), ha="center")
     name_lines(axes, lines)
     rows = rows_of(found)

@@ -214,9 +214,10 @@ BESIDE: tuple[dict[str, Any], ...] = (
 )
 
 
-def off_lines(axes: Axes, levels: ContourSet) -> None:
-    """Move each name that stands so far to the side of its point where fewest lines run through it. It comes before
-    `name_lines`, when the axes have their limits."""
+def off_lines(axes: Axes, levels: ContourSet, further: tuple[float, float]) -> None:
+    """Move each name that stands so far to the side of its point where fewest lines run through it, or `further` points
+    to its right and above where lines run through each of its sides. It comes before `name_lines`, when the axes have
+    their limits."""
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     parts = [part for level in levels.get_paths() for part in level.to_polygons(closed_only=False)]
     parts += [line.get_xydata() for line in axes.lines]
@@ -228,8 +229,9 @@ def off_lines(axes: Axes, levels: ContourSet) -> None:
         outside = not (axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max))
         return outside, sum(curve.intersects_bbox(box, filled=False) for curve in curves)
 
+    sides = (*BESIDE, {"position": further, "ha": "left"})
     for name in axes.texts:
-        name.set(**min(BESIDE, key=functools.partial(crossed, name)))
+        name.set(**min(sides, key=functools.partial(crossed, name)))
 
 
 def name_lines(axes: Axes, lines: ContourSet) -> None:
