@@ -433,6 +433,16 @@ def test_points_that_not_every_seed_reached_are_joined_by_no_line():
     assert whole.lines[-1].get_linestyle() == "-" and not whole.containers
 
 
+def test_a_size_that_not_every_seed_reached_has_its_place_on_the_axis_and_is_told_below():
+    """Else the axis would end at the last size that all of them reached, and nobody would ask for the rest."""
+    result = synthetic("lenet-sweep")
+    complete = draw(result)
+    result.values["mlp"]["epochs"][1][-1] = None
+    drawn = draw(result)
+    assert axes_of(drawn)[2].get_xlim() == pytest.approx(axes_of(complete)[2].get_xlim())
+    assert drawn.stamp == f"{complete.stamp} · a point is left out where not every seed has a value"
+
+
 def test_no_interval_of_an_accuracy_goes_beyond_100_percent():
     result = synthetic("fig2")
     result.values["mlp"]["LB_train"] = [[90.0] * 6, [99.0] * 6, [99.0] * 6]  # half the interval is 13

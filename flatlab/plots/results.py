@@ -79,7 +79,10 @@ def draw(*results: Result) -> Picture:
     if any(theirs for _, _, theirs in drawn):
         alt += f" In grey the paper's {', '.join(dict.fromkeys(theirs for _, _, theirs in drawn if theirs))}."
     name = "-".join([experiment, *(result.tier for result in results)])
-    return Picture(panels, rows, "; ".join(map(stamp_of_all, results)), alt, name)
+    words = "; ".join(map(stamp_of_all, results))
+    if any(math.isnan(row["mean"]) for row in rows):
+        words += " · a point is left out where not every seed has a value"
+    return Picture(panels, rows, words, alt, name)
 
 
 def write(result: Result, stem: str | Path) -> str:
@@ -136,6 +139,7 @@ def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequ
         low, mean, high = spread(values, panel.log)
         high = np.minimum(high, panel.most)
         if np.isnan(mean).any():  # not every seed got there: points, since a line would promise what lies between
+            axes.update_datalim(np.c_[x, x], updatey=False)  # the axis goes on to where none is
             axes.errorbar(x, mean, [mean - low, high - mean], fmt="none", color=curve.colour, capsize=3)
             axes.plot(x, mean, linestyle="none", **line)
         else:

@@ -59,7 +59,7 @@ def times(case: Case) -> Measured:
     return found
 
 
-# The notes on LeNet: batch size from one row to all
+# The notes on LeNet: batch size from a few rows to all
 
 
 def sweep_sizes(setting: Setting, seed: int) -> Jobs:
@@ -314,7 +314,7 @@ EXPERIMENTS = {
     "batch-table": Experiment(
         "time, epochs and loss by batch size and learning rate (study notes)", SMALL_ONLY, rates, times
     ),
-    "lenet-sweep": Experiment("batch size from one row to all", LENET, sweep_sizes, sweep, {"share": 0.95}),
+    "lenet-sweep": Experiment("batch size from a few rows to all", LENET, sweep_sizes, sweep, {"share": 0.95}),
     "optimizers": Experiment("Rprop and RMSprop on mini-batches and the full batch", THOUSAND, optimizers, best_rates),
     "online": Experiment("batch 1 with a constant and a falling rate", ONLINE, online, best_rates),
     "many-starts": Experiment("full batch and mini-batches from two starts", THOUSAND, starts, many_starts),
