@@ -334,9 +334,9 @@ def test_what_is_ours_is_coloured_and_what_is_the_papers_grey(name):
         assert curves and {line.get_color() for line in curves} <= ({style.PAPER} if theirs else INKS)
 
 
-def test_every_curve_of_a_result_is_coloured_except_a_goal():
+def test_every_curve_of_a_result_is_coloured_except_a_goal_and_a_law():
     colour = {c.column: c.colour for d in DRAWINGS.values() for panel in d.panels for c in panel.curves}
-    assert colour.pop(columns.GOAL) == style.TEXT
+    assert {colour.pop(beside) for beside in (columns.GOAL, columns.LAW, columns.NULL)} == {style.TEXT}
     assert set(colour.values()) <= INKS
 
 

@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
-from flatlab.plots.style import BETWEEN, CONTROL, HALF, TEXT, WIDE, canvas, colours, label, stamp, styled
+from flatlab.plots.style import BETWEEN, HALF, TEXT, WIDE, canvas, colours, label, stamp, styled
 from flatlab.study.correlations import along, tau
 
 #: One network by its choices (the batch size first), its test error in percent, and its measures by name.
@@ -57,11 +57,12 @@ def two_choices(shifts: Sequence[float], batches: Sequence[int], groups: int = 3
         layers.append(layer)
     nets.set(xlabel="a measure", ylabel="test error", xticks=[], yticks=[])
     nets.set_title("colour: batch size\nshape: the second choice")
-    for (name, values), shade in zip(found.items(), (TEXT, BETWEEN, CONTROL)):
-        taus.plot(shifts, values, color=shade)
+    lines = ((TEXT, "-"), (BETWEEN, "-"), (BETWEEN, "--"))
+    for (name, values), (shade, style) in zip(found.items(), lines):
+        taus.plot(shifts, values, style, color=shade)
         for layer, shift, value in zip(layers, shifts, values):
             layer += taus.plot(shift, value, "o", color=shade)
-    for name, shade, y, away in zip(found, (TEXT, BETWEEN, CONTROL), (-1, 1, -1), (0, -12, 12)):
+    for name, (shade, _), y, away in zip(found, lines, (-1, 1, -1), (0, -12, 12)):
         at = found[name][-1] if name == "all nets" else y
         label(taus, shifts[-1], at, name, shade, xytext=(-2, away or 12), ha="right")
     taus.set(xlabel="shift by the second choice", ylabel="Kendall's $\\tau$", ylim=(-1.2, 1.2))

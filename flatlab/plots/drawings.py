@@ -146,7 +146,7 @@ def ratio_and_rate(kind: str) -> tuple[Curve, ...]:
     """A column of the batch sizes at one ratio of rate to batch size, and of those at one rate."""
     return (
         Curve(series(columns.RATIO, kind), "one ratio", BETWEEN, "-", of(columns.RATIO, columns.BATCH_SIZE)),
-        Curve(series(columns.RATE, kind), "one rate", CONTROL, "--", of(columns.RATE, columns.BATCH_SIZE)),
+        Curve(series(columns.RATE, kind), "one rate", BETWEEN, "--", of(columns.RATE, columns.BATCH_SIZE)),
     )
 
 
@@ -159,8 +159,9 @@ def along_descent(label: str, descent: str, rates: tuple[str, ...], words: str =
 
 def penalised(label: str, kind: str, **panel: Any) -> Panel:
     """A column along the doses of decay, L1 and momentum."""
-    styles = {"L2": (BETWEEN, "-"), "L1": (CONTROL, "--"), "momentum": (CONTROL, ":")}
-    return Panel(label, tuple(Curve(series(name, kind), name, *style) for name, style in styles.items()), **panel)
+    styles = {"L2": "-", "L1": "--", "momentum": ":"}
+    curves = tuple(Curve(series(name, kind), name, CONTROL, style) for name, style in styles.items())
+    return Panel(label, curves, **panel)
 
 
 OF_THE_EDGE = "$\\lambda_{\\max}$ × rate / 2"
@@ -317,7 +318,7 @@ DRAWINGS = {
                 "eigenvalue",
                 (
                     *both(of("SB", columns.EIGENVALUES), of("LB", columns.EIGENVALUES)),
-                    Curve(of("start", columns.EIGENVALUES), "at the start", CONTROL, ":"),
+                    Curve(of("start", columns.EIGENVALUES), "at the start", style=":"),
                 ),
                 log=True,
             ),
@@ -349,17 +350,16 @@ DRAWINGS = {
     "part-of-the-data": Drawing(
         columns.SHARE,
         "share of the training set",
-        (
+        tuple(
             Panel(
-                "cosine with the whole",
+                f"cosine, at the {place}",
                 (
-                    Curve(at(columns.COSINE, "start"), "part, at the start"),
-                    Curve(at(columns.COSINE_FRESH, "start"), "fresh data, at the start", style=":"),
-                    Curve(at(columns.COSINE, "end"), "part, at the end", CONTROL),
-                    Curve(at(columns.COSINE_FRESH, "end"), "fresh data, at the end", CONTROL, ":"),
-                    Curve(columns.NULL, "a part of pure noise", CONTROL, "--"),
+                    Curve(at(columns.COSINE, place), "a part with the whole"),
+                    Curve(at(columns.COSINE_FRESH, place), "fresh data with the whole", style=":"),
+                    Curve(columns.NULL, "a part of pure noise", TEXT, "--"),
                 ),
-            ),
+            )
+            for place in ("start", "end")
         ),
         log=True,
     ),
@@ -369,7 +369,7 @@ DRAWINGS = {
         (
             Panel(
                 "growth per step",
-                (Curve(columns.GROWTH, "measured"), Curve(columns.LAW, "$|1 - 2s|$", CONTROL, ":")),
+                (Curve(columns.GROWTH, "measured"), Curve(columns.LAW, "$|1 - 2s|$", TEXT, ":")),
                 log=True,
             ),
         ),

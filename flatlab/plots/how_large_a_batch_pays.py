@@ -9,7 +9,6 @@ from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
     BETWEEN,
-    CONTROL,
     HALF,
     TEXT,
     WIDE,
@@ -173,7 +172,7 @@ def two_scales(
         One row per value's name: its mean and interval in the logarithm.
     """
     entries = [(name, values, BETWEEN, "critical batch size") for name, values in critical.items()]
-    entries += [(name, values, CONTROL, "noise scale") for name, values in noise.items()]
+    entries += [(name, values, BETWEEN, "noise scale") for name, values in noise.items()]
     axes, rows = canvas(WIDE, 0.8 + 0.52 * len(entries)), []
     for place, (name, values, colour, kind) in enumerate(entries):
         low, mean, high = (float(end[0]) for end in spread(np.c_[values], log=True))

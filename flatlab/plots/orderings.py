@@ -38,7 +38,8 @@ def orderings(result: Result) -> Picture:
     -------
     Picture
         A panel for each network's grid; one row per cell, with its 95 % interval. A number is bold where the interval
-        leaves out 0; a cell is red where a large measure goes with a large error, and blue where with a small one.
+        leaves out 0; a cell is purple where a large measure goes with a large error, and green where with a small
+        one.
 
     Raises
     ------

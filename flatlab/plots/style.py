@@ -2,7 +2,8 @@
 
 Every figure is drawn on a transparent ground in colours that can be read on white and on near-black, and draws the
 interval over seeds. Small batches are SMALL, large ones LARGE, sizes between them and what belongs to both BETWEEN, a
-control CONTROL, the paper PAPER. No figure changes matplotlib's settings: a function that draws is `styled`, and the
+control or a cure CONTROL, the paper PAPER, and a level or a law beside a curve TEXT. Of a number's two signs above 0 is
+BETWEEN and below 0 CONTROL. No figure changes matplotlib's settings: a function that draws is `styled`, and the
 settings hold while it runs.
 """
 

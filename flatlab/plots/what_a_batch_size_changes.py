@@ -14,7 +14,6 @@ from flatlab.plots.picture import Picture, course, rows_of
 from flatlab.plots.slides import Slides
 from flatlab.plots.style import (
     BETWEEN,
-    CONTROL,
     HALF,
     LARGE,
     SMALL,
@@ -302,7 +301,7 @@ def hovering(
         ellipse = 2 * width[:, None] * np.array([np.cos(angle), np.sin(angle)])
         layers.append(
             axes.plot(*at.T, "o", color=BETWEEN, markersize=3, alpha=0.8, mew=0)
-            + axes.plot(*ellipse, "--", color=CONTROL, linewidth=1.4)
+            + axes.plot(*ellipse, "--", color=TEXT, linewidth=1.4)
         )
         flat, steep = (float(one) for one in at.std(0))
         says.append(
