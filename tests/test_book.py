@@ -189,6 +189,7 @@ def test_a_directory_without_a_book_is_refused_in_a_sentence(root, tmp_path):
 
 
 CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+MARKDOWN = sorted((ROOT / "book").rglob("*.md"))
 
 
 # The chapters that teach; the evidence, the labs and the reference ask nothing.
@@ -246,6 +247,17 @@ def test_code_fits_into_its_box(chapter):
                 assert len(line) <= 76, f"{cell.id}, {len(line)} columns: {line}"
 
 
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda file: file.name)
+def test_code_on_a_page_of_markdown_fits_into_its_box(page):
+    """What a page shows: a cell whose code is removed may be as wide as it likes."""
+    for code in re.findall(
+        r"^```(?:bash|python|\{code-cell\}[^\n]*)\n(.*?)^```", page.read_text(encoding="utf8"), re.MULTILINE | re.DOTALL
+    ):
+        if "remove-input" not in code:
+            for line in code.splitlines():
+                assert len(line) <= 76, f"{len(line)} columns: {line}"
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
 def test_what_a_cell_prints_is_said(chapter):
     """`say` writes -0.5 and 2e-05 as a reader does; Markdown of a cell's own would not."""
@@ -300,7 +312,7 @@ def test_a_number_without_a_comma_is_found_and_a_year_is_not():
     assert re.findall(NO_COMMA, text) == ["2000", "2000", "12500"]
 
 
-@pytest.mark.parametrize("page", [*CHAPTERS, *sorted((ROOT / "book").rglob("*.md"))], ids=lambda file: file.name)
+@pytest.mark.parametrize("page", [*CHAPTERS, *MARKDOWN], ids=lambda file: file.name)
 def test_a_thousand_has_a_comma(page):
     """In a formula `2{,}000`, because a comma alone is set with a blank behind it."""
     assert re.findall(NO_COMMA, prose(page)) == []
