@@ -17,6 +17,7 @@ import sys
 import textwrap
 import types
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import docutils.core
@@ -27,6 +28,9 @@ import nbformat
 import pytest
 import yaml
 from conftest import ROOT, cache_of_the_book, executed
+
+from flatlab.study.experiments import EXPERIMENTS
+from flatlab.study.recorded import TIERS
 
 
 @pytest.fixture
@@ -1037,3 +1041,13 @@ def test_a_word_of_the_glossary_is_linked_at_its_first_use():
     ]
     said = "A batch, a minibatch, a line of the batch size, two batches and a batch size, a Batch size. An arc."
     assert said in prose.astext()
+
+
+def test_the_table_of_tiers_has_the_numbers_of_seeds_that_most_settings_have():
+    """From the most frequent one on; a number that fewer than one setting in ten has is not in it."""
+    page, numbers = (ROOT / "book" / "tiers.md").read_text(encoding="utf8"), {2: "two", 5: "five", 10: "ten"}
+    for tier in TIERS:
+        seeds = Counter(len(one.seeds) for plan in EXPERIMENTS.values() for one in plan.settings.get(tier, ()))
+        often = [numbers[many] for many, times in seeds.most_common() if times >= seeds.total() / 10]
+        *_, told = re.search(rf"^\| `{tier}` \|(.+)\|$", page, re.MULTILINE)[1].split("|")
+        assert re.findall(rf"\b(?:{'|'.join(numbers.values())})\b", told) == often, tier
