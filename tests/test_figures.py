@@ -440,7 +440,7 @@ def test_a_size_that_not_every_seed_reached_has_its_place_on_the_axis_and_is_tol
     result.values["mlp"]["epochs"][1][-1] = None
     drawn = draw(result)
     assert axes_of(drawn)[2].get_xlim() == pytest.approx(axes_of(complete)[2].get_xlim())
-    assert drawn.stamp == f"{complete.stamp} · a point is left out where not every seed has a value"
+    assert drawn.stamp == f"{complete.stamp} · a point is left out where a seed has none"
 
 
 def test_no_interval_of_an_accuracy_goes_beyond_100_percent():

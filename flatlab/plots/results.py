@@ -81,7 +81,7 @@ def draw(*results: Result) -> Picture:
     name = "-".join([experiment, *(result.tier for result in results)])
     words = "; ".join(map(stamp_of_all, results))
     if any(math.isnan(row["mean"]) for row in rows):
-        words += " · a point is left out where not every seed has a value"
+        words += " · a point is left out where a seed has none"
     return Picture(panels, rows, words, alt, name)
 
 
