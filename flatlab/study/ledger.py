@@ -6,6 +6,8 @@ with two bounds is a test of equivalence: the whole interval has to lie between 
 claim's verdict is mixed.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
