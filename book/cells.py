@@ -45,6 +45,19 @@ def is_of_numbers(column):
     return bool(told) and all(map(NUMBER.fullmatch, told))
 
 
+def with_points_in_line(column, tree):
+    """Let the numbers of a column stand point under point: each has at its end room for the digits that it lacks beside
+    the longest. Not where one has an interval or a percent sign, since these are no part of the number."""
+    found = [(cell, re.fullmatch(r"[−+-]?[\d,]+(\.\d+)?", words(cell))) for cell in column if cell.name == "td"]
+    if any(number is None and "±" in words(cell) or words(cell).endswith("%") for cell, number in found):
+        return
+    digits = [(cell, number[1] or "") for cell, number in found if number]
+    longest = max((behind for _, behind in digits), key=len, default="")
+    for cell, behind in digits:
+        if lacks := ("." if not behind and longest else "") + "0" * (len(longest) - max(1, len(behind))):
+            (cell.p or cell).append(tree.new_tag("span", attrs={"data-lacks": lacks}))
+
+
 def marked(table):
     """A table whose cells are marked: `sentence`, and `number` with the head of its column."""
     tree = BeautifulSoup(table, "html.parser")
@@ -53,6 +66,7 @@ def marked(table):
     for column in filter(is_of_numbers, columns(tree)):
         for cell in column:
             mark(cell, "number")
+        with_points_in_line(column, tree)
     return str(tree)
 
 
