@@ -204,15 +204,19 @@ def breakable(app, page):
 
 def find(app, env, node, content):
     """Sphinx asks for what it found nothing for. A type in a signature that is no class has its name in one module, and
-    code is a link where the package itself has such a name, so that no parameter's name leads elsewhere."""
+    so has a class that code names; other code is a link where the package itself has such a name, so that no
+    parameter's name leads elsewhere. Code that leads nowhere is plain code."""
     kind, target, domain = node["reftype"], node["reftarget"], env.get_domain("py")
-    if node.get("refdomain") != "py" or "." in target or kind not in ("class", "obj"):
+    if node.get("refdomain") != "py" or kind not in ("class", "obj") or (kind == "class" and "." in target):
         return None
-    if kind == "obj" and f"flatlab.{target}" not in domain.objects:
-        return None
-    node["refspecific"] = kind == "class"
-    target = target if kind == "class" else f"flatlab.{target}"
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+    of_one_name = sum(name.endswith(f".{target}") for name in domain.objects) == 1
+    node["refspecific"] = kind == "class" or (target[0].isupper() and of_one_name)
+    target = target if node["refspecific"] else f"flatlab.{target}"
+    found = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+    if found is None and kind == "obj":
+        content["classes"] = []
+        return content
+    return found
 
 
 def setup(app):

@@ -874,6 +874,43 @@ def test_columns_of_numbers_are_marked_and_columns_with_words_are_not():
     assert told == '<table><tr><td class="number head" id="a"><p>−1</p></td></tr></table>'
 
 
+def test_code_that_leads_nowhere_is_plain_and_a_class_is_found_in_any_module():
+    pytest.importorskip("sphinx")
+    from docutils import nodes
+
+    from book import docstrings
+
+    def shown(target):
+        asked = []
+        domain = types.SimpleNamespace(
+            objects={"flatlab.line": 0, "flatlab.study.jobs.Job": 0, "flatlab.a.rows": 0},
+            resolve_xref=lambda env, page, builder, kind, name, node, content: asked.append(name),
+        )
+        env = types.SimpleNamespace(get_domain=lambda name: domain)
+        node = nodes.Element(refdomain="py", reftype="obj", reftarget=target, refdoc="page")
+        code = docstrings.find(
+            types.SimpleNamespace(builder=None), env, node, nodes.literal("", target, classes=["xref"])
+        )
+        return asked, node["refspecific"], code["classes"]
+
+    assert shown("Job") == (["Job"], True, [])
+    assert shown("rows") == (["flatlab.rows"], False, [])
+
+
+def test_the_points_of_a_columns_numbers_stand_below_one_another():
+    from book import cells
+
+    def shown(*told):
+        rows = "".join(f"<tr><td><p>{number}</p></td></tr>" for number in told)
+        return re.findall(r"<p>(.*?)</p>", cells.with_cells_marked(f"<table>{rows}</table>"))
+
+    room = '<span data-lacks="{}"></span>'.format
+    wanted = ["0.0125", "1,250" + room(".0000"), "−7.5" + room("000"), "", "10⁻¹⁰"]
+    assert shown("0.0125", "1,250", "−7.5", "", "10⁻¹⁰") == wanted
+    for untouched in (["1", "20"], ["0.5 ± 0.25", "2 ± 1"], ["0.5 %", "2 %"], ["0.5", "a word"]):
+        assert shown(*untouched) == untouched
+
+
 def test_a_number_and_its_percent_sign_stay_on_one_line_and_so_does_what_a_formula_is(site):
     formula = '<span class="math notranslate nohighlight">\\(a\\)</span>'
     held = f'<p><span class="unbroken">({formula} = 22.9</span>\u00a0%) of 3 %d</p>'
