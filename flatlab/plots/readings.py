@@ -216,6 +216,15 @@ def without_a_large_batch(steep: Word, share: float, loss: float) -> str:
     return whether("the steep side belongs to the large batch", steep)
 
 
+def curve_or_line(low: Word) -> str:
+    """*Between two minima*: does a bound on the curve's barrier tell it from the line, whose barrier may be below it as
+    well?"""
+    return {
+        "holds": "So this bound does not tell a curve from a line.",
+        "fails": "So this bound tells the curve from the line, whose barrier is above it.",
+    }.get(low) or whether("this bound tells a curve from a line", low)
+
+
 def flatter_and_worse(flatter: Word, worse: Word) -> str:
     """*What a batch size changes*: can a large batch end flatter than a small one and generalise worse?"""
     if flatter == worse == "holds":
