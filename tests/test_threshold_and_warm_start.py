@@ -64,7 +64,7 @@ def test_each_size_is_a_position_that_reads_what_was_recorded():
             f"{phi:.3g} %"
         )
         assert row["test accuracy"] == pytest.approx(tests[:, place].mean())
-    assert drawn.says[2].endswith("−4.0 points and 2 times the sharpness of batch 32.")
+    assert drawn.says[2].endswith("%. Beside batch 32 that is −4.0 points and 2 times the sharpness.")
 
 
 def test_both_ways_start_at_nought_and_the_paper_lies_behind_in_grey():

@@ -110,7 +110,7 @@ def _read(row: Mapping[str, float], least: Mapping[str, float]) -> str:
         return f"{read}."
     away = row["test accuracy"] - least["test accuracy"]
     times = row["phi(1e-3)"] / least["phi(1e-3)"]
-    return f"{read}: {away:+.1f} points and {times:.2g} times the sharpness of batch {least['batch size']}."
+    return f"{read}. Beside batch {least['batch size']} that is {away:+.1f} points and {times:.2g} times the sharpness."
 
 
 @styled
