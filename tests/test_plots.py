@@ -458,6 +458,15 @@ def test_the_ticks_of_a_logarithmic_axis_are_numbers_where_those_can_be_read(dra
             assert (any(named) or not named) and not any("10^" in text for text in named), named
 
 
+def test_the_ticks_of_a_linear_axis_have_their_comma_of_thousands():
+    axes = style.canvas()
+    axes.set(xlim=(0, 2000), ylim=(0, 1))
+    style.spell(axes)
+    axes.figure.draw_without_rendering()
+    assert "1,000" in [tick.get_text() for tick in axes.get_xticklabels()]
+    assert "1.0" in [tick.get_text() for tick in axes.get_yticklabels()]
+
+
 def test_no_word_of_the_headline_lies_on_an_interval():
     drawn = made("headline")
     (panel,) = drawn.panels

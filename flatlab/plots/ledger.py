@@ -238,7 +238,7 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
         f'<td class="{judgement.word}" title="{words}" data-net="{html.escape(headed(judgement.net))}">'
         f'<span class="sign" aria-hidden="true" data-word="{judgement.word}">{SIGN[judgement.word]}</span>'
         f'<span class="words">{words}</span><svg viewBox="0 0 60 18" width="38" height="12" aria-hidden="true">'
-        f'<path d="M30 1V17" stroke-width="1" stroke-dasharray="2 2"/>{bar}'
+        f'<path d="M30 1V17" stroke-width="2" stroke-dasharray="3 2"/>{bar}'
         f'<circle cx="{x:.1f}" cy="9" r="3"/></svg></td>'
     )
 

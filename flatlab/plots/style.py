@@ -23,7 +23,16 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, Locator, LogFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    Locator,
+    LogFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    ScalarFormatter,
+    StrMethodFormatter,
+)
 from numpy.typing import ArrayLike
 
 from flatlab.measure.estimate import interval
@@ -101,9 +110,11 @@ def plain_ticks(axis: Axis, locator: Locator | None = None) -> None:
 
 
 def spell(axes: Axes) -> None:
-    """Spell the ticks of logarithmic axes that are as matplotlib has them: numbers where few decades can be read so,
-    else powers of ten, and none named between them."""
+    """Spell the ticks of axes that are as matplotlib has them: thousands with their comma; on logarithmic axes numbers
+    where few decades can be read so, else powers of ten, and none named between them."""
     for axis in (axes.xaxis, axes.yaxis):
+        if type(axis.get_major_formatter()) is ScalarFormatter and max(map(abs, axis.get_view_interval())) >= 1000:
+            axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
         if axis.get_scale() == "log" and isinstance(axis.get_major_formatter(), LogFormatter):
             low, high = sorted(axis.get_view_interval())
             if low > 1e-4 and high < 1e6:
