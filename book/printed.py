@@ -10,15 +10,18 @@ import re
 
 # What a lab prints, and a line of it, with the line below it where this has the largest numbers (labs/expected.py).
 PRINTED = re.compile(r'(?<=<div class="highlight-text notranslate"><div class="highlight"><pre><span></span>)[^<]*')
-LINE = re.compile(r"(.*)\n(?:( *to [-+\d.,e ]+|.*\(the largest\))\n)?")
+LINE = re.compile(r"(.*)\n(?:( *to [-+\d.,e ]+|.*\(the largest of the runs\))\n)?")
 
 
 def with_lines_folded(page):
     """A page in which a long line of what a lab prints goes on below its beginning, and with it the largest numbers
     that stand below it."""
 
+    def unbroken(words):
+        return words[0].replace(" ", "\u00a0")
+
     def folded(line):
-        rows = [re.sub(r"(to|\(the) ", "\\1\u00a0", html.unescape(row)) for row in line.groups("")]
+        rows = [re.sub(r"to |\(the largest of the runs", unbroken, html.unescape(row)) for row in line.groups("")]
         places = itertools.groupby(itertools.zip_longest(*rows, fillvalue=" "), key=lambda place: place == (" ", " "))
         return f'<span class="printed">{"".join(piece(*map("".join, zip(*part))) for _, part in places)}\n</span>'
 

@@ -6,7 +6,9 @@ the CPU at the smoke tier, and writes the numbers into it. No number in such a c
 range is written. An experiment whose numbers the clock decides has the tag `timed`, and no expected output.
 
 Where a student may draw other random numbers than the reference, and be as right, the cell's metadata `others` say how
-its number is made with other seeds; between which bounds such numbers lie is then written below.
+its number is made with other seeds; between which bounds such numbers lie is then written below. Where the runs above
+differ in this number, `here` in them says what each of these has, and the bounds hold these numbers too. Where students
+ask a question of their own, the metadata `own` say what the reference's numbers are of, and nothing is to be compared.
 """
 
 import copy
@@ -29,28 +31,30 @@ from flatlab.study.recorded import results_directory
 
 TEXT = """<details><summary>Expected output</summary>
 
-What the reference's answers print here, on a processor (made by <code>make labs</code>). Yours may differ in the last
-digits, and by more after many updates: another processor adds up in another order.
+What the reference's answers print here, on a processor (made by <code>make labs</code>).{about}
 
 ```text
 {text}
 ```
 {others}</details>"""
 
-RANGES = """<details><summary>Expected output</summary>
-
-What the reference's answers print here, on a processor (made by <code>make labs</code>). They were run four times, each
+# What is said about the text: of measured numbers, of numbers that differ, of what is the reference's own.
+DIGITS = """ Yours may differ in the last
+digits, and by more after many updates: another processor adds up in another order."""
+RANGES = """ They were run four times, each
 time with the sums in another order, because another processor adds up in another order. Where the four numbers differ,
 the smallest is in its line and the largest below it. If yours is beyond these two by more than they are apart, look at
-{look}.
-
-```text
-{text}
-```
-{others}</details>"""
+{look}."""
+OWN = """ They are of {own}. Your output has
+the same lines, with the numbers and the words of your own claim, which need not be like these."""
 OTHERS = """
 Other random numbers give other results. With other seeds, {number} lies between {low} and {high} in 95 of
 100 cases, judged by {count} seeds. If yours is beyond{too}, look at {look}.
+"""
+BOTH = """
+Other random numbers and other processors give other results. Between {low} and {high} lies {number}
+in the four runs above and, with other seeds, in 95 of 100 cases, judged by {count} seeds. If yours is beyond, look at
+{look}.
 """
 # Unless the cell's own `look` says more.
 LOOK = "the answer of the check above, and at the given cells, which must be as they were"
@@ -72,17 +76,24 @@ def record(lab, labs=LABS):
     notebook = nbformat.read(file, 4)
     if notebook.metadata.get("expected") == fingerprint(notebook):
         return
-    printed = [run(with_others(notebook) if order == ORDERS[0] else notebook, order) for order in ORDERS]
+    printed = [run(with_others(notebook, order == ORDERS[0]), order) for order in ORDERS]
     cells = []
     for cell in notebook.cells:
         if cell.id.endswith("-expected"):
             continue
         cells.append(cell)
         look, others = cell.metadata.get("look", LOOK), ""
+        texts = [one.get(cell.id, "") for one in printed]
         if "others" in cell.metadata:
-            too = " these as well" if len({one.get(cell.id) for one in printed}) > 1 else ""  # beyond A or B
-            others = drawn(cell.metadata["others"]["number"], json.loads(printed[0][other(cell)]), look, too)
-        if text := shown([one.get(cell.id, "") for one in printed], look, others):
+            too = " these as well" if len(set(texts)) > 1 else ""  # beyond A or B
+            found = [json.loads(one[other(cell)]) for one in printed]
+            here = [value for _, values in found for value in values]
+            others = drawn(cell.metadata["others"]["number"], found[0][0], look, too, here)
+        if "own" in cell.metadata:
+            text = texts[0] and TEXT.format(about=OWN.format(own=cell.metadata["own"]), text=texts[0], others="")
+        else:
+            text = shown(texts, look, others, cell.source)
+        if text:
             name = cell.id.removesuffix("-run") + "-expected"
             cells.append(nbformat.v4.new_markdown_cell(text, id=name))
     notebook.cells = cells
@@ -95,20 +106,25 @@ def other(cell):
     return cell.id.removesuffix("-run") + "-others-run"
 
 
-def with_others(notebook):
-    """A copy in which, behind each experiment with `others`, a cell prints the list of these numbers."""
+def with_others(notebook, seeds=True):
+    """A copy in which, behind each experiment with `others`, a cell prints the list of these numbers (an empty one
+    without `seeds`) and the list of the number that the experiment itself has."""
     notebook = copy.deepcopy(notebook)
     for cell in [cell for cell in notebook.cells if "others" in cell.metadata]:
-        source = f"print([float(one) for one in {cell.metadata['others']['made']}])"
+        asked = cell.metadata["others"]["made"] if seeds else "()", f"[{cell.metadata['others'].get('here', '')}]"
+        source = "print([{}, {}])".format(*(f"[float(one) for one in {made}]" for made in asked))
         new = nbformat.v4.new_code_cell(source, id=other(cell))
         notebook.cells.insert(notebook.cells.index(cell) + 1, new)
     return notebook
 
 
-def drawn(number, values, look, too=""):
-    """The sentence about the bounds between which one more of these numbers lies. `too`: what follows "beyond"."""
-    low, high = (f"{one:.3g}".replace("-", "−") for one in bounds(values))
-    return OTHERS.format(number=number, low=low, high=high, count=len(values), too=too, look=look)
+def drawn(number, values, look, too="", here=()):
+    """The sentence about the bounds between which one more of these numbers lies, and those of `here`. `too`: what
+    follows "beyond" where the bounds are not of both."""
+    ends = *bounds(values), *here
+    low, high = (f"{one:.3g}".replace("-", "−") for one in (min(ends), max(ends)))
+    sentence = BOTH if here else OTHERS
+    return sentence.format(number=number, low=low, high=high, count=len(values), too=too, look=look)
 
 
 def bounds(values):
@@ -118,14 +134,22 @@ def bounds(values):
     return np.mean(values) - half, np.mean(values) + half
 
 
-def shown(printed, look, others=""):
+def shown(printed, look, others="", source=""):
     """The text of a cell for what the runs have printed: nothing if they have printed nothing."""
     if not any(printed):
         return ""
     if len(set(printed)) == 1:
-        return TEXT.format(text=printed[0], others=others)
+        about = DIGITS if measured(printed[0], source) else ""
+        return TEXT.format(about=about, text=printed[0], others=others)
     lines = itertools.zip_longest(*(text.splitlines() for text in printed), fillvalue="")
-    return RANGES.format(look=look, text="\n".join(map(in_one, lines)), others=others)
+    return TEXT.format(about=RANGES.format(look=look), text="\n".join(map(in_one, lines)), others=others)
+
+
+def measured(text, source):
+    """Whether a cell has printed decimals whose last digits a processor decides. Those that stand in its code are
+    settings, and those of a recorded result are the same everywhere."""
+    printed, typed = (set(re.findall(r"\d+\.\d+", one)) for one in (text, source))
+    return "recorded" not in source and bool(printed - typed)
 
 
 def in_one(lines):
@@ -146,7 +170,7 @@ def in_one(lines):
         return f"{least}\n{below}"
     if len(largest.split()) == 1:
         return "".join(f"{low} to {high}" if high.strip() else low for low, high in both)
-    return f"{least}\n{largest}  (the largest)"
+    return f"{least}\n{largest}  (the largest of the runs)"
 
 
 def ends(parts):

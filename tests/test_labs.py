@@ -98,7 +98,7 @@ def test_without_a_teachers_package_a_release_installs_the_tag_of_its_version(tm
 def test_the_expected_output_was_made_by_the_code_that_stands_there(lab):
     assert lab.master.metadata.get("expected") == expected.fingerprint(lab.master), "run `make labs`"
     shown = {cell.id: cell.source for cell in lab.master.cells if cell.id.endswith("-expected")}
-    assert all(source.startswith(expected.TEXT.partition("Yours")[0].strip()) for source in shown.values())
+    assert all(source.startswith(expected.TEXT.partition("{about}")[0]) for source in shown.values())
     assert shown and set(shown) <= {cell.id.removesuffix("-run") + "-expected" for cell in lab.master.cells}
 
 
@@ -153,6 +153,25 @@ def test_the_expected_output_says_between_which_bounds_other_seeds_lie(tmp_path,
         assert "```text\nsum 2\n```\n\nOther random" in notebook.cells[2].source
 
 
+def test_the_bounds_hold_what_the_runs_on_other_processors_have():
+    values = [1.0, 2.0, 3.0]
+    said = expected.drawn("the sum", values, "x", here=[-9.5, 1.2]).replace("\n", " ")
+    assert "Between −9.5 and 6.97 lies the sum in the four runs above" in said and "If yours is beyond, look" in said
+
+
+def test_the_reference_own_claim_is_shown_as_its_own_and_not_compared(tmp_path, monkeypatch):
+    file = tmp_path / "source" / "toy" / "toy.ipynb"
+    cell = nbformat.v4.new_code_cell("print('effect', 1.5)", id="sum-run", metadata={"own": "its own claim"})
+    write(file, nbformat.v4.new_notebook(cells=[cell]))
+    runs = iter([{"sum-run": "effect 1.5"}, {"sum-run": "effect 1.7"}])
+    monkeypatch.setattr(expected, "ORDERS", expected.ORDERS[:2])
+    monkeypatch.setattr(expected, "run", lambda *_: next(runs))
+    expected.record("toy", tmp_path)
+    shown = nbformat.read(file, 4).cells[1].source
+    assert "They are of its own claim." in shown and "```text\neffect 1.5\n```" in shown
+    assert "to 1.7" not in shown and "If yours is beyond" not in shown
+
+
 def test_most_numbers_lie_between_the_bounds_made_from_others():
     values = np.random.default_rng(0).normal(3, 2, (4000, 9))
     inside = [low < one < high for one, *rest in values for low, high in [expected.bounds(rest)]]
@@ -171,7 +190,7 @@ def test_most_numbers_lie_between_the_bounds_made_from_others():
         (["12 of 18", "13 of 18"], ["12 to 13 of 18"]),
         (["after 9 epochs: yes", "after 10 epochs: no"], ["after  9 epochs: yes or no", "   to 10"]),
         (["the first is plain", "the first is root + ghost"], ["the first is plain or: the first is root + ghost"]),
-        (["1.5 2.5", "1.6 2.4"], ["1.5 2.4", "1.6 2.5  (the largest)"]),
+        (["1.5 2.5", "1.6 2.4"], ["1.5 2.4", "1.6 2.5  (the largest of the runs)"]),
         (["1.5e-06 %", "2.5e-05 %", "2.5e-05 %"], ["1.5e-06 to 2.5e-05 %"]),
         (["None epochs", "28 epochs"], ["None or 28 epochs"]),
         (["one line", "one line\n\ntwo"], ["one line", "", "two"]),
@@ -180,6 +199,28 @@ def test_most_numbers_lie_between_the_bounds_made_from_others():
 def test_what_several_runs_print_is_written_least_above_largest_each_in_its_column(printed, lines):
     assert "```text\n" + "\n".join(lines) + "\n```" in expected.shown(printed, "it")
     assert not expected.shown(["", ""], "it")
+
+
+@pytest.mark.parametrize(
+    "text, source, sentence",
+    [
+        ("loss 0.053", "print(loss)", True),
+        ("12 of 18 networks", "print(n)", False),
+        ("rule: phi(1e-3), section 4", "print(rule)", False),
+        ("efficiency 0.5: yes", "for share in (0.5,): print(share)", False),
+        ("test accuracy 98.55", 'print(recorded["test"])', False),
+    ],
+)
+def test_only_measured_decimals_are_said_to_differ_in_the_last_digits(text, source, sentence):
+    assert ("last\ndigits" in expected.shown([text, text], "it", source=source)) == sentence
+
+
+@every_lab
+def test_an_output_without_measured_decimals_is_not_said_to_differ(lab):
+    for cell in lab.master.cells:
+        if cell.id.endswith("-expected") and expected.DIGITS in cell.source:
+            run = lab.master.cells[find(lab.master, cell.id.removesuffix("-expected") + "-run")].source
+            assert expected.measured(re.search(r"```text\n(.*?)\n```", cell.source, re.DOTALL)[1], run), cell.id
 
 
 @every_lab
