@@ -214,7 +214,8 @@ def find(app, env, node, content):
     target = target if node["refspecific"] else f"flatlab.{target}"
     found = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
     if found is None and kind == "obj":
-        content["classes"] = []
+        if isinstance(content, nodes.Element):  # a type in a signature is a bare word
+            content["classes"] = []
         return content
     return found
 

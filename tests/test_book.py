@@ -880,7 +880,7 @@ def test_code_that_leads_nowhere_is_plain_and_a_class_is_found_in_any_module():
 
     from book import docstrings
 
-    def shown(target):
+    def shown(target, content=nodes.literal):
         asked = []
         domain = types.SimpleNamespace(
             objects={"flatlab.line": 0, "flatlab.study.jobs.Job": 0, "flatlab.a.rows": 0},
@@ -888,13 +888,13 @@ def test_code_that_leads_nowhere_is_plain_and_a_class_is_found_in_any_module():
         )
         env = types.SimpleNamespace(get_domain=lambda name: domain)
         node = nodes.Element(refdomain="py", reftype="obj", reftarget=target, refdoc="page")
-        code = docstrings.find(
-            types.SimpleNamespace(builder=None), env, node, nodes.literal("", target, classes=["xref"])
-        )
-        return asked, node["refspecific"], code["classes"]
+        options = {"classes": ["xref"]} if content is nodes.literal else {}
+        found = docstrings.find(types.SimpleNamespace(builder=None), env, node, content(target, **options))
+        return asked, node["refspecific"], found["classes"] if content is nodes.literal else found.astext()
 
     assert shown("Job") == (["Job"], True, [])
     assert shown("rows") == (["flatlab.rows"], False, [])
+    assert shown("rows", nodes.Text) == (["flatlab.rows"], False, "rows"), "a type in a signature is a bare word"
 
 
 def test_the_points_of_a_columns_numbers_stand_below_one_another():
