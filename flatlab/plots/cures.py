@@ -345,7 +345,7 @@ def _beside(comparison: Comparison, heads: tuple[str, ...]) -> tuple[list[Figure
     rows, panels = [*comparison.outcomes, comparison.small], []
     table: dict[str, list] = {"cure": [row.words for row in rows]}
     for name, words, log in (("gain", POINTS, False), ("times", TIMES, True)):
-        axes = canvas(WIDE, 1.1 + 0.25 * len(rows) + 0.2 * len(heads))
+        axes = canvas(WIDE, 1.1 + 0.25 * len(rows) + 0.2 * bool(heads))  # they are one line more
         seen = [getattr(row, name) for row in rows]
         axes.axvline(1 if log else 0, color=LARGE, linewidth=1, linestyle="--")
         low, mean, high = (np.ravel(ends) for ends in zip(*(spread(np.c_[values], log) for values in seen)))
