@@ -324,14 +324,14 @@ def beside_one_another(*comparisons: Comparison) -> Picture:
     for comparison in comparisons:
         first = next(iter(comparison.results.values()))
         place = called_on(comparison.net, first.data[comparison.net])
-        heads = (place, f"{first.tier} tier") if len(comparisons) > 1 else ()
-        drawn, rows = _beside(comparison, heads)
+        head = f"{place}\n{first.tier} tier, " if len(comparisons) > 1 else ""
+        drawn, rows = _beside(comparison, head)
         panels += drawn
         table += [
             {"tier": first.tier, "network": comparison.net, "data": first.data[comparison.net], **row} for row in rows
         ]
         each = [f"{row['cure']} {row['gain']:+.2f} points, {row['times']:.2g} times" for row in rows]
-        told.append((f"On {place}, {first.tier} tier: " if heads else "") + "; ".join(each))
+        told.append((f"On {place}, {first.tier} tier: " if head else "") + "; ".join(each))
     alt = f"Points of test accuracy added to the large batch's, and its sharpness over what it was: {'. '.join(told)}."
     firsts = [next(iter(comparison.results.values())) for comparison in comparisons]
     words = "; ".join(stamp_of(first, comparison.net) for first, comparison in zip(firsts, comparisons))
@@ -340,12 +340,12 @@ def beside_one_another(*comparisons: Comparison) -> Picture:
     return Picture(panels, table, words, alt, name)
 
 
-def _beside(comparison: Comparison, heads: tuple[str, ...]) -> tuple[list[Figure], list[dict]]:
-    """The panels of one comparison, with words that go before their titles, and their numbers."""
+def _beside(comparison: Comparison, head: str) -> tuple[list[Figure], list[dict]]:
+    """The panels of one comparison, with what goes before their titles, and their numbers."""
     rows, panels = [*comparison.outcomes, comparison.small], []
     table: dict[str, list] = {"cure": [row.words for row in rows]}
     for name, words, log in (("gain", POINTS, False), ("times", TIMES, True)):
-        axes = canvas(WIDE, 1.1 + 0.25 * len(rows) + 0.2 * bool(heads))  # they are one line more
+        axes = canvas(WIDE, 1.1 + 0.25 * len(rows) + 0.2 * head.count("\n"))
         seen = [getattr(row, name) for row in rows]
         axes.axvline(1 if log else 0, color=LARGE, linewidth=1, linestyle="--")
         low, mean, high = (np.ravel(ends) for ends in zip(*(spread(np.c_[values], log) for values in seen)))
@@ -363,7 +363,7 @@ def _beside(comparison: Comparison, heads: tuple[str, ...]) -> tuple[list[Figure
         axes.set_yticks(range(len(rows)), labels=table["cure"], size=SMALLER)
         axes.set(xlabel=words, ylim=(len(rows) - 0.5, -0.5))
         lines = "dashed: the large batch" if log else "dotted: half of the gap"
-        axes.set_title("\n".join(filter(None, [*heads[:1], ", ".join([*heads[1:], lines])])))
+        axes.set_title(head + lines)
         panels.append(axes.figure)
         table |= {f"{name}, low": low.tolist(), name: mean.tolist(), f"{name}, high": high.tolist()}
     table["gain of as many gradients"] = [np.nan if row.longer is None else float(row.longer.mean()) for row in rows]
