@@ -7,8 +7,7 @@ range is written. An experiment whose numbers the clock decides has the tag `tim
 
 Where a student may draw other random numbers than the reference, and be as right, the cell's metadata `others` say how
 its number is made with other seeds; between which bounds such numbers lie is then written below. Where the runs above
-differ in this number, `here` in them says what each of these has, and the bounds hold these numbers too. Where students
-ask a question of their own, the metadata `own` say what the reference's numbers are of, and nothing is to be compared.
+differ in this number, `here` in them says what each of these has, and the bounds hold these numbers too.
 """
 
 import copy
@@ -38,15 +37,13 @@ What the reference's answers print here, on a processor (made by <code>make labs
 ```
 {others}</details>"""
 
-# What is said about the text: of measured numbers, of numbers that differ, of what is the reference's own.
+# What is said about the text: of measured numbers, of numbers that differ.
 DIGITS = """ Yours may differ in the last
 digits, and by more after many updates: another processor adds up in another order."""
 RANGES = """ They were run four times, each
 time with the sums in another order, because another processor adds up in another order. Where the four numbers differ,
 the smallest is in its line and the largest below it. If yours is beyond these two by more than they are apart, look at
 {look}."""
-OWN = """ They are of {own}. Your output has
-the same lines, with the numbers and the words of your own claim, which need not be like these."""
 OTHERS = """
 Other random numbers give other results. With other seeds, {number} lies between {low} and {high} in 95 of
 100 cases, judged by {count} seeds. If yours is beyond{too}, look at {look}.
@@ -89,11 +86,7 @@ def record(lab, labs=LABS):
             found = [json.loads(one[other(cell)]) for one in printed]
             here = [value for _, values in found for value in values]
             others = drawn(cell.metadata["others"]["number"], found[0][0], look, too, here)
-        if "own" in cell.metadata:
-            text = texts[0] and TEXT.format(about=OWN.format(own=cell.metadata["own"]), text=texts[0], others="")
-        else:
-            text = shown(texts, look, others, cell.source)
-        if text:
+        if text := shown(texts, look, others, cell.source):
             name = cell.id.removesuffix("-run") + "-expected"
             cells.append(nbformat.v4.new_markdown_cell(text, id=name))
     notebook.cells = cells

@@ -159,19 +159,6 @@ def test_the_bounds_hold_what_the_runs_on_other_processors_have():
     assert "Between −9.5 and 6.97 lies the sum in the four runs above" in said and "If yours is beyond, look" in said
 
 
-def test_the_reference_own_claim_is_shown_as_its_own_and_not_compared(tmp_path, monkeypatch):
-    file = tmp_path / "source" / "toy" / "toy.ipynb"
-    cell = nbformat.v4.new_code_cell("print('effect', 1.5)", id="sum-run", metadata={"own": "its own claim"})
-    write(file, nbformat.v4.new_notebook(cells=[cell]))
-    runs = iter([{"sum-run": "effect 1.5"}, {"sum-run": "effect 1.7"}])
-    monkeypatch.setattr(expected, "ORDERS", expected.ORDERS[:2])
-    monkeypatch.setattr(expected, "run", lambda *_: next(runs))
-    expected.record("toy", tmp_path)
-    shown = nbformat.read(file, 4).cells[1].source
-    assert "They are of its own claim." in shown and "```text\neffect 1.5\n```" in shown
-    assert "to 1.7" not in shown and "If yours is beyond" not in shown
-
-
 def test_most_numbers_lie_between_the_bounds_made_from_others():
     values = np.random.default_rng(0).normal(3, 2, (4000, 9))
     inside = [low < one < high for one, *rest in values for low, high in [expected.bounds(rest)]]
