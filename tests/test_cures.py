@@ -43,8 +43,9 @@ def augmented_result(**options):
 
 
 def a_comparison():
-    treatments = [cures.Treatment("SAM", "sam", long="LB long"), cures.Treatment("moved", "table6", "LB", "LB plain")]
-    kept = {("sam", "smoke"): strength_result(), ("table6", "smoke"): augmented_result()}
+    treatments = [cures.Treatment("SAM", "sam", long="LB long"), cures.Treatment("moved", "augmentation")]
+    moved = a_result("augmentation", {"SB": (56, 10), "LB": (50, 40), "cure": (58, 24)})
+    kept = {("sam", "smoke"): strength_result(), ("augmentation", "smoke"): moved}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cures, "recorded", reads(kept))
         return cures.compared(treatments)
@@ -262,7 +263,11 @@ def test_over_many_decades_the_numbers_of_an_axis_do_not_touch():
 def test_a_treatment_names_runs_that_its_experiment_has(treatment):
     experiment = EXPERIMENTS[treatment.experiment]
     labels = {*experiment.jobs(experiment.settings["smoke"][0], 0), "cure", "growing", ""}  # chosen among doses
-    assert {treatment.run.removesuffix(" averaged"), treatment.plain, treatment.long} <= labels
+    assert {treatment.run.removesuffix(" averaged"), treatment.long} <= labels
+
+
+def test_a_cure_of_the_paper_is_judged_at_the_dose_that_a_validation_split_chooses():
+    assert {treatment.run for treatment in cures.OF_THE_PAPER} == {"cure", "growing"}, "as the chapter's rule says"
 
 
 def test_what_is_compared_is_where_most_is_recorded_and_then_the_larger_tier(monkeypatch):
@@ -318,21 +323,20 @@ def test_with_and_without_a_cure_the_papers_networks_are_grey_and_ours_is_not(ta
 def test_what_closes_half_of_the_gap_is_judged_seed_by_seed_at_the_largest_recorded_tier(monkeypatch):
     gap, noise = np.array([8.0, 9.0, 10.0, 11.0, 12.0]), np.array([1, -1, 1, -1, 0])
 
-    def result(experiment, *gains, plain="LB", tier="reduced", start=0):
-        names = {columns.test("SB" + plain[2:]): 50 + gap, columns.test(plain): np.full(5, 50.0)}
+    def result(experiment, *gains, tier="reduced", start=0):
+        names = {columns.test("SB"): 50 + gap, columns.test("LB"): np.full(5, 50.0)}
         values = {f"net {n}": names | {columns.test("cure"): 50 + gain} for n, gain in enumerate(gains, start)}
         return Result(experiment, tier, dict.fromkeys(values, "mnist1d"), {}, {}, values, {})
 
     kept = {
         "much": [result("much", 0.8 * gap)],
-        "little": [result("little", 0.1 * gap, plain="LB plain")],
+        "little": [result("little", 0.1 * gap)],
         "half": [result("half", 0.5 * gap + noise)],
         "either": [result("either", 0.8 * gap, 0.1 * gap)],
         "perhaps": [result("perhaps", 0.5 * gap + noise, tier="colab"), result("perhaps", 0.8 * gap, start=1)],
     }
     monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
-    plain = {"little": "LB plain"}
-    treatments = [cures.Treatment(name, name, plain=plain.get(name, "LB")) for name in (*kept, "nowhere")]
+    treatments = [cures.Treatment(name, name) for name in (*kept, "nowhere")]
     one, two = "Half of the gap, net 0 on MNIST-1D: closed by much", "Half of the gap, net 1 on MNIST-1D: closed by"
     assert cures.half_closed(treatments[:3]) == f"{one}; not closed by little; not decided for half."
     assert cures.half_closed(iter(treatments)) == (

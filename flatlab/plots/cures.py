@@ -60,8 +60,6 @@ class Treatment(NamedTuple):
         Whose result holds it.
     run : str
         The label of the large batch's run with it.
-    plain : str
-        The label of the large batch's run without it.
     long : str
         The label of a plain run of as many gradients, where the cure takes more than one per step.
     also : tuple of (str, str)
@@ -71,13 +69,12 @@ class Treatment(NamedTuple):
     words: str
     experiment: str
     run: str = "cure"
-    plain: str = "LB"
     long: str = ""
     also: tuple[tuple[str, str], ...] = ()
 
 
 OF_THE_PAPER = (
-    Treatment("augmented data", "table6", "LB", "LB plain"),
+    Treatment("augmented data", "augmentation"),
     Treatment("conservative steps", "conservative", long="LB long"),
     Treatment("adversarial training", "adversarial", long="LB long"),
     Treatment("stability training", "stability", long="LB long"),
@@ -252,9 +249,7 @@ def _recorded(treatment: Treatment) -> Iterator[tuple[Treatment, str, Result]]:
 
 def _comparison(net: str, results: dict[str, Result], treatments: Iterable[Treatment]) -> Comparison:
     known = [treatment for treatment in treatments if treatment.experiment in results]
-    # augmented data are augmented for the small batch too: its lead is that of the plain pair
-    first = min(known, key=lambda treatment: treatment.plain != "LB")
-    small = first._replace(words="small batch", run=f"SB{first.plain.removeprefix('LB')}", long="")
+    small = known[0]._replace(words="small batch", run="SB", long="")
     values = {experiment: result.values[net] for experiment, result in results.items()}
     return Comparison(net, results, _outcome(small, values), [_outcome(treatment, values) for treatment in known])
 
@@ -263,9 +258,9 @@ def _outcome(treatment: Treatment, values: Mapping[str, Mapping[str, list]]) -> 
     found = values[treatment.experiment]
 
     def gain(run: str) -> np.ndarray:
-        return np.subtract(found[columns.test(run)], found[columns.test(treatment.plain)])
+        return np.subtract(found[columns.test(run)], found[columns.test("LB")])
 
-    times = positive(found[phi(treatment.run)]) / positive(found[phi(treatment.plain)])
+    times = positive(found[phi(treatment.run)]) / positive(found[phi("LB")])
     return Outcome(treatment.words, gain(treatment.run), times, gain(treatment.long) if treatment.long else None)
 
 
@@ -299,8 +294,7 @@ _HALF: dict[Word, str] = {"holds": "closed by", "fails": "not closed by", "undec
 
 
 def _closes_half(net: str, result: Result, treatment: Treatment) -> Word:
-    effect = closes_half(treatment.run, f"SB{treatment.plain.removeprefix('LB')}", treatment.plain)
-    return verdict(effect(Columns(result.values[net])), above=0)
+    return verdict(closes_half(treatment.run)(Columns(result.values[net])), above=0)
 
 
 @styled
@@ -374,7 +368,7 @@ def _price(treatment: Treatment, result: Result, net: str) -> float:
     """Gradients of rows that a cure takes, in units of the large batch as it is. A run that was chosen among doses has
     no recipe of its own; it has as many epochs."""
     epochs = {run: float(recipe["epochs"]) for run, recipe in result.recipes[net].items()}
-    plain = epochs[treatment.plain]
+    plain = epochs["LB"]
     return epochs.get(treatment.long or treatment.run, plain) / plain
 
 
