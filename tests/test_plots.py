@@ -477,6 +477,15 @@ def test_no_word_of_the_headline_lies_on_an_interval():
         assert words and bars and not any(word.overlaps(bar) for word in words for bar in bars)
 
 
+def test_the_headline_says_the_mean_that_its_dot_is_drawn_at():
+    drawn = made("headline")
+    *_, sharp = drawn.panels[0].axes
+    sizes = sorted({row["batch size"] for row in drawn.table})
+    dots = [bar.lines[0].get_ydata()[0] for bar in sharp.containers]
+    told = ", ".join(f"{dot:.3g} at batch {size:,}" for size, dot in zip(sizes, dots, strict=True))
+    assert drawn.alt.endswith(f"Sharpness: {told}.")
+
+
 def test_a_change_is_a_line_between_its_two_dots_however_short_it_is():
     """The head of an arrow is longer than the shortest of them, and was drawn on its far side."""
     axes = style.canvas()

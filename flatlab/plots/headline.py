@@ -51,7 +51,7 @@ def headline(result: Result, net: str = NET) -> Picture:
     upper.set(ylabel="test accuracy, %")
     lower.set(yscale="log", ylabel="sharpness $\\phi(10^{-3})$, %")
     plain_ticks(lower.yaxis, LogLocator(subs=(1, 3)))
-    alt = f"Against batch size, in percent. Test accuracy: {means(tested)}. Sharpness: {means(sharp)}."
+    alt = f"Against batch size, in percent. Test accuracy: {means(tested)}. Sharpness: {means(sharp, log=True)}."
     words = stamp(result.data[net], len(result.seeds[net]), result.tier)
     return Picture([upper.figure], rows, words, alt, "headline")
 

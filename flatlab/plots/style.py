@@ -309,6 +309,7 @@ def alike(panels: Sequence[Axes]) -> None:
         axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def means(groups: Mapping[int, Sequence[float]]) -> str:
-    """The mean of each batch size in words, "73.1 at batch 32, 65 at batch 2,000"."""
-    return ", ".join(f"{np.mean(values):.3g} at batch {batch:,}" for batch, values in groups.items())
+def means(groups: Mapping[int, Sequence[float]], log: bool = False) -> str:
+    """The mean of each batch size, as `spread` takes it, in words: "73.1 at batch 32, 65 at batch 2,000"."""
+    middle = {batch: spread(np.c_[values], log)[1][0] for batch, values in groups.items()}
+    return ", ".join(f"{mean:.3g} at batch {batch:,}" for batch, mean in middle.items())
