@@ -360,7 +360,7 @@ def test_the_mean_the_interval_and_every_number_are_drawn():
     assert len(drawn.table) == 4 * 6 and {row["curve"] for row in drawn.table} == {
         f"{part} accuracy, %: {size} batch" for size in ("small", "large") for part in ("test", "training")
     }
-    (row,) = [row for row in drawn.table if row["curve"] == "training accuracy, %: large batch" and row["x"] == 3]
+    (row,) = [row for row in drawn.table if row["curve"] == "training accuracy, %: large batch" and row["epoch"] == 3]
     assert row["mean"] == pytest.approx(np.mean(result.values["mlp"]["LB_train"], 0)[2])
     assert {row["the mean is"] for row in drawn.table} == {"arithmetic"}
 

@@ -37,7 +37,8 @@ def draw(*results: Result) -> Picture:
     Returns
     -------
     Picture
-        One row per point of a curve: network, curve, x, mean and interval of y, and which mean it is.
+        One row per point of a curve: network, curve, where on the x axis (by its label), mean and interval of y, and
+        which mean it is.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def draw(*results: Result) -> Picture:
     if drawing.paper and not known:
         drawn.append((None, None, drawing.paper[0]))
     width = HALF if len(drawing.panels) * len(drawn) > 1 else WIDE
-    lines = _lines(drawing)
+    lines, across = _lines(drawing), _across(drawing)
     panels, rows = [], []
     for net, result, theirs in drawn:
         for panel in drawing.panels:
@@ -65,7 +66,7 @@ def draw(*results: Result) -> Picture:
             )
             values = _theirs(axes, experiment, drawing, panel, theirs, alone=not net) if theirs else []
             if net:
-                found, points = _ours(axes, drawing, panel, result.values[net])
+                found, points = _ours(axes, drawing, panel, result.values[net], across)
                 values += found
                 rows += [{"network": net, **point} for point in points]
             frame(axes, np.concatenate([np.ravel(one) for one in values]), panel.log)
@@ -75,7 +76,7 @@ def draw(*results: Result) -> Picture:
                 axes.invert_xaxis()
             _legend(axes, _title(net, result.data.get(net) if net else None, theirs), lines)
             panels.append(axes.figure)
-    alt = f"{', '.join(panel.label for panel in drawing.panels)} against {drawing.label or 'effort'}: {_told(rows)}"
+    alt = f"{', '.join(panel.label for panel in drawing.panels)} against {across}: {_told(rows, across)}"
     if any(theirs for _, _, theirs in drawn):
         alt += f" In grey the paper's {', '.join(dict.fromkeys(theirs for _, _, theirs in drawn if theirs))}."
     name = "-".join([experiment, *(result.tier for result in results)])
@@ -121,7 +122,14 @@ def _title(net: str | None, data: str | None, theirs: str | None) -> str:
     return f"{ours}\ngrey: the paper's {theirs} on {published_on}".strip()
 
 
-def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequence]) -> tuple[list, list[dict]]:
+def _across(drawing: Drawing) -> str:
+    """What the x axis shows, in words: "batch size", or "updates or seconds" where panels differ."""
+    return spoken(" or ".join(dict.fromkeys(panel.x or drawing.label for panel in drawing.panels)))
+
+
+def _ours(
+    axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequence], across: str
+) -> tuple[list, list[dict]]:
     """Draw the columns of a panel; returns the values of every seed, and a row for each point of each curve."""
     drawn, rows = [], []
     for place, colour, words in drawing.marks:
@@ -148,7 +156,7 @@ def _ours(axes: Axes, drawing: Drawing, panel: Panel, columns: Mapping[str, Sequ
         which = ["geometric" if panel.log else "arithmetic"] * len(x)
         against = f"{panel.label} against {panel.x}" if panel.x else panel.label
         name = ": ".join(spoken(words) for words in (against, curve.words) if words)
-        columns_of = {"curve": [name] * len(x), "x": x, "low": low, "mean": mean, "high": high}
+        columns_of = {"curve": [name] * len(x), across: x, "low": low, "mean": mean, "high": high}
         rows += rows_of({**columns_of, "the mean is": which})
         drawn.append(values)
     return drawn, rows
@@ -220,9 +228,9 @@ def _legend(axes: Axes, title: str, lines: int) -> None:
     axes.figure.legend(handles=named_lines, **place, **text)
 
 
-def _told(rows: list[dict]) -> str:
+def _told(rows: list[dict], across: str) -> str:
     """All curves in words."""
     curves: dict[tuple, list] = {}
     for row in rows:
-        curves.setdefault((row["network"], row["curve"]), []).append((row["x"], row["mean"]))
+        curves.setdefault((row["network"], row["curve"]), []).append((row[across], row["mean"]))
     return "; ".join(course(f"{net}, {name},", *zip(*points)) for (net, name), points in curves.items()) + "."
