@@ -103,7 +103,7 @@ def by_size(result: Result, net: str, start: int = 0) -> Slides:
 
 
 def _read(row: Mapping[str, float], least: Mapping[str, float]) -> str:
-    """A batch size in words, compared with the least one."""
+    """A batch size in words, compared with the smallest one."""
     read = f"Batch {row['batch size']}: {row['test accuracy']:.1f} % of the test rows are right, and the sharpness is "
     read += f"{row['phi(1e-3)']:.3g} %"
     if row is least:
@@ -115,7 +115,7 @@ def _read(row: Mapping[str, float], least: Mapping[str, float]) -> str:
 
 @styled
 def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
-    """Test accuracy, minus that of the least batch, and sharpness against the batch size, the paper's curve behind.
+    """Test accuracy, minus that of the smallest batch, and sharpness against the batch size, the paper's curve behind.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ CLAIMS = (
         words="LeNet: too small a batch does not converge",
         source="study notes on optimisation",
         experiment="lenet-sweep",
-        measure="training accuracy at the least batch",
+        measure="training accuracy at the smallest batch",
         effect=lambda c: c[columns.accuracy("train")][:, 0],
         unit="%",
         below=90,
@@ -135,7 +135,7 @@ CLAIMS = (
         words="a larger batch is faster a unit of data",
         source="study notes on optimisation",
         experiment="lenet-sweep",
-        measure="log10 of the seconds per epoch at the least batch over the largest",
+        measure="log10 of the seconds per epoch at the smallest batch over the largest",
         effect=lambda c: -growth(SECONDS_PER_EPOCH)(c),
         above=0,
     ),
@@ -144,7 +144,7 @@ CLAIMS = (
         words="a larger batch needs more epochs to the same accuracy",
         source="study notes on optimisation",
         experiment="lenet-sweep",
-        measure="log10 of the epochs to the goal at the largest batch, or all of them, over those at the least that "
+        measure="log10 of the epochs to the goal at the largest batch, or all of them, over those at the smallest that "
         "reaches it",
         effect=epochs_of_the_ends,
         above=0,
