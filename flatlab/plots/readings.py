@@ -208,8 +208,8 @@ def without_a_large_batch(steep: Word, share: float, loss: float) -> str:
         part = f"{100 * share:.0f} % of the asymmetry comes"
         more = f"an asymmetry {share:.1f} times as large comes"
         return (
-            f"So {part if share < 1 else more} without any large batch: a net near the start, whatever its batch, goes "
-            f"up on that side. (The early net is not a minimum. Its loss is {loss:.2f}.)"
+            f"So {part if share < 1 else more} without any large batch: a small-batch net near the start goes up on "
+            f"that side, too. (The early net is not a minimum. Its loss is {loss:.2f}.)"
         )
     if steep == "fails":
         return "So the steep side does belong to the large batch."
@@ -279,18 +279,18 @@ def warm_start(accuracy: Word, sharpness: Word) -> str:
 
 
 def own_edges(ordering: Word, own: Word) -> str:
-    """*The edge of stability*: does each batch size train at an edge of its own?"""
+    """*The edge of stability*: do small batches train at an edge of their own, where lambda_max is lower?"""
     if ordering == "fails":
         return "The ordering fails here, so there is nothing to explain."
     if own == "fails":
         return "Small batches are not at an edge of their own here, so the rate alone does not explain where they end."
     if ordering == own == "holds":
         return (
-            "Both claims hold: each batch size trains at an edge of its own, and the edges lie at different values of "
-            "$\\lambda_{\\max}$. Then a table at one rate compares what *that rate* allows to each."
+            "Both claims hold: batches of 8 train at an edge of their own, and $\\lambda_{\\max}$ is lower there than "
+            "with all rows. Then a table at one rate compares what *that rate* allows to each."
         )
     return (
-        f"{whether('each batch size trains at an edge of its own', ordering, own)} If it does, the table compares what "
+        f"{whether('batches of 8 train at an edge of their own', ordering, own)} If they do, the table compares what "
         "*one rate* allows to each."
     )
 
