@@ -51,7 +51,7 @@ def test_a_ratio_is_the_geometric_mean_over_seeds():
         "mlp": {"largest eigenvalue": [1, 4], "trace": [10, 10]},
         "plain-mlp": {"largest eigenvalue": [30, 30], "trace": [0.5, 2]},
     }
-    drawn = figures.ratios(found, "mnist1d", "smoke")
+    drawn = figures.ratios(found, style.stamp("mnist1d", 2))
     assert [row["ratio"] for row in drawn.table] == pytest.approx([2, 10, 30, 1])
     assert len(drawn.panels) == 2 and "2 seeds" in drawn.stamp
     for panel in drawn.panels:

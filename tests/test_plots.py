@@ -201,8 +201,7 @@ FIGURES = {
     "with and without a cure": lambda: before_and_after(augmented_result(), "mlp"),
     "ratios": lambda: on_the_way_down.ratios(
         {"mlp": {"largest eigenvalue": [1, 1.2, 1.5], "trace": [5, 6, 7]}, "plain-mlp": {"trace": [20, 21, 22]}},
-        "mnist1d",
-        "smoke",
+        "smoke tier · MNIST-1D · 3 seeds, 95 % intervals",
     ),
     "ritz_values": lambda: on_the_way_down.ritz_values([[3], [1, 4], [-2, 2, 5]], np.linspace(-2, 5, 50)),
     "bound_by_width": lambda: does_sharpness_predict.bound_by_width(two_terms(), "mnist1d"),

@@ -30,7 +30,7 @@ from flatlab.plots.style import (
 )
 from flatlab.study import columns
 from flatlab.study.columns import phi_series, series
-from flatlab.study.recorded import Result, Tier
+from flatlab.study.recorded import Result
 
 BATCHES = (("SB", "small batch", SMALL, "-"), ("LB", "large batch", LARGE, "--"))
 
@@ -89,17 +89,15 @@ def by_epoch(result: Result, net: str, start: int = 0) -> Slides:
 
 
 @styled
-def ratios(found: Mapping[str, Mapping[str, Sequence[float]]], data: str, tier: Tier) -> Picture:
+def ratios(found: Mapping[str, Mapping[str, Sequence[float]]], words: str) -> Picture:
     """What is measured at the large batch's end over the same at the small batch's end.
 
     Parameters
     ----------
     found : mapping
         {network: {what was measured: the ratio of each seed}}.
-    data : str
-        The data set's name.
-    tier : {"smoke", "reduced", "colab", "paper"}
-        Of the results.
+    words : str
+        The stamp: tiers, data and seeds.
 
     Returns
     -------
@@ -124,9 +122,8 @@ def ratios(found: Mapping[str, Mapping[str, Sequence[float]]], data: str, tier: 
         axes.set_ylim(len(measured) - 0.5, -0.5)
         plain_ticks(axes.xaxis, LogLocator())
         panels.append(axes.figure)
-    seeds = len(next(iter(next(iter(found.values())).values())))
     alt = f"What the large batch's end has, over the small batch's: {'; '.join(told)}."
-    return Picture(panels, rows, stamp(data, seeds, tier), alt, f"ratios-{tier}")
+    return Picture(panels, rows, words, alt, "ratios")
 
 
 @styled
