@@ -251,7 +251,7 @@ CLAIMS = (
         words="momentum ends in flatter minima",
         source="the control of the paper",
         experiment="regularisers",
-        measure="log10 of phi(1e-3) without momentum over with it",
+        measure="log10 of the ratio of phi(1e-3) without momentum to phi(1e-3) with it",
         effect=factor(phi("none"), phi("momentum")),
         above=0,
     ),
