@@ -25,7 +25,7 @@ from scipy import stats
 
 import flatlab
 from flatlab.study.claims import CLAIMS
-from flatlab.study.ledger import ledger
+from flatlab.study.ledger import ledger, significant
 from flatlab.study.recorded import results_directory
 
 TEXT = """<details><summary>Expected output</summary>
@@ -115,7 +115,7 @@ def drawn(number, values, look, too="", here=()):
     """The sentence about the bounds between which one more of these numbers lies, and those of `here`. `too`: what
     follows "beyond" where the bounds are not of both."""
     ends = *bounds(values), *here
-    low, high = (f"{one:.3g}".replace("-", "−") for one in (min(ends), max(ends)))
+    low, high = (significant(one).replace("-", "−") for one in (min(ends), max(ends)))
     sentence = BOTH if here else OTHERS
     return sentence.format(number=number, low=low, high=high, count=len(values), too=too, look=look)
 

@@ -141,7 +141,7 @@ def test_the_expected_output_says_between_which_bounds_other_seeds_lie(tmp_path,
     file = tmp_path / "source" / "toy" / "toy.ipynb"
     notebook = nbformat.v4.new_notebook(cells=cells)
     monkeypatch.setattr(expected, "ORDERS", expected.ORDERS[:1])
-    for seeds, low, high in (((1, 2, 3), "−2.97", "6.97"), ((5, 6, 7), "1.03", "11")):
+    for seeds, low, high in (((1, 2, 3), "−2.97", "6.97"), ((5, 6, 7), "1.03", "11.0")):
         made = {"number": "the sum", "made": f"[x + seed - 2 for seed in {seeds}]"}
         notebook.cells[1].metadata = {"look": "x", "others": made}
         write(file, notebook)
@@ -156,7 +156,7 @@ def test_the_expected_output_says_between_which_bounds_other_seeds_lie(tmp_path,
 def test_the_bounds_hold_what_the_runs_on_other_processors_have():
     values = [1.0, 2.0, 3.0]
     said = expected.drawn("the sum", values, "x", here=[-9.5, 1.2]).replace("\n", " ")
-    assert "Between −9.5 and 6.97 lies the sum in the four runs above" in said and "If yours is beyond, look" in said
+    assert "Between −9.50 and 6.97 lies the sum in the four runs above" in said and "If yours is beyond, look" in said
 
 
 def test_most_numbers_lie_between_the_bounds_made_from_others():
