@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from test_slides import browser, go, opened, tab, without_javascript  # noqa: F401 (fixtures)
 
-from flatlab.plots.ledger import SIGN, Grid, headed, in_words, place, ruled, told, verdicts, where
+from flatlab.plots.ledger import SIGN, Grid, came_out, headed, in_words, place, ruled, told, verdicts, where
 from flatlab.plots.tables import NO_BREAK, numerals, readable, with_whole_labels
 from flatlab.study.ledger import LEAST_SEEDS, Entry, Judgement, ledger, significant
 from flatlab.study.rules import Claim
@@ -323,6 +323,31 @@ def test_a_network_that_decides_nothing_is_told_so_beside_one_that_does():
     up, unsure = judgement(1, 0.5, 1.5, "holds", seeds=5), judgement(1, -1, 3, "undecided", "F1", seeds=5)
     words = told(Entry(claim(above=0), (up, unsure)))
     assert words.endswith("on F1, MNIST-1D, smoke tier, 5 seeds, undecided.") and words.count("holds") == 1
+
+
+@pytest.mark.parametrize(
+    "rule, said",
+    [
+        ({"above": 0, "measure": "log10 of phi"}, ""),
+        ({"below": 90, "unit": "%"}, ""),
+        ({"above": 0.15, "below": 0.45, "measure": "log10 of rows"}, ""),
+        ({"above": -0.7, "measure": "log10 of phi"}, " (above 0.2 times)"),
+        ({"below": 0.3, "measure": "log10 of phi"}, " (below 2 times)"),
+        ({"above": -0.3, "below": 0.3, "measure": "log10 of phi"}, " (within a factor of 2)"),
+        ({"above": -1, "unit": "points"}, " (above \u22121 point)"),
+        ({"above": -1.5, "below": 1.5, "unit": "points"}, " (within 1.5 points)"),
+    ],
+)
+def test_a_verdict_that_a_small_effect_of_the_other_sign_leaves_true_has_its_bound(rule, said):
+    entry = Entry(dataclasses.replace(claim(), **rule), ())
+    assert verdicts({"a": entry}, "a") == f"*A*{said}: **not run**"
+
+
+def test_what_came_out_is_a_list_of_topics():
+    entries = dict.fromkeys("ab", Entry(claim(above=0), ()))
+    assert came_out(entries, {"one": ["a"], "two": ["b", "a"]}) == (
+        "- What came out, on one: *A*: **not run**.\n- What came out, on two: *B*: **not run**; *A*: **not run**."
+    )
 
 
 def test_verdicts_are_told_in_the_order_asked_for():

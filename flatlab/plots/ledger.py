@@ -214,8 +214,31 @@ def heading(words: str) -> str:
 
 
 def verdicts(entries: Mapping[str, Entry], *names: str) -> str:
-    """Some claims with their verdicts alone, in Markdown. Where a network does not decide, those that do are named."""
-    return "; ".join(f"*{heading(name)}*: **{entries[name].word}**{_decided_on(entries[name])}" for name in names)
+    """Some claims with their verdicts alone, in Markdown. Where a network does not decide, those that do are named, and
+    where a claim also holds for a small effect of the other sign, its bound is."""
+    return "; ".join(
+        f"*{heading(name)}*{_room(entries[name].claim)}: **{entries[name].word}**{_decided_on(entries[name])}"
+        for name in names
+    )
+
+
+def came_out(entries: Mapping[str, Entry], topics: Mapping[str, Sequence[str]]) -> str:
+    """What a chapter's claims came to, {topic: names of claims}, as the list in Markdown at its end."""
+    return "\n".join(f"- What came out, on {topic}: {verdicts(entries, *names)}." for topic, names in topics.items())
+
+
+def _room(claim: Claim) -> str:
+    """The bound of a claim on points or on a factor that leaves room to both sides of no effect: "does not flatten"
+    holds where the sharpness falls a little. A factor's bound is a logarithm, which is written as the factor."""
+    low, high = claim.above, claim.below
+    a_factor = claim.measure.startswith("log10 of")
+    if not low < 0 < high or not (a_factor or claim.unit == "points"):
+        return ""
+    if not a_factor:
+        return readable(f" ({claim.bound})")
+    if low == -high:
+        return f" (within a factor of {10**high:.2g})"
+    return f" (above {10**low:.2g} times)" if math.isinf(high) else f" (below {10**high:.2g} times)"
 
 
 def _decided_on(entry: Entry) -> str:
