@@ -55,7 +55,7 @@ CSS = f"""<style>
 @media (max-width: 767px) {{ /* a phone has no room for a column each: below a claim, each network and its word */
   .ledger .verdicts :is(caption, tbody, tr, th) {{ display: block; }}
   .ledger .verdicts thead, .ledger .verdicts td:not([class], [colspan]) {{ display: none; }}
-  .ledger .verdicts tr {{ padding-bottom: 0.2rem; }}
+  .ledger .verdicts tr {{ padding-bottom: 0.05rem; }}
   .ledger .verdicts th[scope="row"] {{ position: static; max-width: none; }}
   .ledger .verdicts td {{ display: inline-block; margin: 0 0 2px 2px; padding: 0.05rem 0.4rem; }}
   .ledger .verdicts td::before {{ content: attr(data-net); font-weight: 600; margin-right: 0.4rem; }}
