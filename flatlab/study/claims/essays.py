@@ -132,7 +132,7 @@ CLAIMS = (
     ),
     Claim(
         name="the larger the batch, the shorter an epoch",
-        words="a larger batch is faster a unit of data",
+        words="a larger batch is faster per unit of data",
         source="study notes on optimisation",
         experiment="lenet-sweep",
         measure="log10 of the seconds per epoch at the smallest batch over the largest",
