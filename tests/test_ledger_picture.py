@@ -372,6 +372,11 @@ def test_a_network_names_the_part_of_its_rows_that_it_had():
     assert where(part, "fails") == ""
 
 
+def test_a_name_in_a_list_of_networks_has_no_comma():
+    both = Entry(claim(above=0), tuple(judgement(1, 0.5, 1.5, "holds", net, 5) for net in ("even", "many uneven")))
+    assert where(both, "holds") == "4 features (even) and 64 features (uneven)"
+
+
 def test_two_claims_meet_on_a_network_only_where_both_say_the_word():
     first = Entry(claim(above=0), tuple(judgement(1, 0.5, 1.5, "holds", net, 5) for net in ("mlp", "F1", "C1")))
     words = {"mlp": "undecided", "F1": "holds", "C1": "holds"}

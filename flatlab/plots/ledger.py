@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -160,8 +161,8 @@ def where(entry: Entry, word: Word, also: Entry | None = None) -> str:
 
 def _briefly(judgement: Judgement) -> str:
     """A network, and the rows it had where these are a part of its data: one claim may have all of them, and another,
-    whose rates are chosen on the rest, the part."""
-    name, data = called(judgement.net), named(judgement.data)
+    whose rates are chosen on the rest, the part. A comma would read as the next name of a list: "4 features (even)"."""
+    name, data = re.sub(", (.*)", r" (\1)", called(judgement.net)), named(judgement.data)
     return f"{name} ({data})" if judgement.net in paper.NETWORKS and " rows of " in data else name
 
 
