@@ -202,7 +202,8 @@ CLAIMS = (
         words="the mean of the last points generalises better than the last point",
         source=IZMAILOV,
         experiment="swa",
-        measure="test accuracy of SB's mean point, over the window that validation prefers, minus its last ones",
+        measure="test accuracy of SB's mean point, over the window that validation prefers, minus that of its last "
+        "point",
         effect=difference(test("SB averaged"), test("SB")),
         unit="points",
         above=0,
@@ -213,8 +214,8 @@ CLAIMS = (
         words="also for large batches",
         source=IZMAILOV,
         experiment="swa",
-        measure="test accuracy of LB's mean point at the root rule, over the window that validation prefers, minus its "
-        "last ones",
+        measure="test accuracy of LB's mean point at the root rule, over the window that validation prefers, minus "
+        "that of its last point",
         effect=difference(test("LB root averaged"), test("LB root")),
         unit="points",
         above=0,
