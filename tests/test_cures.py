@@ -246,6 +246,20 @@ def test_a_name_does_not_lie_on_the_large_batches_line():
     assert not line.get_transform().transform_path(line.get_path()).intersects_bbox(box, filled=False)
 
 
+def test_a_name_lies_on_no_dot_and_that_of_the_dearest_dot_is_folded():
+    axes = style.canvas()
+    axes.set(xlim=(0.07, 15), ylim=(48, 60), xscale="log", xlabel="price")
+    dots = [(1, 50.0, "large batch", style.LARGE), (10, 57.6, "large batch", style.LARGE)]
+    dots += [(1, 59.0, "a cure in long words", style.CONTROL), (3, 59.2, "SAM", style.CONTROL)]
+    dots += [(10, 52.0, "rate, ghosts, updates", style.CONTROL)]
+    cures._name(axes, dots)
+    axes.figure.draw_without_rendering()
+    boxes = {text.get_text(): text.get_window_extent().expanded(1.02, 1.1) for text in axes.texts}
+    assert "rate, ghosts,\nupdates" in boxes, "the axes make room for it"
+    places = axes.transData.transform([dot[:2] for dot in dots])
+    assert not any(box.contains(*place) for box in boxes.values() for place in places)
+
+
 def test_over_many_decades_the_numbers_of_an_axis_do_not_touch():
     times = np.array([3e-4, 0.01, 0.9])
     cure = cures.Outcome("linear rule", np.array([1.0, 2.0, 3.0]), times)

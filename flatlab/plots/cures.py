@@ -4,6 +4,7 @@ A cure is something that is done to the large batch. Its two outcomes are the po
 the factor by which it changes the sharpness, each taken seed by seed beside the large batch as it is.
 """
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -426,31 +427,36 @@ def by_price(treatments: Sequence[Treatment]) -> Picture:
 
 
 def _name(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
-    """Words behind dots (x, y, words, colour), none on another's nor on the large batch's line, which is named at its
-    end. Words near the line's start stand before their dot."""
+    """Words behind dots (x, y, words, colour), none on another's, on a dot nor on the large batch's line, which is
+    named at its end. Words near the line's start stand before their dot; those of the dearest dots, for which the axes
+    make room, are folded."""
     plain = [y for x, y, _, colour in dots if colour == LARGE and x == 1]
     order = [*reversed(dots), *(one for one in dots if one[3] == LARGE)]  # of a line's dots the last here counts
     named = {words: (x, y, colour) for x, y, words, colour in order}
-    for words, (x, y, colour) in sorted(named.items(), key=lambda one: one[1][1]):
-        label(axes, x, y, words, colour, size=SMALLER)
+    dearest = max(x for x, *_ in dots)
+    places = sorted(named.items(), key=lambda one: one[1][1])
+    for words, (x, y, colour) in places:
+        label(axes, x, y, textwrap.fill(words, 14) if x == dearest else words, colour, size=SMALLER)
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     low, high = axes.get_ylim()
-    least, scale = 1.4 * SMALLER, 72 / axes.figure.dpi
+    line_height, scale = 1.4 * SMALLER, 72 / axes.figure.dpi
+    centres = axes.transData.transform([one[:2] for one in dots]) * scale
     line = np.array(sorted(axes.transData.transform([one[:2] for one in dots if one[3] == LARGE]).tolist())) * scale
-    # of each word its ends and its height, in points; the line, which is thinner than a word, is taken from the start
+    # of what is there its ends, its height and half its thickness, in points; the line is taken from the start
     inside = np.linspace(line[0, 0] + 4, line[-1, 0] - 4)
-    taken = [(x - 4, x + 4, float(np.interp(x, *line.T)) - 4) for x in inside]
-    for name in axes.texts:
-        words, (x, y, colour) = name.get_text(), named[name.get_text()]
+    taken = [(x - 4, x + 4, float(np.interp(x, *line.T)), 3.0) for x in inside]
+    taken += [(x - 5, x + 5, y, 4.0) for x, y in centres]
+    for name, (_, (x, y, colour)) in zip(axes.texts, places):
+        rows = name.get_text().split("\n")
         across, at = axes.transData.transform((x, y)) * scale
         before = colour == CONTROL and x <= 1 and abs(y - plain[0]) < 0.1 * (high - low)
-        long = 0.6 * SMALLER * len(words)  # about
+        long = 0.6 * SMALLER * max(map(len, rows))  # about
         start = across - 7 - long if before else across + 7
-        height = at
-        for left, right, other in sorted(taken, key=lambda word: word[2]):
-            if left < start + long and start < right and abs(other - height) < least:
-                height = other + least
-        taken.append((start, start + long, height))
+        height, half = at, line_height * len(rows) / 2
+        for left, right, other, its_half in sorted(taken, key=lambda one: one[2]):
+            if left < start + long and start < right and abs(other - height) < its_half + half:
+                height = other + its_half + half
+        taken.append((start, start + long, height, half))
         name.set(position=(-7 if before else 7, height - at), ha="right" if before else "left")
 
 
