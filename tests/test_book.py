@@ -435,6 +435,32 @@ def test_every_prediction_is_answered_with_a_number(chapter):
     assert told_with_a_number(answers) == [True] * len(questions)
 
 
+VERDICT = r"\*([^*\n]+)\*[^*\n]*: \*\*(?:holds|fails|mixed|undecided)\*\*"
+
+
+def said_in(now, heading):
+    """The part of an executed chapter below a heading, with what its cells say, in small letters."""
+    said = "\n\n".join(
+        cell.source
+        if cell.cell_type == "markdown"
+        else "\n\n".join(output.data.get("text/markdown", "") for output in cell.outputs if "data" in output)
+        for cell in now.cells
+    )
+    return said.partition(f"# {heading}\n")[2].partition("\n## ")[0].lower()
+
+
+@pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
+def test_a_claim_with_a_result_has_its_rule_before_it_and_is_taken_away(chapter):
+    """In a chapter that `make book` has executed; one that tells each rule beside its result lists none before."""
+    if (now := executed(chapter)) is None:
+        pytest.skip("not executed by `make book` in this state")
+    rules, result, taken = (said_in(now, heading) for heading in ("The rules", "The result", "Take away"))
+    ruled = re.findall(r"^- \*([^*\n]+)\*: (?!\*)", rules, re.MULTILINE)
+    shown = set(re.findall(VERDICT, result))
+    assert {*"; ".join(ruled).split("; "), *shown} - {""} <= set(re.findall(VERDICT, taken))
+    assert not ruled or [name for name in shown if name not in rules] == []
+
+
 @pytest.mark.parametrize("chapter", TAUGHT, ids=lambda file: file.name)
 def test_every_chapter_asks_three_questions_and_explains_each_option(chapter):
     """An explanation stands between blank lines, so that its formulas are set; a summary has no formula."""
