@@ -246,6 +246,7 @@ def test_a_claim_is_printed_without_the_words_of_code():
         ("log10 of phi(1e-3) of LB over SB", "log₁₀ of φ(10⁻³) of the large batch over the small batch"),
         ("log10 of phi(LB) / phi(SB), eps 5e-4", "log₁₀ of φ of the large batch over the small batch, ε = 5·10⁻⁴"),
         ("test accuracy of conservative LB", "test accuracy of the conservative large batch"),
+        ("alpha, beta", "α, β"),
         ("lambda_max rate / 2 at batch 8, below -0.9", "λₘₐₓ times the rate / 2 at batch 8, below −0.9"),
         (
             "beyond SB (alpha -1 to 0), Gauss-Newton, 1.8e+08",

@@ -69,6 +69,7 @@ READ_AS: list[tuple[str, Any]] = [
     (r"\beps\b", "ε"),
     (r"(?<=\d) - (?=\w)", " − "),
     (r"\balpha\b", "α"),
+    (r"\bbeta\b", "β"),
     (r"\brho\b", "ρ"),
     (r"\btau\b", "τ"),
     (r"\blambda\b", "λ"),
