@@ -368,6 +368,12 @@ def test_a_notebooks_page_has_a_link_to_colab_in_words(root, path):
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_each_table_of_a_page_is_a_file_of_its_own_name(path):
+    names = re.findall(r'download="([^"]+)"', (HTML / path).read_text())
+    assert sorted(names) == sorted(set(names)), "one download would take another's name"
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_every_exercise_of_a_chapter_is_a_card_with_an_anchor(root, path):
     chapter = (root / path).with_suffix(".ipynb")
     exercises = re.findall(r"\*\*(\d)\. [^*]+\*\* \*Difficulty", chapter.read_text()) if chapter.exists() else []

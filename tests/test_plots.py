@@ -315,6 +315,13 @@ def test_every_colour_of_a_page_is_as_good_as_text_must_be(ground):
             assert contrast(mixed, ground) >= 4.5, (colour, words)
 
 
+def test_a_figure_that_a_page_draws_twice_has_two_files():
+    names = [flat_and_sharp.displaced(hollows, (-2, 1.5), by).name for by in ((0.15,), (0.0, 0.4))]
+    assert names == ["displaced-by-0.15", "displaced-by-0-0.4"]
+    names = [between_two_minima.between({"to": PATHS, name: PATHS}, "mnist1d").name for name in ("32, 2 epochs", "b")]
+    assert names == ["between-32-2-epochs", "between-b"]
+
+
 def test_small_and_large_batch_have_their_colours_whatever_lies_between():
     for batches in ((32, 2000), BATCHES, (1, 256, 60_000)):
         colour = style.colours(batches)

@@ -126,7 +126,8 @@ def between(found: Mapping[str, Sequence[Path]], data: str) -> Picture:
         axes.axvline(end, color=PAPER, linewidth=0.8, linestyle="--")
     axes.set(yscale="log", xlabel="$\\alpha$", ylabel="training loss, nats", xticks=[0, 0.5, 1])
     alt = f"Training loss in nats, logarithmic, along lines from 0 to 1 and a little beyond: {'; '.join(told)}."
-    return Picture([axes.figure], rows_of(columns), stamp(data, len(group)), alt, "between")
+    file = f"between {name}".replace(",", "")  # each control of a page has its own
+    return Picture([axes.figure], rows_of(columns), stamp(data, len(group)), alt, file)
 
 
 @styled

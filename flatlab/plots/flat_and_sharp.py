@@ -68,7 +68,8 @@ def displaced(f: Callable, minima: Sequence[float], displacements: Sequence[floa
         f"{', '.join(told)}."
     )
     figures = [axes.figure for axes in panels]
-    return Picture(figures, rows, stamp("a function made up for this page", 0), alt, "displaced")
+    name = f"displaced by {' '.join(f'{d:g}' for d in displacements)}"
+    return Picture(figures, rows, stamp("a function made up for this page", 0), alt, name)
 
 
 @styled
