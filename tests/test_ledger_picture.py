@@ -89,6 +89,15 @@ def test_one_seed_has_no_bar_and_says_so():
 def test_the_corrected_p_and_what_the_seeds_can_see_are_said_where_they_are_known():
     one = dataclasses.replace(judgement(5, 4, 6, "holds", seeds=5), q=0.012, visible=1.5)
     assert in_words(claim(above=0), one).endswith("smoke tier, 5 seeds; q = 0.012; visible from 1.5")
+    small = dataclasses.replace(one, q=1e-20)
+    assert in_words(claim(above=0), small).endswith("smoke tier, 5 seeds; q < 0.001; visible from 1.5")
+
+
+@pytest.mark.parametrize("effect, word, q", [(5, "holds", 0.0), (0, "undecided", 1.0)])
+def test_equal_seeds_have_no_corrected_p(effect, word, q):
+    """A test compares with the scatter, and there is none, whatever the verdict."""
+    one = dataclasses.replace(judgement(effect, effect, effect, word, seeds=5), q=q)
+    assert in_words(claim(above=0), one).endswith("smoke tier, 5 seeds; all seeds are equal, so there is no q")
 
 
 def test_every_judgement_stands_in_words_and_in_the_file():
@@ -212,7 +221,7 @@ def test_a_claim_opens_to_its_words_its_rule_and_its_numbers(opened):  # noqa: F
     details.locator("summary").focus()
     page.keyboard.press("Enter")
     words = details.inner_text()
-    assert "q = " not in words, "a line can end between q and its number"
+    assert not re.search("q [=<] ", words), "a line can end between q and its number"
     words = words.replace(NO_BREAK, " ")
     assert first.words in words and readable(first.rule) in words
     assert all(in_words(first, one) in words for one in judgements)

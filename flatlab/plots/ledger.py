@@ -27,6 +27,7 @@ from flatlab.study.regression import PROBLEMS
 from flatlab.study.rules import Claim
 
 SIGN = {"holds": "✓", "undecided": "–", "fails": "✗"}
+LEAST_Q = 0.001  # below it a q is only said to be small
 PARTS = ("the paper's networks", "small networks only", "a regression only")  # a table for each
 Judged = tuple[Claim, Sequence[Judgement]]
 GROUND = "var(--pst-color-background, Canvas)"
@@ -248,8 +249,14 @@ def _decided_on(entry: Entry) -> str:
 
 
 def _known(judgement: Judgement) -> str:
-    """The corrected p-value and what the seeds can see, where they are known."""
-    q = "" if math.isnan(judgement.q) else f"; q = {judgement.q:.2g}"
+    """The corrected p-value and what the seeds can see, where they are known. Seeds without scatter have no p-value;
+    one of 1e-20 is written as small only, because no few seeds are so exactly normal."""
+    if judgement.low == judgement.high:
+        q = "; all seeds are equal, so there is no q"
+    elif judgement.q < LEAST_Q:
+        q = f"; q < {LEAST_Q}"
+    else:
+        q = "" if math.isnan(judgement.q) else f"; q = {judgement.q:.2g}"
     return q + ("" if not math.isfinite(judgement.visible) else f"; visible from {judgement.visible:.2g}")
 
 
@@ -270,7 +277,8 @@ def _cell(claim: Claim, judgement: Judgement) -> str:
 def _row(claim: Claim, judgements: Sequence[Judgement], nets: Sequence[str]) -> str:
     found = {judgement.net: judgement for judgement in judgements}
     measured = [
-        _typeset(in_words(claim, judgement)).replace(" = ", f"{NO_BREAK}={NO_BREAK}") for judgement in judgements
+        re.sub("q (=|&lt;) ", rf"q{NO_BREAK}\1{NO_BREAK}", _typeset(in_words(claim, judgement)))
+        for judgement in judgements
     ]
     numbers = "".join(f"<li>{one}</li>" for one in measured)
     words = (

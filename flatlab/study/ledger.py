@@ -43,7 +43,8 @@ class Judgement:
     word
         holds, fails or undecided.
     p
-        Student's two-sided p-value at the bound that decides; 1 where there are too few seeds.
+        Student's two-sided p-value at the bound that decides; 1 where there are too few seeds. Seeds that are all equal
+        have no scatter and so no such test: 0 where they decide, else 1.
     q
         The same among all judgements of the ledger, by Benjamini and Hochberg: below 0.05 the word is among those of
         which at most one in twenty is expected to be wrong.
