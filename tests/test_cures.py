@@ -87,6 +87,8 @@ def test_a_strength_at_which_a_seed_diverged_has_no_dot_and_says_so():
         result.values["mlp"][column][1][-1] = float("nan")
     slides = cures.by_strength({"SAM": result}, "mlp")
     assert slides.says[-1].endswith("SAM at ρ = 1: the loss of a seed was not finite.")
+    assert slides.picture.stamp.endswith("; no dot for SAM at ρ = 1: the loss of a seed was not finite")
+    assert "no dot" not in strengths().picture.stamp
     axes = slides.picture.panels[0].axes[0]
     assert np.isfinite([axes.get_xlim(), axes.get_ylim()]).all()
     assert np.isnan([row["test accuracy"] for row in slides.picture.table if row["cure"] == "SAM"][-1])

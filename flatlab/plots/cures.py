@@ -478,13 +478,13 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     Slides
         Position 0 is no cure; then a position for each strength, the weakest first. A cure with fewer strengths stays
         at its strongest. One row per strength of each cure. Hollow where the mean training accuracy is below `TRAINED`;
-        no dot where the loss of a seed was not finite.
+        no dot where the loss of a seed was not finite, which the stamp says.
     """
     count = 1 + max(len(result.values[net][columns.DOSE][0]) for result in results.values())
     axes, rows, told = canvas(WIDE, 3.8), [], []
     layers: list[list] = [[] for _ in range(count)]
     read: list[list[str]] = [[] for _ in range(count)]
-    sharp, right = [], []
+    sharp, right, gone = [], [], []
     for (words, result), (mark, style) in zip(results.items(), MARKS):
         values = result.values[net]
         doses = values[columns.DOSE][0]
@@ -508,6 +508,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
                 continue
             fitted = "" if trained[at] >= TRAINED else f", and only {trained[at]:.0f} % of the training rows are right"
             read[place].append(f"{words}{strength}: {y[at]:.1f} % right, sharpness {x[at]:.3g} %{fitted}")
+        gone += [f"{words} at {dose} = {strength:g}" for strength, reached in zip(doses, y[1:]) if np.isnan(reached)]
         rows += rows_of(
             {
                 "cure": [words] * len(x),
@@ -546,7 +547,9 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         f"as it is to the strongest. {'; '.join(told)}."
     )
     first = next(iter(results.values()))
-    picture = Picture([axes.figure], rows, stamp_of(first, net), alt, f"strength-{first.experiment}-{first.tier}")
+    without = f"; no dot for {listed(gone)}: {DIVERGED}" if gone else ""
+    stamped = f"{stamp_of(first, net)}{without}"
+    picture = Picture([axes.figure], rows, stamped, alt, f"strength-{first.experiment}-{first.tier}")
     return Slides(picture, layers, "Strength of the cure", says, start)
 
 
