@@ -36,6 +36,7 @@ def two_terms():
 def test_a_second_choice_turns_tau_round_and_leaves_it_along_the_first():
     """Twelve nets: 18 pairs differ in the batch size alone. All are concordant, and far apart the other 48 are not."""
     drawn = figures.two_choices((0, 0.25, 10), (32, 125, 500, 2000))
+    assert "blue: batch 32, orange: 2,000" in drawn.picture.panels[0].axes[0].get_title(loc="left")
     nothing, little, much = drawn.picture.table
     assert nothing["all nets"] == pytest.approx(1) and nothing["second choice alone"] == 0
     assert much["all nets"] == pytest.approx((18 - 48) / 66) and much["second choice alone"] == pytest.approx(-1)

@@ -56,7 +56,7 @@ def two_choices(shifts: Sequence[float], batches: Sequence[int], groups: int = 3
             layer += nets.plot(measures["measure"], error, SHAPES[group], color=colour[batch])
         layers.append(layer)
     nets.set(xlabel="a measure", ylabel="test error", xticks=[], yticks=[])
-    nets.set_title("colour: batch size\nshape: the second choice")
+    nets.set_title(f"blue: batch {min(batches):,}, orange: {max(batches):,}\nshape: the second choice")
     lines = ((TEXT, "-"), (BETWEEN, "-"), (BETWEEN, "--"))
     for (name, values), (shade, style) in zip(found.items(), lines):
         taus.plot(shifts, values, style, color=shade)
