@@ -524,7 +524,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     values = next(iter(results.values())).values[net]
     for name, run, colour in (("small batch", "SB", SMALL), ("large batch", "LB", LARGE)):
         phis, test = positive(values[phi(run)]), np.array(values[columns.test(run)], float)
-        at_x, at_y = float(np.exp(np.log(phis).mean())), float(test.mean())
+        (at_x,), at_y = spread(np.c_[phis], log=True)[1].tolist(), float(test.mean())
         axes.plot(at_x, at_y, "*", color=colour, markersize=11)
         away = {"xytext": (6, 9)} if run == "SB" else {"xytext": (0, -14), "ha": "center"}  # off the cures' lines
         label(axes, at_x, at_y, name, colour, **away)

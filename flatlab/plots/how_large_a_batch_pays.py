@@ -121,7 +121,7 @@ def best_rates(rates: Mapping[int, float], critical: float, data: str) -> Pictur
     """
     axes, colour, sizes = canvas(WIDE, 3), colours(rates), np.array(list(rates), float)
     found, shape = np.array(list(rates.values())), 1 / (1 + critical / sizes)
-    largest = float(np.exp(np.mean(np.log(found / shape))))
+    largest = float(spread(np.c_[found / shape], log=True)[1][0])
     m = np.geomspace(sizes[0], sizes[-1], 60)
     axes.plot(m, largest / (1 + critical / m), color=TEXT, linewidth=1)
     for power, words in ((1, "linear rule"), (0.5, "root rule")):

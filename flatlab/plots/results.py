@@ -133,7 +133,7 @@ def _ours(
     """Draw the columns of a panel; returns the values of every seed, and a row for each point of each curve."""
     drawn, rows = [], []
     for place, colour, words in drawing.marks:
-        place = np.exp(np.mean(np.log(columns[place]))) if isinstance(place, str) else place
+        place = spread(np.c_[columns[place]], log=True)[1][0] if isinstance(place, str) else place
         axes.axvline(place, color=colour, linewidth=1, linestyle="-.", label=words)
     for curve in panel.curves:
         values = np.array(columns[curve.column], float)  # None, which is never, becomes not a number
