@@ -18,7 +18,7 @@ from flatlab.measure.spectrum import eigenvalues, trace
 from flatlab.objective import Objective
 from flatlab.study import columns
 from flatlab.study.columns import of
-from flatlab.study.design import FIVE, SMOKE, Case, Experiment, Jobs, Measured, Setting, accuracy, replace
+from flatlab.study.design import SMOKE, TEN, Case, Experiment, Jobs, Measured, Setting, accuracy, replace
 from flatlab.study.jobs import Job
 from flatlab.study.rates import DEFAULT_RATE
 from flatlab.training.train import Recipe, Run
@@ -134,7 +134,7 @@ def granulated(nets: list, name: str) -> float:
 EXPERIMENTS = {
     "measures": Experiment(
         "which measure orders nets by their test error",
-        {"smoke": (SMOKE,), "reduced": (replace(SMOKE, data="2000 rows of mnist1d", epochs=30, seeds=FIVE),)},
+        {"smoke": (SMOKE,), "reduced": (replace(SMOKE, data="2000 rows of mnist1d", epochs=30, seeds=TEN),)},
         grid,
         ordering,
         {"samples": 20},
