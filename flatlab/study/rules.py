@@ -84,10 +84,11 @@ class Claim:
         return f"{number:g} {unit}".rstrip()
 
 
-def by_rule(**rule: Any) -> Callable[[str, str, str, str], Claim]:
-    """Claims of one rule: a function of name, words, source and experiment. `rule` are the other fields of a claim."""
-    return lambda name, words, source, experiment: Claim(
-        name=name, words=words, source=source, experiment=experiment, **rule
+def by_rule(**rule: Any) -> Callable[..., Claim]:
+    """Claims of one rule: a function of name, words, source, experiment and, where a claim has one of its own, remark.
+    `rule` are the other fields of a claim."""
+    return lambda name, words, source, experiment, remark="": Claim(
+        name=name, words=words, source=source, experiment=experiment, remark=remark, **rule
     )
 
 

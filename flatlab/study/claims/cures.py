@@ -105,15 +105,11 @@ CLAIMS = (
     does_not_help(
         "robust training does not help", "“did not improve generalization”", f"{KESKAR}, appendix E.3", "adversarial"
     ),
-    Claim(
-        name="adversarial training helps",
-        words="adversarial training helps",
-        source="article on the paper",
-        experiment="adversarial",
-        measure="test accuracy of LB with the cure minus LB",
-        effect=difference(test(columns.CURE), test("LB")),
-        unit="points",
-        above=0,
+    helps(
+        "adversarial training helps",
+        "adversarial training helps",
+        "article on the paper",
+        "adversarial",
         remark=AFTERWARDS,
     ),
     does_not_help(
