@@ -1,5 +1,6 @@
 """Which measure orders nets by their test error, over all nets and along each choice alone."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ KINDS = {
     "width": columns.tau_along("width"),
 }
 DEPTH = 0.35  # opacity of a cell whose tau is 1 or -1, so that its number can be read
+
+
+def ordered(values: Iterable[str]) -> list[str]:
+    """The measures that order nets in a result: those of its columns that have a tau over all nets."""
+    return [name.removesuffix(" tau") for name in values if name.endswith(" tau") and "granulated" not in name]
 
 
 @styled
@@ -48,7 +54,7 @@ def orderings(result: Result) -> Picture:
     """
     panels, rows, told = [], [], []
     for net, values in result.values.items():
-        measures = [name.removesuffix(" tau") for name in values if name.endswith(" tau") and "granulated" not in name]
+        measures = ordered(values)
         kinds = {words: kind for words, kind in KINDS.items() if measures and of(measures[0], kind) in values}
         if not measures:
             raise ValueError(f"{result.experiment} has no Kendall's tau: draw a result of measures.")
