@@ -488,12 +488,12 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     for (words, result), (mark, style) in zip(results.items(), MARKS):
         values = result.values[net]
         doses = values[columns.DOSE][0]
+        strengths = ["", *(f" at {DOSES[result.experiment]} = {dose:g}" for dose in doses)]
         test = np.c_[values[columns.test("LB")], values[series(columns.CURE, "test")]]
         phis = positive(np.c_[values[phi("LB")], values[phi_series(1e-3, columns.CURE)]])
         trained = [100, *np.mean(values[series(columns.CURE, "train")], 0)]
         (left, x, far), (low, y, high) = spread(phis, log=True), spread(test)
         axes.plot(x, y, style, color=CONTROL, marker=mark, markersize=4, linewidth=1, label=words)
-        dose = DOSES[result.experiment]
         for place, layer in enumerate(layers):
             at = min(place, len(doses))
             colour = CONTROL if at else LARGE
@@ -502,13 +502,12 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
             layer += axes.plot(x[at], y[at], mark, color=colour, markersize=10, markerfacecolor=face)
             layer += axes.plot([left[at], far[at]], [y[at]] * 2, color=colour, linewidth=1)
             layer += axes.plot([x[at]] * 2, [low[at], high[at]], color=colour, linewidth=1)
-            strength = f" at {dose} = {doses[at - 1]:g}" if at else ""
             if np.isnan(y[at]):
-                read[place].append(f"{words}{strength}: {DIVERGED}")
+                read[place].append(f"{words}{strengths[at]}: {DIVERGED}")
                 continue
             fitted = "" if trained[at] >= TRAINED else f", and only {trained[at]:.0f} % of the training rows are right"
-            read[place].append(f"{words}{strength}: {y[at]:.1f} % right, sharpness {x[at]:.3g} %{fitted}")
-        gone += [f"{words} at {dose} = {strength:g}" for strength, reached in zip(doses, y[1:]) if np.isnan(reached)]
+            read[place].append(f"{words}{strengths[at]}: {y[at]:.1f} % right, sharpness {x[at]:.3g} %{fitted}")
+        gone += [f"{words}{strength}" for strength, reached in zip(strengths, y) if np.isnan(reached)]
         rows += rows_of(
             {
                 "cure": [words] * len(x),
