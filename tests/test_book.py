@@ -215,6 +215,12 @@ def printed(cell):
     return text
 
 
+def said_by(cell):
+    """The sentences and tables that an executed cell shows, in Markdown."""
+    shown = (output.get("data", {}) for output in cell.get("outputs", []))
+    return "\n\n".join(data["text/markdown"] for data in shown if "text/markdown" in data)
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
 def test_the_pinned_outputs_of_a_chapter_are_what_it_printed(chapter):
     """For a chapter that `make book` has executed; any other one is executed by nbval, which compares them too."""
@@ -327,13 +333,8 @@ def test_a_thousand_that_is_printed_has_a_comma(chapter):
     """In a chapter that `make book` has executed: in the sentences and tables that its cells say."""
     if (now := executed(chapter)) is None:
         pytest.skip("not executed by `make book` in this state")
-    said = [
-        output.data["text/markdown"]
-        for cell in now.cells
-        for output in cell.get("outputs", [])
-        if "text/markdown" in output.get("data", {})
-    ]
-    assert re.findall(NO_COMMA, re.sub(CODE_OR_LINK, " ", "\n\n".join(said), flags=re.DOTALL)) == []
+    said = "\n\n".join(said_by(cell) for cell in now.cells)
+    assert re.findall(NO_COMMA, re.sub(CODE_OR_LINK, " ", said, flags=re.DOTALL)) == []
 
 
 def words(chapter):
@@ -430,7 +431,7 @@ def test_every_prediction_is_answered_with_a_number(chapter):
     sources = [cell.source for cell in now.cells]
     (asked,) = (text for text in sources if re.search(r"^## Predict\n", text, re.MULTILINE))
     (place,) = (k for k, text in enumerate(sources) if text.rstrip().endswith("## Your predictions"))
-    answers = "\n\n".join(output.data["text/markdown"] for output in now.cells[place + 1].outputs)
+    answers = said_by(now.cells[place + 1])
     questions = re.findall(r"^\d\. ", asked.partition("## Predict\n")[2], re.MULTILINE)
     assert told_with_a_number(answers) == [True] * len(questions)
 
@@ -440,12 +441,7 @@ VERDICT = r"\*([^*\n]+)\*[^*\n]*: \*\*(?:holds|fails|mixed|undecided)\*\*"
 
 def said_in(now, heading):
     """The part of an executed chapter below a heading, with what its cells say, in small letters."""
-    said = "\n\n".join(
-        cell.source
-        if cell.cell_type == "markdown"
-        else "\n\n".join(output.data.get("text/markdown", "") for output in cell.outputs if "data" in output)
-        for cell in now.cells
-    )
+    said = "\n\n".join(cell.source if cell.cell_type == "markdown" else said_by(cell) for cell in now.cells)
     return said.partition(f"# {heading}\n")[2].partition("\n## ")[0].lower()
 
 
