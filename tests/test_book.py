@@ -216,7 +216,9 @@ def printed(cell):
 
 
 def said_by(cell):
-    """The sentences and tables that an executed cell shows, in Markdown."""
+    """What a cell says: its text, or the sentences and tables that it has shown, in Markdown."""
+    if cell.cell_type == "markdown":
+        return cell.source
     shown = (output.get("data", {}) for output in cell.get("outputs", []))
     return "\n\n".join(data["text/markdown"] for data in shown if "text/markdown" in data)
 
@@ -337,6 +339,17 @@ def test_a_thousand_that_is_printed_has_a_comma(chapter):
     assert re.findall(NO_COMMA, re.sub(CODE_OR_LINK, " ", said, flags=re.DOTALL)) == []
 
 
+@pytest.mark.parametrize("page", [*CHAPTERS, *MARKDOWN], ids=lambda file: file.name)
+def test_every_column_of_a_table_has_a_head(page):
+    """So that a screen reader can name a cell. Where `make book` has executed a page, in what its cells say too."""
+    if page.suffix == ".md":
+        said = page.read_text(encoding="utf8")
+    else:
+        said = "\n\n".join(said_by(cell) for cell in (executed(page) or nbformat.read(page, 4)).cells)
+    heads = re.findall(r"^(\|.*\|)\n\|[-:| ]+\|$", said, re.MULTILINE)
+    assert [head for head in heads if re.search(r"\|\s*\|", head)] == []
+
+
 def words(chapter):
     """How many words of a chapter are typed."""
     typed = "\n".join(cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "markdown")
@@ -441,7 +454,7 @@ VERDICT = r"\*([^*\n]+)\*[^*\n]*: \*\*(?:holds|fails|mixed|undecided)\*\*"
 
 def said_in(now, heading):
     """The part of an executed chapter below a heading, with what its cells say, in small letters."""
-    said = "\n\n".join(cell.source if cell.cell_type == "markdown" else said_by(cell) for cell in now.cells)
+    said = "\n\n".join(said_by(cell) for cell in now.cells)
     return said.partition(f"# {heading}\n")[2].partition("\n## ")[0].lower()
 
 

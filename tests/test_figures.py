@@ -87,7 +87,7 @@ def test_the_papers_cells_are_the_papers_and_ours_the_results(name):
     }
     result = Result(name, "paper", OURS, dict.fromkeys(OURS, (0, 1, 2)), {}, values, {})
     head, *rows = cells(table(name, [result]))
-    assert head == ["", *columns]
+    assert head == ["network", *columns]
     for net in PUBLISHED[name]:
         (place,) = [k for k, row in enumerate(rows) if row[0].startswith(f"{net} on ")]
         ours, theirs, difference = rows[place], rows[place + 1], rows[place + 2] if place + 2 < len(rows) else [""]
@@ -118,13 +118,13 @@ def test_no_table_has_more_columns_than_a_page_has_room_for():
     result = Result("table6", "reduced", {"mlp": "mnist1d"}, {"mlp": (0, 1, 2)}, {}, {"mlp": values}, {})
     first, second = table("table6", [result], whole=True).split("\n\n")
     assert [len(row) for row in cells(first)] == [5] * 10
-    assert cells(second) == [["", "test LB plain"], ["mlp on MNIST-1D, reduced tier, 3 seeds", "2.00 ± 2.48"]]
+    assert cells(second) == [["network", "test LB plain"], ["mlp on MNIST-1D, reduced tier, 3 seeds", "2.00 ± 2.48"]]
     nets = ("mlp", "plain-mlp", "small-mlp", "small-C2", "F1")
     many = Result("distances", "smoke", dict.fromkeys(nets, "mnist1d"), dict.fromkeys(nets, (0,)), {}, {}, {})
     many.values.update((net, {"ratio": [600.0]}) for net in nets)
     head, *rows = cells(table("distances", [many]))
     told = "3 to 10, six networks"
-    assert head == ["", "distance from the start, small over large batch"] and [row[1] for row in rows] == [
+    assert head == ["network", "distance from the start, small over large batch"] and [row[1] for row in rows] == [
         "600"
     ] * 4 + [told, "600", told]
 

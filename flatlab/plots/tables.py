@@ -189,17 +189,19 @@ def table(experiment: str, results: Sequence[Result], whole: bool = False) -> st
     rows = [row for net in nets for row in _rows(experiment, net, found.get(net))]
     columns = list(dict.fromkeys(column for _, cells in rows for column in cells))
     if not printed(experiment):
-        grid = _grid(rows, columns, [_in_words(experiment, column) for column in columns])
-        return _markdown(grid if len(rows) > MOST_COLUMNS else [list(row) for row in zip(*grid)]) if columns else ""
+        lying = len(rows) > MOST_COLUMNS
+        words = [_in_words(experiment, column) for column in columns]
+        grid = _grid(rows, columns, ["network" if lying else "quantity", *words])
+        return _markdown(grid if lying else [list(row) for row in zip(*grid)]) if columns else ""
     width = len(next(iter(printed(experiment).values())))
     parts = [columns[k : k + width] for k in range(0, len(columns), width)]
-    return "\n\n".join(_markdown(_grid(rows, part, part)) for part in parts)
+    return "\n\n".join(_markdown(_grid(rows, part, ["network", *part])) for part in parts)
 
 
 def _grid(rows: Sequence[tuple[str, Mapping[str, str]]], columns: Sequence[str], names: Sequence[str]) -> list:
-    """Head and rows of some columns, without the rows that have none of them."""
+    """Head and rows of some columns, without the rows that have none of them; the first name is that of the rows."""
     some = [(head, cells) for head, cells in rows if any(column in cells for column in columns)]
-    return [["", *names], *([head, *(cells.get(column, "") for column in columns)] for head, cells in some)]
+    return [[*names], *([head, *(cells.get(column, "") for column in columns)] for head, cells in some)]
 
 
 def _markdown(grid: Sequence[Sequence[str]]) -> str:
