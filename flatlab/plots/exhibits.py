@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flatlab.plots.drawings import DRAWINGS
 from flatlab.plots.ledger import verdicts
 from flatlab.plots.results import draw
-from flatlab.plots.tables import MEANS, called, readable, say, table
+from flatlab.plots.tables import MEANS, called, grid, readable, say, table
 from flatlab.study import paper
 from flatlab.study.experiments import GROUPS
 from flatlab.study.ledger import ledger
@@ -35,9 +35,8 @@ def by_tier(groups: Iterable[str] = tuple(GROUPS)) -> str:
         for name, experiment in GROUPS[group].items()
     }
     tiers = [tier for tier in TIERS if any(networks[tier] for networks in found.values())]
-    rows = [["experiment", "what it is", *tiers], ["---"] * (2 + len(tiers))]
-    rows += [[f"`{name}`", about, *(networks[tier] for tier in tiers)] for (name, about), networks in found.items()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    rows = [[f"`{name}`", about, *(networks[tier] for tier in tiers)] for (name, about), networks in found.items()]
+    return grid(["experiment", "what it is", *tiers], *rows)
 
 
 def _networks(name, tier):

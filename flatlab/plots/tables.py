@@ -132,6 +132,11 @@ def solution(number: int, *paragraphs: str) -> None:
     say(f"<details><summary><b>Solution to exercise {number}</b></summary>", *paragraphs, "</details>")
 
 
+def grid(head: Sequence[object], *rows: Sequence[object]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [head, ["---"] * len(head), *rows])
+
+
 def listed(parts: Sequence[str]) -> str:
     """Words one after another: "a", "a and b", "a, b and c"; "" of none."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
@@ -191,8 +196,8 @@ def table(experiment: str, results: Sequence[Result], whole: bool = False) -> st
     if not printed(experiment):
         lying = len(rows) > MOST_COLUMNS
         words = [_in_words(experiment, column) for column in columns]
-        grid = _grid(rows, columns, ["network" if lying else "quantity", *words])
-        return _markdown(grid if lying else [list(row) for row in zip(*grid)]) if columns else ""
+        lines = _grid(rows, columns, ["network" if lying else "quantity", *words])
+        return _markdown(lines if lying else [list(row) for row in zip(*lines)]) if columns else ""
     width = len(next(iter(printed(experiment).values())))
     parts = [columns[k : k + width] for k in range(0, len(columns), width)]
     return "\n\n".join(_markdown(_grid(rows, part, ["network", *part])) for part in parts)
@@ -204,9 +209,8 @@ def _grid(rows: Sequence[tuple[str, Mapping[str, str]]], columns: Sequence[str],
     return [[*names], *([head, *(cells.get(column, "") for column in columns)] for head, cells in some)]
 
 
-def _markdown(grid: Sequence[Sequence[str]]) -> str:
-    lines = (map(_unbroken, row) for row in [grid[0], ["---"] * len(grid[0]), *grid[1:]])
-    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    return grid(*([_unbroken(cell) for cell in row] for row in rows))
 
 
 # Of a column's name whose number it is, and how a reader calls them; the longer names first.
