@@ -196,14 +196,14 @@ def table(experiment: str, results: Sequence[Result], whole: bool = False) -> st
     if not printed(experiment):
         lying = len(rows) > MOST_COLUMNS
         words = [_in_words(experiment, column) for column in columns]
-        lines = _grid(rows, columns, ["network" if lying else "quantity", *words])
+        lines = _head_and_rows(rows, columns, ["network" if lying else "quantity", *words])
         return _markdown(lines if lying else [list(row) for row in zip(*lines)]) if columns else ""
     width = len(next(iter(printed(experiment).values())))
     parts = [columns[k : k + width] for k in range(0, len(columns), width)]
-    return "\n\n".join(_markdown(_grid(rows, part, ["network", *part])) for part in parts)
+    return "\n\n".join(_markdown(_head_and_rows(rows, part, ["network", *part])) for part in parts)
 
 
-def _grid(rows: Sequence[tuple[str, Mapping[str, str]]], columns: Sequence[str], names: Sequence[str]) -> list:
+def _head_and_rows(rows: Sequence[tuple[str, Mapping[str, str]]], columns: Sequence[str], names: Sequence[str]) -> list:
     """Head and rows of some columns, without the rows that have none of them; the first name is that of the rows."""
     some = [(head, cells) for head, cells in rows if any(column in cells for column in columns)]
     return [[*names], *([head, *(cells.get(column, "") for column in columns)] for head, cells in some)]
