@@ -215,12 +215,15 @@ def printed(cell):
     return text
 
 
-def said_by(cell):
-    """What a cell says: its text, or the sentences and tables that it has shown, in Markdown."""
-    if cell.cell_type == "markdown":
-        return cell.source
-    shown = (output.get("data", {}) for output in cell.get("outputs", []))
-    return "\n\n".join(data["text/markdown"] for data in shown if "text/markdown" in data)
+def said_by(*cells):
+    """What cells say: their text, or the sentences and tables that they have shown, in Markdown."""
+    said = []
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            said.append(cell.source)
+        shown = (output.get("data", {}) for output in cell.get("outputs", []))
+        said += [data["text/markdown"] for data in shown if "text/markdown" in data]
+    return "\n\n".join(said)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda file: file.name)
@@ -257,6 +260,16 @@ def test_code_fits_into_its_box(chapter):
         if cell.cell_type == "code":
             for line in cell.source.splitlines():
                 assert len(line) <= 76, f"{cell.id}, {len(line)} columns: {line}"
+
+
+@pytest.mark.parametrize("page", [*CHAPTERS, *MARKDOWN], ids=lambda file: file.name)
+def test_no_code_writes_a_table_by_hand(page):
+    """`flatlab.plots.tables.grid` does."""
+    if page.suffix == ".ipynb":
+        code = [cell.source for cell in nbformat.read(page, 4).cells if cell.cell_type == "code"]
+    else:
+        code = re.findall(r"^```\{code-cell\}.*?^```", page.read_text(encoding="utf8"), re.MULTILINE | re.DOTALL)
+    assert not [source for source in code if "|--" in source]
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda file: file.name)
@@ -335,7 +348,7 @@ def test_a_thousand_that_is_printed_has_a_comma(chapter):
     """In a chapter that `make book` has executed: in the sentences and tables that its cells say."""
     if (now := executed(chapter)) is None:
         pytest.skip("not executed by `make book` in this state")
-    said = "\n\n".join(said_by(cell) for cell in now.cells)
+    said = said_by(*now.cells)
     assert re.findall(NO_COMMA, re.sub(CODE_OR_LINK, " ", said, flags=re.DOTALL)) == []
 
 
@@ -345,7 +358,7 @@ def test_every_column_of_a_table_has_a_head(page):
     if page.suffix == ".md":
         said = page.read_text(encoding="utf8")
     else:
-        said = "\n\n".join(said_by(cell) for cell in (executed(page) or nbformat.read(page, 4)).cells)
+        said = said_by(*(executed(page) or nbformat.read(page, 4)).cells)
     heads = re.findall(r"^(\|.*\|)\n\|[-:| ]+\|$", said, re.MULTILINE)
     assert [head for head in heads if re.search(r"\|\s*\|", head)] == []
 
@@ -454,7 +467,7 @@ VERDICT = r"\*([^*\n]+)\*[^*\n]*: \*\*(?:holds|fails|mixed|undecided)\*\*"
 
 def said_in(now, heading):
     """The part of an executed chapter below a heading, with what its cells say, in small letters."""
-    said = "\n\n".join(said_by(cell) for cell in now.cells)
+    said = said_by(*now.cells)
     return said.partition(f"# {heading}\n")[2].partition("\n## ")[0].lower()
 
 
