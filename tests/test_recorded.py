@@ -91,3 +91,14 @@ def test_every_recorded_result_names_a_commit_of_the_history(root):
     if not history & set(named.values()):
         pytest.skip("the history is not here")
     assert [where for where, commit in named.items() if commit not in history] == []
+
+
+def test_every_recorded_result_names_its_processor(root):
+    """Because a run on another processor differs as much as another seed does."""
+    silent = [
+        (path.name, net)
+        for path in sorted((root / "results").glob("*-*.json"))
+        for net, facts in Result.read(path).provenance.items()
+        if not facts.get("processor")
+    ]
+    assert silent == []
