@@ -215,6 +215,11 @@ def heading(words: str) -> str:
     return (words[0].upper() if words[0].isascii() else words[0]) + words[1:]  # Φ is not φ
 
 
+def claims(entries: Mapping[str, Entry], *names: str, brief: bool = False) -> str:
+    """Some claims as they are told, as a list in Markdown."""
+    return "\n".join(f"- {told(entries[name], brief=brief)}" for name in names)
+
+
 def verdicts(entries: Mapping[str, Entry], *names: str) -> str:
     """Some claims with their verdicts alone, in Markdown. Where a network does not decide, those that do are named, and
     where a claim also holds for a small effect of the other sign, its bound is."""
