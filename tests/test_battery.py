@@ -3,8 +3,7 @@ Auto-PGD, in phi.
 
 The nets of benchmarks/battery.py were fixed before any search was run on them. The search is judged at their recorded
 points in float64, so that the answer does not depend on the processor. Where the default does fall short is listed
-here. At another point of the same net another cell can: trained elsewhere, the net of loss 1e-7 falls 4 % short at 5e-4
-too (results/battery.json).
+here. At another point of the same net another cell can (results/battery.json, whose nets are trained where it is made).
 """
 
 import functools
