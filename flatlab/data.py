@@ -46,7 +46,7 @@ _KEYS = ("train_x", "train_y", "test_x", "test_y")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Inputs and their targets, row by row.
+    """Inputs and their targets, row by row, as constants: what they were computed from gets no gradient.
 
     Attributes
     ----------
@@ -72,6 +72,8 @@ class Split:
                     f"a split's {name} has rows, and this is {part.layout} of shape {tuple(part.shape)}: pass a dense "
                     "tensor of them."
                 )
+            if part.requires_grad:  # features that another network has made, for instance
+                object.__setattr__(self, name, part.detach())
         if len(self.x) != len(self.y):
             raise ValueError(
                 f"a split needs a target for each row, and this one has {len(self.x)} rows and {len(self.y)} targets: "

@@ -173,6 +173,23 @@ def test_the_digest_is_of_the_content():
     assert len({whole.digest, swapped.digest, reshaped.digest, whole.subset(50).digest}) == 4
 
 
+def test_what_a_split_was_computed_from_is_left_alone():
+    """Features of another network, and inputs that have a gradient of their own."""
+    torch.manual_seed(0)
+    encoder, head, rows = torch.nn.Linear(2, 4), torch.nn.Linear(4, 3), torch.randn(12, 2)
+    own = rows.repeat(1, 2).requires_grad_()
+    for x, y in ((encoder(rows), torch.arange(12) % 3), (own, encoder(rows)[:, :3].softmax(1))):
+        split = data.Split(x, y)
+        assert torch.equal(split.x, x) and not split.x.requires_grad and not split.y.requires_grad
+        made = data.Data("features", 3, split, split)
+        run = flatlab.train(head, made, batch_size=6, epochs=2, progress=False)
+        constants = data.Split(x.detach(), y.detach())
+        plain = flatlab.train(head, data.Data("features", 3, constants, constants), batch_size=6, epochs=2)
+        assert torch.equal(run.x, plain.x) and made.digest == data.Data("a", 3, constants, constants).digest
+        assert flatlab.Objective(head, split).value() == flatlab.Objective(head, constants).value()
+    assert own.grad is None and own.requires_grad and all(p.grad is None for p in encoder.parameters())
+
+
 # Generated and packaged data
 
 
