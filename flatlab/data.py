@@ -165,8 +165,13 @@ class Data:
         """A hexadecimal name for the shapes, types and bytes of all tensors, the same on any device."""
         content = hashlib.blake2b(digest_size=32)
         for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
-            array = np.ascontiguousarray(tensor.cpu().numpy())
-            content.update(f"{array.shape} {array.dtype.str} ".encode())
+            tensor = tensor.cpu().resolve_conj().resolve_neg()
+            try:
+                array = np.ascontiguousarray(tensor.numpy())
+                kind = array.dtype.str
+            except TypeError:  # numpy has no such type: bfloat16, for instance
+                array, kind = tensor.contiguous().view(torch.uint8).numpy(), str(tensor.dtype)
+            content.update(f"{array.shape} {kind} ".encode())
             content.update(array)  # type: ignore[arg-type]
         return content.hexdigest()
 

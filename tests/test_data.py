@@ -173,6 +173,24 @@ def test_the_digest_is_of_the_content():
     assert len({whole.digest, swapped.digest, reshaped.digest, whole.subset(50).digest}) == 4
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64, torch.bool, torch.uint16])
+def test_the_digest_is_of_any_type(dtype):
+    """numpy, which reads the bytes of most, has no bfloat16."""
+    x = torch.arange(12.0).reshape(6, 2).T
+    found = set()
+    for part in (x, x.contiguous(), x + 1):
+        split = data.Split(part.to(dtype), torch.arange(2))
+        found.add(data.Data("a", 2, split, split).digest)
+    assert len(found) == 2
+
+
+def test_the_digest_of_a_conjugate_is_that_of_its_numbers():
+    z = torch.complex(torch.arange(6.0), torch.ones(6)).conj()
+    parts = [data.Split(x, torch.arange(6)) for x in (z, z.resolve_conj(), z.imag, z.imag.resolve_neg())]
+    digests = [data.Data("a", 6, split, split).digest for split in parts]
+    assert digests[0] == digests[1] != digests[2] == digests[3]
+
+
 def test_what_a_split_was_computed_from_is_left_alone():
     """Features of another network, and inputs that have a gradient of their own."""
     torch.manual_seed(0)
