@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib
 import io
+import numbers
 import os
 import shutil
 import tempfile
@@ -117,8 +118,8 @@ class Split:
         ValueError
             When n is no such number.
         """
-        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= len(self):
-            raise ValueError(f"a subset needs a whole number of rows between 1 and {len(self)}, not {n!r}")
+        if not isinstance(n, numbers.Integral) or isinstance(n, bool) or not 1 <= n <= len(self):
+            raise ValueError(f"a subset needs a whole number of rows between 1 and {len(self)}, not {n!r}.")
         generator = torch.Generator("cpu").manual_seed(door.seed(seed))
         rows = torch.randperm(len(self), generator=generator, device="cpu")[:n].to(self.y.device)
         return Split(self.x[rows], self.y[rows])
@@ -133,9 +134,14 @@ class Data:
     name : str
         What it is called.
     classes : int
-        How many classes there are.
+        How many classes there are; 0 where the targets are no classes.
     train, test : Split
         The two splits.
+
+    Raises
+    ------
+    ValueError
+        When a split has no rows, the splits lie on two devices, or the number of classes is none.
     """
 
     name: str
@@ -148,6 +154,7 @@ class Data:
             door.instance(split, Split, f"the {name} split of a Data is a flatlab.Split(inputs, targets)")
             if not len(split):
                 raise ValueError(f"the {name} split of a Data has no rows: give it at least one.")
+        object.__setattr__(self, "classes", door.count("classes", self.classes, 0, what="how many classes there are"))
         places = {str(part.device) for split in (self.train, self.test) for part in (split.x, split.y)}
         if len(places) > 1:
             raise ValueError(f"the splits lie on {' and '.join(sorted(places))}: move them to one, as split.to('cpu').")

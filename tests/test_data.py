@@ -149,6 +149,12 @@ def test_a_subset_that_cannot_be_is_refused(n):
         numbered(6).subset(n)
 
 
+@pytest.mark.parametrize("n", [np.int64(4), np.uint8(4)])
+def test_a_number_of_rows_may_be_numpys(n):
+    whole = data.Data("rows", 10, numbered(6), numbered(6)).subset(n)
+    assert torch.equal(whole.train.y, numbered(6).subset(4).y) and whole.name == "rows[4,0]"
+
+
 def test_a_split_needs_a_target_for_each_row():
     with pytest.raises(ValueError, match="3 rows and 2 targets"):
         data.Split(torch.zeros(3, 1), torch.zeros(2, dtype=torch.int64))
@@ -189,6 +195,13 @@ def test_the_digest_of_a_conjugate_is_that_of_its_numbers():
     parts = [data.Split(x, torch.arange(6)) for x in (z, z.resolve_conj(), z.imag, z.imag.resolve_neg())]
     digests = [data.Data("a", 6, split, split).digest for split in parts]
     assert digests[0] == digests[1] != digests[2] == digests[3]
+
+
+@pytest.mark.parametrize("classes", [-1, 2.0, "3", None])
+def test_a_number_of_classes_that_cannot_be_is_refused(classes):
+    with pytest.raises(ValueError, match="classes is .*0 or more, how many classes there are.$"):
+        data.Data("a", classes, numbered(5), numbered(5))
+    assert data.Data("a", np.int64(3), numbered(5), numbered(5)).classes == 3
 
 
 def test_what_a_split_was_computed_from_is_left_alone():
