@@ -107,7 +107,7 @@ def train(
 
     Under torchrun (or any initialised torch.distributed group) each worker takes its share of every batch and the
     gradients are summed: the same x as one process, except that BatchNorm's statistics are each worker's own (ghost
-    batches). Rank 0 writes.
+    batches), and so are dropout, augmentation and noise on the inputs. Rank 0 writes.
 
     Source: Keskar et al. 2017, equation (2) and section 2.2. Explained in the chapter
     [The puzzle](https://flatlab.github.io/flatlab/book/puzzle.html).
