@@ -66,11 +66,12 @@ def check_writable(path: str | os.PathLike) -> None:
 
     Raises OSError with one sentence.
     """
-    folder = Path(path).absolute().parent
-    while not folder.exists():  # `write_whole` makes those that are missing
-        folder = folder.parent
-    with in_one_sentence(path, "written", "choose another directory"), tempfile.TemporaryFile(dir=folder):
-        pass
+    with in_one_sentence(path, "written", "choose another directory"):
+        folder = Path(path).absolute().parent
+        while not folder.exists():  # `write_whole` makes those that are missing
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def abandoned(directory: str | os.PathLike) -> list[Path]:

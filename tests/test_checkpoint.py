@@ -3,8 +3,10 @@ again."""
 
 import contextlib
 import copy
+import errno
 import io
 import os
+import tempfile
 import time
 import warnings
 
@@ -232,6 +234,25 @@ def test_a_disk_that_is_full_when_a_run_is_interrupted_is_told_of_and_hides_noth
     with pytest.raises(OSError, match="there could not be written"), warnings.catch_warnings(action="error"):
         train("plain-mlp", data, flatlab.Store(tmp_path, every=0), epochs=4)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_cannot_be_written_is_told_of_before_the_first_step_and_read_all_the_same(
+    data, tmp_path, monkeypatch
+):
+    def read_only(*arguments, **keywords):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    run = train("plain-mlp", data, tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(Trainer, "step", lambda *arguments: pytest.fail("a step was made"))
+    sentence = "could not be written .*: choose another directory.$"
+    for place in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(OSError, match=sentence), warnings.catch_warnings(action="error"):
+            train("plain-mlp", data, place)
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    with pytest.raises(OSError, match=sentence), warnings.catch_warnings(action="error"):
+        train("plain-mlp", data, tmp_path, seed=1)
+    assert torch.equal(train("plain-mlp", data, tmp_path).x, run.x)
 
 
 def test_an_update_of_ones_own_is_known_by_what_it_does(data, tmp_path, monkeypatch):

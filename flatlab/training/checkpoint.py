@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor, distributed
 
+from flatlab.files import check_writable
 from flatlab.fingerprints import probe
 from flatlab.identity import Source, content_key
 from flatlab.training.run import Run
@@ -77,10 +78,13 @@ class Checkpoint:
         return self._whole(run, x0=x0, x=x, buffers=buffers, facts=facts)
 
     def resumed(self, run: Run) -> Run:
-        """The run as far as the store has it, and the trainer where that is."""
+        """The run as far as the store has it, and the trainer where that is. Raises OSError where the store cannot be
+        written, before anything is computed that it could not keep."""
         if found := self._read(run, partial=True):
             tensors, run, _ = found
             self.trainer.restore(tensors)
+        if self.store is not None and self.trainer.rank == 0:
+            check_writable(self.store.path(self.key))
         if 0 in self.kept:
             run.points[0] = run.x0.clone()  # a file holds no tensor twice
         return run

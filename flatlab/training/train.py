@@ -98,6 +98,8 @@ def train(
         For arguments that do not fit.
     FloatingPointError
         When the loss is no longer finite.
+    OSError
+        When the store cannot be read or written, before the first step where that can be known.
     torch.OutOfMemoryError
         When the device's memory does not suffice: the sentence says what to do.
 
