@@ -141,7 +141,7 @@ class Data:
     Raises
     ------
     ValueError
-        When a split has no rows, the splits lie on two devices, or the number of classes is none.
+        When the name is no text, a split has no rows, the splits lie on two devices, or the number of classes is none.
     """
 
     name: str
@@ -150,6 +150,7 @@ class Data:
     test: Split
 
     def __post_init__(self) -> None:
+        door.instance(self.name, str, "a Data has a name, a text such as 'mine'")
         for name, split in (("train", self.train), ("test", self.test)):
             door.instance(split, Split, f"the {name} split of a Data is a flatlab.Split(inputs, targets)")
             if not len(split):

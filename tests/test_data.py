@@ -204,6 +204,12 @@ def test_a_number_of_classes_that_cannot_be_is_refused(classes):
     assert data.Data("a", np.int64(3), numbered(5), numbered(5)).classes == 3
 
 
+@pytest.mark.parametrize("name", [None, 3, Path("mine")])
+def test_a_name_that_no_file_could_hold_is_refused(name):
+    with pytest.raises(ValueError, match="a Data has a name, a text such as 'mine'; this is"):
+        data.Data(name, 3, numbered(5), numbered(5))
+
+
 def test_what_a_split_was_computed_from_is_left_alone():
     """Features of another network, and inputs that have a gradient of their own."""
     torch.manual_seed(0)
