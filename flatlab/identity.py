@@ -24,7 +24,12 @@ LOADED = time.time()
 
 def content_key(identity: Any) -> str:
     """The first 24 hex digits of the SHA-256 of an identity (anything JSON can hold)."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    return hashlib.sha256(as_json(identity, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def as_json(thing: Any, **options: Any) -> str:
+    """A thing as JSON, in which a number of numpy's or torch's, such as a seed out of an array, is Python's own."""
+    return json.dumps(thing, default=_own, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +78,12 @@ def code_hash(tree: ast.AST) -> str:
     said: list[str] = []
     _say_tree(tree, said.append)
     return hashlib.sha256(" ".join(said).encode("utf8", "surrogatepass")).hexdigest()[:24]
+
+
+def _own(number):
+    if getattr(number, "ndim", None) == 0:
+        return number.item()
+    raise TypeError(f"JSON holds no {type(number).__name__}")
 
 
 def _name(module):

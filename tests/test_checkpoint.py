@@ -10,6 +10,7 @@ import tempfile
 import time
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from test_identity import made
@@ -253,6 +254,16 @@ def test_a_store_that_cannot_be_written_is_told_of_before_the_first_step_and_rea
     with pytest.raises(OSError, match=sentence), warnings.catch_warnings(action="error"):
         train("plain-mlp", data, tmp_path, seed=1)
     assert torch.equal(train("plain-mlp", data, tmp_path).x, run.x)
+
+
+def test_a_seed_out_of_an_array_is_the_number_that_it_is(data, tmp_path):
+    run = train("plain-mlp", data, tmp_path, seed=3)
+    for seed in (np.arange(5)[3], np.uint8(3), torch.arange(5)[3]):
+        assert torch.equal(train("plain-mlp", data, tmp_path, seed=seed).x, run.x)
+        assert torch.equal(train("plain-mlp", data, None, seed=seed).x, run.x)
+    again = train("plain-mlp", data, tmp_path, seed=np.int64(4))
+    assert not torch.equal(again.x, run.x) and torch.equal(train("plain-mlp", data, tmp_path, seed=4).x, again.x)
+    assert {facts["facts"]["seed"] for _, _, facts in flatlab.Store(tmp_path).runs()} == {3, 4}
 
 
 def test_an_update_of_ones_own_is_known_by_what_it_does(data, tmp_path, monkeypatch):

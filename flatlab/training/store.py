@@ -23,7 +23,7 @@ from torch import Tensor
 
 from flatlab.files import abandoned, cache_directory, in_one_sentence, write_whole
 from flatlab.fingerprints import digest
-from flatlab.identity import is_current
+from flatlab.identity import as_json, is_current
 
 # What reading a file that is not ours, or is damaged, can raise.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError)
@@ -65,7 +65,7 @@ class Store:
 
     def put(self, key: str, tensors: dict[str, Tensor], facts: dict[str, Any], partial: bool = False) -> None:
         """Write tensors and facts (anything JSON can hold) as one file, whole or not at all."""
-        tensors, text = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, json.dumps(facts)
+        tensors, text = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, as_json(facts)
         sums = {"tensors": _sum_of_tensors(tensors)}
         sums |= {"checksum": _sum(text, sums["tensors"]), "key": key}
         write_whole(self.path(key, partial), save(tensors, {"flatlab": text, **sums}))
