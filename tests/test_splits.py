@@ -25,6 +25,18 @@ def test_mnist1d_has_ten_thousand_fresh_test_rows_and_as_many_for_validation():
         assert abs(part.x.mean()) < 0.01 and part.x.std().item() == pytest.approx(1, abs=0.01)
 
 
+def test_test_rows_are_mixed_and_a_part_has_those_of_the_whole():
+    """BatchNorm takes its statistics from a chunk of them, which must be like any other."""
+    own, whole, part = (
+        flatlab.load("digits").test,
+        splits.loaded("digits").test,
+        splits.loaded("400 rows of digits").test,
+    )
+    assert rows(whole) == rows(own) and not torch.equal(whole.x, own.x)
+    assert torch.equal(part.x, whole.x) and torch.equal(part.y, whole.y)
+    assert len(splits.loaded("100 rows of digits").test) == 100
+
+
 def test_the_name_of_a_part_is_read_in_one_way():
     assert splits.part_of("1000 rows of cifar10") == (1000, "cifar10")
     assert splits.part_of("cifar10") == (None, "cifar10")
