@@ -289,7 +289,11 @@ EXPERIMENTS = {
         "rate, BatchNorm's statistics, updates: what closes the gap", SMALL_ONLY, waterfall, outcome
     ),
     "rate-and-statistics": Experiment(
-        "the same without more updates", {**CURE_SETTINGS, "reduced": (HALF_OF_ROWS,)}, without_more_updates, outcome
+        "the same without more updates",
+        # ten, because half of F1's gap is less than a tenth of a point, which five seeds seldom see
+        {**CURE_SETTINGS, "reduced": (HALF_OF_ROWS,), "colab": (replace(F1, seeds=TEN),)},
+        without_more_updates,
+        outcome,
     ),
     "ratio": Experiment("the ratio of learning rate to batch size", RATIOS, ratios, ratio),
     "threshold-root": Experiment("batch sizes at the root rule", FROM_32_UP, batches_at_root_rule, fig4),
