@@ -256,6 +256,27 @@ def test_a_store_that_cannot_be_written_is_told_of_before_the_first_step_and_rea
     assert torch.equal(train("plain-mlp", data, tmp_path).x, run.x)
 
 
+@pytest.mark.parametrize(
+    "buffer, sentence",
+    [
+        (
+            torch.eye(64).to_sparse(),
+            r"buffer kept is torch.sparse_coo, .* by .to_dense\(\), or train without a store.$",
+        ),
+        (torch.eye(64).to(torch.complex128), "buffer kept is torch.complex128, .* in complex64 or train without"),
+    ],
+    ids=["sparse", "complex128"],
+)
+def test_a_buffer_that_no_file_can_hold_is_told_of_before_the_first_step(data, tmp_path, buffer, sentence):
+    """The matrix of a graph, for instance: the run was trained, and lost where it was written."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    net.register_buffer("kept", buffer)
+    with pytest.raises(ValueError, match=sentence):
+        train(net, data, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert len(train(net, data, None).history["epoch"]) == 2
+
+
 def test_a_seed_out_of_an_array_is_the_number_that_it_is(data, tmp_path):
     run = train("plain-mlp", data, tmp_path, seed=3)
     for seed in (np.arange(5)[3], np.uint8(3), torch.arange(5)[3]):

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from flatlab.files import check_writable
 from flatlab.fingerprints import probe
@@ -38,6 +38,11 @@ class Checkpoint:
         What trains the run.
     epochs : tuple of int
         The epochs whose points are wanted; 0 is the start.
+
+    Raises
+    ------
+    ValueError
+        When there is a store, and its files cannot hold a buffer of the network.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class Checkpoint:
         epochs: tuple[int, ...],
     ) -> None:
         self.store = store if store is None or isinstance(store, Store) else Store(store)
+        if store is not None:
+            _check_buffers(trainer.model)
         self.key = "" if store is None else content_key(identity())
         self.source = {} if store is None else source.facts
         self.probe = None if store is None else probe(trainer.model, trainer.data.train.x)
@@ -179,6 +186,17 @@ def _same_network(one, other):
         return True
     other = other.to(one)
     return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0.01 * one.abs().max(), equal_nan=True)
+
+
+def _check_buffers(model: nn.Module) -> None:
+    """Refuse what would be told of only where the trained network is written."""
+    for name, buffer in model.named_buffers():
+        sparse = buffer.layout != torch.strided
+        if sparse or buffer.dtype == torch.complex128:
+            raise ValueError(
+                f"the network's buffer {name} is {buffer.layout if sparse else buffer.dtype}, which no file of a store "
+                f"can hold: keep it {'dense, by .to_dense(),' if sparse else 'in complex64'} or train without a store."
+            )
 
 
 def _named(prefix, tensors):
