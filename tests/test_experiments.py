@@ -445,3 +445,18 @@ def test_a_wrong_name_is_refused(arguments, sentence):
         flatlab.reproduce(*arguments)
     with pytest.raises(ValueError, match="none of the nets F9: it has mlp"):
         flatlab.reproduce("table2", nets=["F9"])
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"nets": "F1"}, "nets is 'F1': pass a list of names, .* or None for all.$"),
+        ({"nets": []}, "nets is .*: pass a list of names"),
+        ({"workers": 0}, "workers is 0: choose 1 or more, or None for one per core"),
+        ({"workers": "two"}, "workers is 'two': choose a whole number"),
+    ],
+)
+def test_networks_are_a_list_and_workers_a_number(options, sentence, tmp_path):
+    with pytest.raises(ValueError, match=sentence):
+        flatlab.reproduce("table2", store=tmp_path, **options)
+    assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 import torch
 
+from flatlab.measure import door
 from flatlab.study.jobs import Job, carry_out, count_updates, merged
 from flatlab.training.store import Store
 from flatlab.training.train import progress_bar
@@ -53,7 +54,7 @@ def carry_out_all(
     Raises
     ------
     ValueError
-        For another engine.
+        For another engine, and for a number of workers that is none.
     Exception
         What the first failing job raises, after the others under way were stopped; what is finished stays in the store.
 
@@ -64,6 +65,8 @@ def carry_out_all(
     """
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}: choose {' or '.join(ENGINES)}.")
+    if workers is not None:
+        workers = door.count("workers", workers, what="or None for one per core, or one with a GPU")
     jobs = merged(jobs)
     first = [job for job in jobs if job.start is None]
     then = [job for job in jobs if job.start is not None]

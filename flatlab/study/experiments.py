@@ -186,6 +186,8 @@ def _settings(experiment, tier, nets):
     chosen = EXPERIMENTS[experiment]
     if tier not in chosen.settings:
         raise ValueError(f"{experiment} has no {tier} tier: choose one of {', '.join(chosen.settings)}.")
+    if isinstance(nets, str) or nets is not None and not nets:
+        raise ValueError(f"nets is {nets!r}: pass a list of names, such as ['F1'], or None for all.")
     settings = [setting for setting in chosen.settings[tier] if nets is None or setting.name in nets]
     missing = [net for net in nets or () if net not in {setting.name for setting in settings}]
     if missing or not settings:
