@@ -17,21 +17,24 @@ WORKER = textwrap.dedent("""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
     found = {}
-    for net, rows in zip(problems[::2], problems[1::2]):
+    for problem, rows in zip(problems[::2], problems[1::2]):
+        net, _, update = problem.partition(" ")
         data = flatlab.load("mnist1d").subset(int(rows))
         parts = (flatlab.Split(part.x.double(), part.y) for part in (data.train, data.test))
         data = flatlab.Data(data.name, 10, *parts)
         run = flatlab.train(flatlab.build(net, data).double(), data, batch_size=64, epochs=3,
-                            store=flatlab.Store(store, every=0), progress=False)
-        found[net] = {"x": run.x, "history": run.history}
+                            update=update or "plain", store=flatlab.Store(store, every=0), progress=False)
+        found[problem] = {"x": run.x, "history": run.history}
     if distributed.get_rank() == 0:
         torch.save(found, out)
 """)
+NOISY = ("noisy_gradient", "noisy_iterate")  # noise of as many numbers as the point
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def launch(tmp_path, problems, store=None):
-    """{net: what two workers end with} of nets and their numbers of rows."""
+    """{problem: what two workers end with} of nets, each perhaps with the name of an update, and their numbers of
+    rows."""
     script, out = tmp_path / "worker.py", tmp_path / "found.pt"
     script.write_text(WORKER)
     named = [str(one) for problem in problems.items() for one in problem]
@@ -50,7 +53,10 @@ def alone(net, rows, **options):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """What two workers end with when nothing stops them. In one launch, because it is the start that takes long."""
-    return launch(tmp_path_factory.mktemp("undisturbed"), {"plain-mlp": 330, "mlp": 320})
+    return launch(
+        tmp_path_factory.mktemp("undisturbed"),
+        {"plain-mlp": 330, "mlp": 320} | {f"plain-mlp {noisy}": 330 for noisy in NOISY},
+    )
 
 
 def test_two_workers_end_where_one_process_does(undisturbed):
@@ -61,6 +67,13 @@ def test_two_workers_end_where_one_process_does(undisturbed):
     assert two["history"]["train_accuracy"] == one.history["train_accuracy"]
     assert two["history"]["train_loss"] == pytest.approx(one.history["train_loss"], rel=1e-9)
     assert two["history"]["updates"] == one.history["updates"]
+
+
+@pytest.mark.parametrize("update", NOISY)
+def test_workers_take_one_noise_for_all(update, undisturbed):
+    """Each with a noise of its own, they would walk apart, and the gradients that are summed would be of two points."""
+    one, two = alone("plain-mlp", 330, update=update), undisturbed[f"plain-mlp {update}"]
+    torch.testing.assert_close(two["x"], one.x, rtol=0, atol=1e-5)
 
 
 def test_with_batch_norm_the_workers_shares_are_ghost_batches(undisturbed):

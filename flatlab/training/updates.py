@@ -9,7 +9,7 @@ nothing.
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn.functional import cross_entropy, kl_div
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def noisy_gradient(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple
     """
     loss, correct = trainer.gradient(inputs, targets)
     gradient = trainer.grad
-    gradient.add_(torch.randn_like(gradient) * (trainer.strength * gradient.norm() / len(gradient) ** 0.5))
+    gradient.add_(_common_noise(trainer) * (trainer.strength * gradient.norm() / len(gradient) ** 0.5))
     trainer.optimizer.step()
     return loss, correct
 
@@ -136,7 +136,7 @@ def noisy_iterate(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[
 
     xi is as for `noisy_gradient`.
     """
-    noise = torch.randn_like(trainer.point) * (trainer.strength * trainer.point.norm() / len(trainer.point) ** 0.5)
+    noise = _common_noise(trainer) * (trainer.strength * trainer.point.norm() / len(trainer.point) ** 0.5)
     trainer.point.add_(noise)
     loss, correct = trainer.gradient(inputs, targets)
     trainer.point.sub_(noise)
@@ -246,6 +246,15 @@ def lamb(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Tensor, T
         step = weight - old
         weight.copy_(old + step * (lr * old.norm() / step.norm().clamp_min(1e-12)))
     return loss, correct
+
+
+def _common_noise(trainer):
+    """Standard normal noise for the whole point. Of several workers the first one draws it, so that all of them make
+    the same step; each for itself, they would walk apart."""
+    noise = torch.randn_like(trainer.point)
+    if trainer.workers > 1:
+        distributed.broadcast(noise, 0)
+    return noise
 
 
 def ghosts(rows: int, strength: float) -> int:
