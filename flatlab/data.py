@@ -7,7 +7,6 @@ the original order; it is written whole or not at all.
 
 import difflib
 import errno
-import functools
 import hashlib
 import importlib
 import io
@@ -16,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
@@ -168,20 +167,22 @@ class Data:
         """The same data on a device. Raises ValueError where there is no such device."""
         return replace(self, train=self.train.to(device), test=self.test.to(device))
 
-    @functools.cached_property
+    @property
     def digest(self) -> str:
-        """A hexadecimal name for the shapes, types and bytes of all tensors, the same on any device."""
-        content = hashlib.blake2b(digest_size=32)
-        for tensor in (self.train.x, self.train.y, self.test.x, self.test.y):
-            tensor = tensor.cpu().resolve_conj().resolve_neg()
-            try:
-                array = np.ascontiguousarray(tensor.numpy())
-                kind = array.dtype.str
-            except TypeError:  # numpy has no such type: bfloat16, for instance
-                array, kind = tensor.contiguous().view(torch.uint8).numpy(), str(tensor.dtype)
-            content.update(f"{array.shape} {kind} ".encode())
-            content.update(array)  # type: ignore[arg-type]
-        return content.hexdigest()
+        """A hexadecimal name for the shapes, types and bytes of all tensors, the same on any device.
+
+        It is kept until torch changes one of them where it lies.
+        """
+        tensors = (self.train.x, self.train.y, self.test.x, self.test.y)
+        versions = None if any(map(torch.is_inference, tensors)) else [tensor._version for tensor in tensors]
+        known = vars(self).get("_digest")
+        if versions is None or known is None or known[0] != versions:
+            known = versions, _digest(tensors)
+            object.__setattr__(self, "_digest", known)
+        return known[1]
+
+    def __getstate__(self) -> dict:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # a copy counts its changes anew
 
 
 def load(
@@ -244,6 +245,20 @@ def _device(device):
     except (RuntimeError, AssertionError, TypeError) as error:  # torch's own sentences run over many lines
         raise ValueError(f"there is no device {str(device)!r} here: leave it out, or say 'cpu'") from error
     return torch.device(device)
+
+
+def _digest(tensors):
+    content = hashlib.blake2b(digest_size=32)
+    for tensor in tensors:
+        tensor = tensor.cpu().resolve_conj().resolve_neg()
+        try:
+            array = np.ascontiguousarray(tensor.numpy())
+            kind = array.dtype.str
+        except TypeError:  # numpy has no such type: bfloat16, for instance
+            array, kind = tensor.contiguous().view(torch.uint8).numpy(), str(tensor.dtype)
+        content.update(f"{array.shape} {kind} ".encode())
+        content.update(array)
+    return content.hexdigest()
 
 
 def _split(x, y, device):

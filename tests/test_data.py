@@ -4,12 +4,14 @@ Kept files are tested on a tiny MNIST (the real shapes are replaced in data._KEP
 be made for real.
 """
 
+import copy
 import errno
 import hashlib
 import importlib
 import io
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -177,6 +179,29 @@ def test_the_digest_is_of_the_content():
     swapped = data.Data("d", 10, whole.test, whole.train)
     reshaped = data.Data("e", 10, data.Split(whole.train.x.reshape(50, 2, 1), whole.train.y), whole.test)
     assert len({whole.digest, swapped.digest, reshaped.digest, whole.subset(50).digest}) == 4
+
+
+def test_data_that_were_changed_where_they_lie_have_another_digest_and_another_run(tmp_path):
+    """Noisy labels, for instance: the run of the data before was read."""
+    split = data.Split(torch.randn(12, 2, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3)
+    made, net = data.Data("a", 3, split, split), torch.nn.Linear(2, 3)
+    options = {"batch_size": 6, "epochs": 2, "progress": False}
+    for change in (lambda: None, lambda: split.y[:4].fill_(2), lambda: split.x.mul_(2), split.x.t().zero_):
+        change()
+        run, plain = flatlab.train(net, made, store=tmp_path, **options), flatlab.train(net, made, **options)
+        assert torch.equal(run.x, plain.x)
+        for other in (data.Data("b", 3, split, split), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+            assert other.digest == made.digest
+    assert len(list(tmp_path.iterdir())) == 4
+    known = made.digest
+    split.x.add_(1)
+    assert copy.deepcopy(made).digest == made.digest != known
+    with torch.inference_mode():
+        split = data.Split(torch.zeros(4, 2), torch.arange(4))
+        made = data.Data("a", 4, split, split)
+        known = made.digest
+        split.x.add_(1)
+        assert made.digest != known
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64, torch.bool, torch.uint16])
