@@ -224,6 +224,38 @@ def test_a_half_finished_run_is_written_no_more_often_than_the_store_says(data, 
     assert flatlab.Store().every == 10
 
 
+class Counting(nn.Module):
+    """Counts how often it is run, and sharpens its outputs with the steps of training."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inside = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        self.inside.steps, self.evaluations, self.phase = 0, 0, None
+
+    def forward(self, x):
+        self.evaluations += 1
+        if self.training:
+            self.inside.steps += 1
+            self.phase = "late" if self.inside.steps > 7 else "early"
+        return self.inside(x) * (1 + self.inside.steps / 10)
+
+
+@pytest.mark.parametrize("every", [0, 10])
+def test_what_a_network_counts_in_python_goes_on_where_it_was(data, tmp_path, monkeypatch, every):
+    store, whole = flatlab.Store(tmp_path, every=every), train(Counting(), data, None, epochs=4)
+    with stopped(monkeypatch, after=2), pytest.raises(KeyboardInterrupt):
+        train(Counting(), data, store, epochs=4)
+    resumed = train(Counting(), data, store, epochs=4)
+    monkeypatch.setattr(Trainer, "step", lambda *arguments: pytest.fail("it is trained again"))
+    read = train(Counting(), data, store, epochs=4)
+    for run in (resumed, read):
+        assert torch.equal(run.x, whole.x) and run.history["test_loss"] == whole.history["test_loss"]
+        one, other = run.model(), whole.model()
+        assert (one.inside.steps, one.evaluations, one.phase) == (12, other.evaluations, "late")
+        assert torch.equal(one(data.test.x), other(data.test.x))
+
+
 def test_a_disk_that_is_full_when_a_run_is_interrupted_is_told_of_and_hides_nothing(data, tmp_path, monkeypatch):
     def full(self, *arguments, **keywords):
         raise OSError("there could not be written")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from flatlab.files import check_writable
-from flatlab.fingerprints import probe
+from flatlab.fingerprints import OWN, probe
 from flatlab.identity import Source, content_key
 from flatlab.training.run import Run
 from flatlab.training.store import Store
@@ -62,8 +62,10 @@ class Checkpoint:
         self.trainer, self.wanted, self.kept = trainer, epochs, set(epochs)
         self.last: tuple | None = None  # the last whole epoch, if it is not written yet
         self.written = time.monotonic()
+        self.start, self.noted = _notes(trainer.model), dict[str, dict]()  # as it was, and what a file has of that else
 
     def __enter__(self) -> Self:
+        _note(self.trainer.model, self.noted)  # now, because getting ready has run the network
         return self
 
     def __exit__(
@@ -82,6 +84,7 @@ class Checkpoint:
             return None
         tensors, run, facts = found
         x0, x, buffers = tensors["x0"], tensors["x"], part_of(tensors, "buffer.")
+        _note(self.trainer.model, self.noted)
         return self._whole(run, x0=x0, x=x, buffers=buffers, facts=facts)
 
     def resumed(self, run: Run) -> Run:
@@ -104,7 +107,7 @@ class Checkpoint:
         if self.store is None or self.trainer.rank != 0 or epoch == run.recipe.epochs:
             return
         state = {name: tensor.clone() for name, tensor in self.trainer.state().items()}
-        self.last = run, epoch, {**state, **_named("point", run.points)}
+        self.last = run, epoch, {**state, **_named("point", run.points)}, self._noted()
         if time.monotonic() - self.written >= self.store.every:
             self._write_last()
 
@@ -114,7 +117,7 @@ class Checkpoint:
         buffers = {name: buffer.clone() for name, buffer in self.trainer.model.named_buffers()}
         if self.store is not None and self.trainer.rank == 0:
             end = {"x0": run.x0, "x": x, **_named("buffer", buffers), **_named("point", run.points)}
-            self._write(run, len(run.history["epoch"]), end, partial=False)
+            self._write(run, len(run.history["epoch"]), end, self._noted(), partial=False)
             self.last = None
             self.store.remove(self.key, partial=True)
         if self.trainer.workers > 1:
@@ -138,6 +141,7 @@ class Checkpoint:
                 stacklevel=2,
             )
             return None
+        self.noted = saved.get("noted", {})
         points = {int(epoch): point for epoch, point in part_of(tensors, "point.").items()}
         reached = {epoch for epoch in self.kept if epoch <= len(saved["history"]["epoch"])}
         if not reached <= set(points):
@@ -166,13 +170,18 @@ class Checkpoint:
             raise
         self.last, self.written = None, time.monotonic()
 
-    def _write(self, run: Run, epochs: int, tensors: dict[str, Tensor], *, partial: bool) -> None:
+    def _write(self, run: Run, epochs: int, tensors: dict[str, Tensor], noted: dict, *, partial: bool) -> None:
         """Write the run as it was after some epochs: its history may have begun another entry."""
         assert self.store
         history = {column: values[:epochs] for column, values in run.history.items()}
         seen = {} if self.probe is None else {"probe": self.probe}
-        facts = {"history": history, "facts": run.facts, "source": self.source}
+        facts = {"history": history, "facts": run.facts, "source": self.source, "noted": noted}
         self.store.put(self.key, {**tensors, **seen}, facts, partial)
+
+    def _noted(self) -> dict[str, dict]:
+        """What the modules have noted since the start, by module and name: counted steps, for instance."""
+        now = _notes(self.trainer.model).items()
+        return {place: own for place, notes in now if (own := dict(notes.items() - self.start.get(place, {}).items()))}
 
     def _whole(self, run: Run, **changes) -> Run:
         """The run with the points that were asked for alone, and a copy of the network."""
@@ -197,6 +206,21 @@ def _check_buffers(model: nn.Module) -> None:
                 f"the network's buffer {name} is {buffer.layout if sparse else buffer.dtype}, which no file of a store "
                 f"can hold: keep it {'dense, by .to_dense(),' if sparse else 'in complex64'} or train without a store."
             )
+
+
+def _notes(model: nn.Module) -> dict[str, dict]:
+    """The numbers and words that the modules of a network keep in Python, by module and name."""
+    kinds = (bool, int, float, str, type(None))
+    return {
+        place: {name: value for name, value in vars(module).items() if name not in OWN and isinstance(value, kinds)}
+        for place, module in model.named_modules()
+    }
+
+
+def _note(model: nn.Module, noted: dict[str, dict]) -> None:
+    modules = dict(model.named_modules())
+    for place in noted.keys() & modules.keys():  # a module that the forward has made is made again
+        modules[place].__dict__.update(noted[place])
 
 
 def _named(prefix, tensors):

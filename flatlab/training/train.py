@@ -81,7 +81,8 @@ def train(
         or stopped by an error, at most the epoch under way is lost; when the process is killed, at most `Store.every`
         seconds more. Without a store nothing is kept. A run is known by the network's code and state, and by the
         variables of the environment whose names stand in that code; what a network computes at x0 is compared as well.
-        A variable that is read in training alone, under a name made at run time, is not seen.
+        A variable that is read in training alone, under a name made at run time, is not seen. A resumed run goes on
+        with the buffers, and with the numbers and words that the network's modules keep as attributes, as they were.
     progress : bool
         Show a progress bar.
     **changes
