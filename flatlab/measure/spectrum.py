@@ -326,6 +326,8 @@ def trace(
     ------
     ValueError
         For what is no symmetric operator, and when max_products leaves no two samples beside the sketch.
+    FloatingPointError
+        Where a product is not finite.
 
     Notes
     -----
