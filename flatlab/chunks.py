@@ -43,7 +43,7 @@ class Chunks:
         if hasattr(data, "x") and hasattr(data, "y"):
             data = (data.x, data.y)
         if isinstance(data, (tuple, list)) and len(data) == 2 and all(torch.is_tensor(part) for part in data):
-            self.inputs, self.targets = data
+            self.inputs, self.targets = (part.detach() for part in data)  # what they were computed from is left alone
             for name, part in (("inputs", self.inputs), ("targets", self.targets)):
                 if part.layout != torch.strided:
                     raise ValueError(f"the {name} are {part.layout}, from which rows cannot be cut: pass .to_dense().")
@@ -69,7 +69,16 @@ class Chunks:
             return
         with ALONE, torch.random.fork_rng(devices=[]):  # a DataLoader draws a seed when its reading begins
             batches = iter(self.batches)
-        yield from batches
+        read = 0
+        for inputs, targets in map(_pair, batches):
+            read += len(targets)
+            yield inputs, targets
+            del inputs, targets
+        if read != self.rows:
+            raise ValueError(
+                f"the batches hold {self.rows} rows at the first reading and {read} at another: pass what can be read "
+                "again and again, and gives the same rows each time, as a list or a DataLoader does."
+            )
 
     def subset(self, numbers: torch.Tensor | Sequence[int]) -> "Chunks":
         """Some of the rows. Raises ValueError for batches, and for what are no numbers of rows."""
@@ -111,7 +120,7 @@ class Chunks:
             )
         self.batches, self.sizes = data, []
         with ALONE, torch.random.fork_rng(devices=[]):  # a shuffling loader draws an order: it is refused
-            for inputs, targets in map(_pair, self):
+            for inputs, targets in map(_pair, self.batches):
                 few = _picked((inputs, targets, _numbers(len(targets)) + sum(self.sizes)), SAMPLE)
                 self._kept = few if not self.sizes else _picked(_joined(self._kept, few), SAMPLE)
                 self.sizes.append(len(targets))
@@ -189,8 +198,10 @@ def _pair(batch: Any) -> Pair:
                 "a batch is some rows of inputs with as many targets, but here a target or an input is one number: "
                 "pass two tensors, as made by torch.stack, or a torch.utils.data.DataLoader over these rows."
             )
+        if len(batch[0]) == len(batch[1]) > 0:
+            return batch[0].detach(), batch[1].detach()
         if len(batch[0]) == len(batch[1]):
-            return tuple(batch)
+            raise ValueError("a batch has no rows, and so no mean: leave it out.")
         raise ValueError(f"a batch has {len(batch[0])} inputs and {len(batch[1])} targets: they must be as many.")
     raise ValueError(
         "the data must be two tensors (inputs, targets), or batches that are such pairs: turn arrays into tensors, and "

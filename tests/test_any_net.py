@@ -473,6 +473,53 @@ def test_what_are_no_pairs_of_tensors_is_refused_in_a_sentence(data, sentence):
         flatlab.Objective(make("half frozen")[0], data)
 
 
+class Once:
+    """Hands out one iterator, which is empty after the first reading."""
+
+    def __init__(self, pairs):
+        self.pairs = iter(pairs)
+
+    def __iter__(self):
+        return self.pairs
+
+
+class Fewer:
+    """Each reading but the first ends early."""
+
+    def __init__(self, pairs):
+        self.pairs, self.readings = pairs, 0
+
+    def __iter__(self):
+        self.readings += 1
+        return iter(self.pairs if self.readings == 1 else self.pairs[:2])
+
+
+def test_rows_that_are_there_once_only_are_refused_and_so_is_a_batch_of_none():
+    net, split, _ = make("half frozen")
+    with pytest.raises(ValueError, match="24 rows at the first reading and 0 at another: .* read again and again"):
+        flatlab.Objective(net, Once(batches(split)))
+    f = flatlab.Objective(net, Fewer(batches(split)))
+    for measure in (f.value, f.gradient, lambda: f.hessian() @ f.x):
+        with pytest.raises(ValueError, match="24 rows at the first reading and 16 at another"):
+            measure()
+    with pytest.raises(ValueError, match="a batch has no rows, .*: leave it out"):
+        flatlab.Objective(net, [*batches(split), (split[0][:0], split[1][:0])])
+
+
+def test_data_that_were_computed_by_another_network_are_constants():
+    net, (x, y), loss = make("regression")
+    encoder = nn.Linear(6, 6).double()
+    plain = flatlab.Objective(net, (encoder(x).detach(), y), loss=loss)
+    parameter = nn.Parameter(encoder(x).detach())
+    for data in ((encoder(x), y), (parameter, y), batches((encoder(x), y))):
+        f = flatlab.Objective(net, data, loss=loss)
+        assert f.value() == pytest.approx(plain.value(), rel=1e-12)
+        torch.testing.assert_close(f.gradient()[1], plain.gradient()[1])
+        torch.testing.assert_close(f.hessian() @ f.x, plain.hessian() @ f.x)
+    copy.deepcopy(flatlab.Objective(net, (encoder(x), y), loss=loss))
+    assert parameter.grad is None and all(p.grad is None for p in encoder.parameters())
+
+
 def test_a_net_that_keeps_what_it_computed_cannot_be_copied_and_is_told_so():
     net, split, loss = make("hook and buffer")
     net[0].register_forward_hook(lambda module, arguments, outputs: setattr(module, "seen", outputs))
