@@ -113,6 +113,12 @@ SLIPS = {  # what is written, and what the sentence says
     "tol is 'x': it is a relative error": lambda: flatlab.eigenvalues(F.hessian(), tol="x"),
     "tol is -1: it is a relative error": lambda: flatlab.eigenvalues(F.hessian(), tol=-1),
     "tol is nan: it is a relative error": lambda: flatlab.trace(F.hessian(), tol=math.nan),
+    "sigma is -1: it is the width of the smoothing and must be a number above 0": lambda: flatlab.density(
+        torch.eye(3), sigma=-1
+    ),
+    "sigma is 0: .* above 0": lambda: flatlab.density(torch.eye(3), sigma=0),
+    "sigma is nan: .* above 0": lambda: flatlab.density(torch.eye(3), sigma=math.nan),
+    "sigma is inf: .* above 0": lambda: flatlab.density(torch.eye(3), sigma=math.inf),
     "max_products is '9': choose a whole number": lambda: flatlab.trace(F.hessian(), max_products="9"),
     "in float32 or float64, but this one is of type torch.int64": lambda: flatlab.eigenvalues(torch.ones(3, 3).long()),
     "in float32 or float64, but this one is of type torch.bfloat16": lambda: flatlab.trace(torch.eye(3).bfloat16()),

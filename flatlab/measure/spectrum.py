@@ -258,7 +258,7 @@ def density(
     Raises
     ------
     ValueError
-        For what is no symmetric operator, and for no steps, probes or points.
+        For what is no symmetric operator, for no steps, probes or points, and for a sigma that is not above 0.
     FloatingPointError
         Where a product is not finite.
 
@@ -277,11 +277,14 @@ def density(
     a = Symmetric(operator, "density")
     for name, count in (("steps", steps), ("probes", probes), ("points", points)):
         door.count(name, count)
+    if sigma is not None:
+        sigma = door.positive("sigma", sigma, "the width of the smoothing", 0.01)
     seed, steps = door.seed(seed), min(steps, a.size)
     quadratures = [_quadrature(a, steps, seed + probe) for probe in range(probes)]
     nodes, weights = (torch.stack(parts) for parts in zip(*quadratures))
     low, high = nodes.min().item(), nodes.max().item()
-    sigma = sigma or max(high - low, abs(high)) / 100 or 1.0
+    if sigma is None:
+        sigma = max(high - low, abs(high)) / 100 or 1.0
     grid = torch.linspace(low - 5 * sigma, high + 5 * sigma, points, dtype=torch.float64, device="cpu")
     kernel = torch.exp(-0.5 * ((grid - nodes[..., None]) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
     each = (weights[..., None] * kernel).sum(1)  # (probes, points)
