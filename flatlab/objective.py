@@ -149,8 +149,10 @@ class Objective:
     def _settle(self, device: torch.device | None) -> None:
         """Find x in the network and bring the network into the state in which it is measured."""
         trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        if not trainable:
-            raise ValueError("the network has no parameter with requires_grad: there is no x to measure.")
+        if not any(p.numel() for p in trainable.values()):
+            raise ValueError(
+                "the network has no parameter with requires_grad, or only empty ones: there is no x to measure."
+            )
         kinds = {p.dtype for p in trainable.values()}
         if not kinds <= {torch.float32, torch.float64}:
             raise ValueError(

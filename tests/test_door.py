@@ -31,6 +31,15 @@ class MadeForTen(nn.Module):
 MADE_FOR_TEN = flatlab.Objective(MadeForTen(), (DATA.x, DATA.y), chunk=10)
 
 
+class WithoutNumbers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(4, 0))
+
+    def forward(self, x):
+        return torch.cat([x[:, :3], x @ self.weight], 1)
+
+
 def keeping(thing):
     net = nn.Linear(4, 3)
     net.kept = thing
@@ -132,6 +141,12 @@ SLIPS = {  # what is written, and what the sentence says
     "the train split of a Data has no rows": lambda: flatlab.Data("d", 3, flatlab.Split(DATA.x[:0], DATA.y[:0]), DATA),
     "made for data that have rows, and these have none": lambda: flatlab.build(
         "mlp", flatlab.Split(DATA.x[:0], DATA.y[:0])
+    ),
+    "no parameter with requires_grad, or only empty ones: there is no x to measure": lambda: flatlab.Objective(
+        WithoutNumbers(), (DATA.x, DATA.y)
+    ),
+    "no parameter with requires_grad, or only empty ones: there is nothing to train": lambda: flatlab.train(
+        WithoutNumbers(), flatlab.Data("d", 3, DATA, DATA), batch_size=10, epochs=1, progress=False
     ),
     "a chunk has a single row, .*, or batch_norm='frozen'": lambda: flatlab.Objective(
         "mlp", flatlab.Split(DATA.x[:1], DATA.y[:1])

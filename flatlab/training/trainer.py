@@ -61,13 +61,15 @@ class Trainer:
     Raises
     ------
     ValueError
-        When no parameter has requires_grad, or they are not all float32 or all float64.
+        When no parameter that is not empty has requires_grad, or they are not all float32 or all float64.
     """
 
     def __init__(self, model: nn.Module, data: Data, recipe: Recipe) -> None:
         trainable = _trainable(model)
-        if not trainable:
-            raise ValueError("the network has no parameter with requires_grad: there is nothing to train.")
+        if not any(p.numel() for p in trainable):
+            raise ValueError(
+                "the network has no parameter with requires_grad, or only empty ones: there is nothing to train."
+            )
         types = {str(p.dtype) for p in trainable}
         if types not in ({"torch.float32"}, {"torch.float64"}):
             raise ValueError(
