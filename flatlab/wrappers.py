@@ -37,7 +37,8 @@ def unwrapped(net: nn.Module) -> nn.Module:
     if any(parameter.is_complex() for parameter in net.parameters()):
         raise ValueError(
             "the network has complex parameters, and x is a vector of real numbers: hold the real and the imaginary "
-            "part as one real parameter, and let the forward take torch.view_as_complex of it."
+            "part as one real parameter w, by torch.view_as_real, and let the forward take "
+            "torch.complex(w[..., 0], w[..., 1])."
         )
     if any(parameter.is_meta for parameter in net.parameters()):
         raise ValueError(
