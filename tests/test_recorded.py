@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from flatlab.plots.style import stamp, stamp_of_all
-from flatlab.study.recorded import Result
+from flatlab.study.recorded import Result, recorded
 
 ARGUMENTS = {"rows": 2000}
 
@@ -24,6 +24,12 @@ def recorded_as(net, seeds, seconds=1.0, data="mnist1d", effect=1.0, arguments=A
         "options": {"settings": {net: {"seeds": list(range(seeds)), "data": data}}, **arguments},
     }
     return Result(**(fields | changes))
+
+
+@pytest.mark.parametrize("tier", ["big", None, 3])
+def test_a_tier_that_does_not_exist_is_refused_by_name(tier):
+    with pytest.raises(ValueError, match=f"^tier is {tier!r}: choose one of smoke, reduced, colab, paper.$"):
+        recorded("table2", tier)
 
 
 def test_a_net_is_recorded_beside_one_of_other_seeds(tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from flatlab.files import write_whole
+from flatlab.measure import door
 from flatlab.study import paper
 from flatlab.training.train import provenance
 
@@ -151,9 +152,12 @@ def recorded(experiment: str, tier: Tier) -> Result:
 
     Raises
     ------
+    ValueError
+        Where there is no such tier.
     FileNotFoundError
         Where it was not recorded.
     """
+    door.choice("tier", tier, TIERS)
     path = results_directory() / f"{experiment}-{tier}.json"
     if path.exists():
         return Result.read(path)
