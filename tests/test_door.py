@@ -215,6 +215,24 @@ def test_what_is_no_operator_is_sent_to_the_hessian(name, thing):
         getattr(flatlab, name)(thing)
 
 
+ANSWERS = {
+    "Run": lambda: flatlab.train(NET, flatlab.Data("d", 3, DATA, DATA), batch_size=10, epochs=1, progress=False),
+    "Region": lambda: flatlab.box(F),
+    "Maximum": lambda: flatlab.maximise(F, flatlab.box(F), steps=2),
+    "Sharpness": lambda: flatlab.sharpness(F, steps=2),
+    "Eigen": lambda: flatlab.eigenvalues(torch.eye(3)),
+    "Density": lambda: flatlab.density(torch.eye(3)),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_two_answers_that_hold_tensors_can_be_compared_and_are_two(kind):
+    """torch has no single answer to whether two tensors are equal."""
+    one, other = ANSWERS[kind](), ANSWERS[kind]()
+    assert type(one).__name__ == kind
+    assert one != other and len({one, other, one}) == 2 and [other, one].index(one) == 1
+
+
 def test_an_operator_is_square():
     door.operator(torch.eye(3), "trace")
     with pytest.raises(ValueError, match=r"shape \(n, n\), and this one has \(2, 3\)"):

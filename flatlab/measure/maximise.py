@@ -29,7 +29,7 @@ AGREED = 0.01  # the share of the rise by which a second start may end lower
 SearchMethod = Literal["lbfgs", "apgd", "vertex", "best", "scipy", "scipy-scaled"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Maximum:
     """The largest value found: a lower bound of the maximum over the region. ``float(maximum)`` is the value."""
 

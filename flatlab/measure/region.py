@@ -16,7 +16,7 @@ DIRECTIONS_HELD = 2**28  # numbers of A that are kept in memory (1 GiB in float3
 BLOCK = 2**24  # numbers of A drawn at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Region:
     """A box or an ellipsoid around a point, in the full space or in a random subspace: what `maximise` searches.
 

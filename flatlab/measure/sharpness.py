@@ -17,7 +17,7 @@ from flatlab.measure.protocols import Function, MeanFunction
 from flatlab.measure.region import Region, box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sharpness:
     """What `sharpness` returns.
 

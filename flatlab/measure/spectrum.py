@@ -23,7 +23,7 @@ ENDS: tuple[End, ...] = get_args(End)
 DOUBT = 1e-3  # the probability that a repeated eigenvalue is missed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Eigen:
     """Eigenpairs, outermost first. ``float(eigen)`` is the first value.
 
@@ -54,7 +54,7 @@ class Eigen:
         return self.values[0].item()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Density:
     """A spectral density: how many eigenvalues there are near t, as a share, smoothed by a Gaussian.
 

@@ -12,7 +12,7 @@ from flatlab.training.trainer import load_point
 HISTORY = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "distance", "seconds", "updates")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """What training gives back. Accuracies are in percent, and None where the targets are not classes.
 
