@@ -59,6 +59,11 @@ def copied(net: nn.Module) -> nn.Module:
     net = unwrapped(net)
     try:
         return copy.deepcopy(net)
+    except NotImplementedError as error:  # of torch, which calls it a RuntimeError
+        raise ValueError(
+            f"the network cannot be copied ({door.reason(error)}): keep a sparse tensor as .to_sparse_coo() or "
+            ".to_dense(), because torch copies none that is compressed."
+        ) from error
     except RuntimeError as error:
         if is_used_up(error):
             raise

@@ -170,6 +170,14 @@ SLIPS = {  # what is written, and what the sentence says
     "the device 'meta', .*: make it on another": lambda: flatlab.train(
         nn.Linear(4, 3, device="meta"), flatlab.Data("d", 3, DATA, DATA)
     ),
+    "cannot be copied .NotImplementedError: .*SparseCsr.*: keep a sparse tensor as": lambda: flatlab.Objective(
+        keeping(nn.Buffer(torch.eye(3).to_sparse_csr())), (DATA.x, DATA.y)
+    ),
+    "cannot be copied .NotImplementedError: .*Sparse.*: keep .* as .to_sparse_coo.. or .to_dense": lambda: (
+        flatlab.train(
+            keeping([torch.eye(3).to_sparse_csc()]), flatlab.Data("d", 3, DATA, DATA), epochs=1, batch_size=10
+        )
+    ),
     "cannot be copied .TypeError: cannot pickle 'module' object.: let it keep no modules": lambda: flatlab.Objective(
         keeping(math), (DATA.x, DATA.y)
     ),
