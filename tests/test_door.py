@@ -170,6 +170,9 @@ SLIPS = {  # what is written, and what the sentence says
     "the device 'meta', .*: make it on another": lambda: flatlab.train(
         nn.Linear(4, 3, device="meta"), flatlab.Data("d", 3, DATA, DATA)
     ),
+    "buffer kept is expanded, .* cannot be written: keep its .clone()": lambda: flatlab.train(
+        keeping(nn.Buffer(torch.ones(1).expand(3))), flatlab.Data("d", 3, DATA, DATA), epochs=1, batch_size=10
+    ),
     "cannot be copied .NotImplementedError: .*SparseCsr.*: keep a sparse tensor as": lambda: flatlab.Objective(
         keeping(nn.Buffer(torch.eye(3).to_sparse_csr())), (DATA.x, DATA.y)
     ),

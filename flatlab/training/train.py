@@ -186,6 +186,7 @@ def _start(net, data, recipe, seed, x0):
         model = build(net, data, seed=seed)
     else:
         _refuse_hooks(net)
+        _refuse_expanded(net)
         model = copied(net).to(data.train.x.device)
         unwrap_parts(model)
     if x0 is not None:
@@ -204,6 +205,18 @@ def _refuse_hooks(net):
             raise ValueError(
                 f"the parameter {name} has a hook on its gradient, which train does not call: freeze it by "
                 "requires_grad_(False), or let a layer of the network change the gradient."
+            )
+
+
+def _refuse_expanded(net):
+    """Refuse buffers whose numbers share a place, because no buffer of another point can be copied into them."""
+    for name, buffer in net.named_buffers():
+        if buffer.layout == torch.strided and any(
+            size > 1 and step == 0 for size, step in zip(buffer.shape, buffer.stride())
+        ):
+            raise ValueError(
+                f"the network's buffer {name} is expanded, so that several of its numbers lie in one place and cannot "
+                "be written: keep its .clone()."
             )
 
 
