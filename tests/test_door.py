@@ -219,6 +219,12 @@ def test_a_slip_is_answered_by_one_sentence(sentence):
     assert "\n" not in str(refusal.value) and str(refusal.value).endswith(".")
 
 
+@pytest.mark.parametrize("name", ["noise_scale", "signal_to_noise", "hessian_noise_scale", "gradient_variance"])
+def test_a_single_row_has_no_noise_to_measure(name):
+    with pytest.raises(ValueError, match=f"^{name} takes two rows or more, because .*, and this objective has one.$"):
+        OF_A_FUNCTION[name](F.subset([0]))
+
+
 @pytest.mark.parametrize("name", ["eigenvalues", "trace", "density"])
 @pytest.mark.parametrize("thing", [F, NET, 3.0, None], ids=lambda thing: type(thing).__name__)
 def test_what_is_no_operator_is_sent_to_the_hessian(name, thing):

@@ -94,7 +94,7 @@ def noise_scale(
     >>> round(float(flatlab.noise_scale(f, torch.tensor([1.0, 2.0, 0.0]), small=1, big=2)), 4)
     0.4286
     """
-    x = door.point(f, x, "noise_scale", *DRAWN)
+    x = _point(f, x, "noise_scale")
     small, big = door.count("small", small, what="a number of rows"), door.count("big", big, what="a number of rows")
     if not 1 <= small < big <= f.rows:
         raise ValueError(
@@ -166,7 +166,7 @@ def signal_to_noise(
     Source: McCandlish, Kaplan & Amodei 2018, section 2.2. Explained in the chapter
     `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
     """
-    x = door.point(f, x, "signal_to_noise", *DRAWN)
+    x = _point(f, x, "signal_to_noise")
     batch_sizes = door.counts("batch_sizes", batch_sizes, 1, f.rows - 1, "numbers of rows")
     draw = _draws(f, min(batch_sizes), samples, seed)
     full = f.gradient(x)[1]
@@ -223,7 +223,7 @@ def hessian_noise_scale(
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.8). Explained in the chapter
     `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
     """
-    x = door.point(f, x, "hessian_noise_scale", *DRAWN, "hessian")
+    x = _point(f, x, "hessian_noise_scale", "hessian")
     batch_size = door.count("batch_size", batch_size, 1, f.rows - 1, "a number of rows")
     draw = _draws(f, batch_size, samples, seed)
     full, hessian = f.gradient(x)[1], f.hessian(x)
@@ -283,7 +283,7 @@ def gradient_variance(
     Source: McCandlish, Kaplan & Amodei 2018, equation (2.9). Explained in the chapter
     `A noisy compass <https://flatlab.github.io/flatlab/book/noisy_compass.html>`_.
     """
-    x = door.point(f, x, "gradient_variance", *DRAWN, "outputs", "loss", "chunks")
+    x = _point(f, x, "gradient_variance", "outputs", "loss", "chunks")
     _refuse_single_rows(f)
     if samples is not None:
         samples = door.count("samples", samples, 2, f.rows, "rows to draw, or None for all of them")
@@ -319,6 +319,17 @@ def _per_example(f: MeanFunction, x: torch.Tensor, inputs: torch.Tensor, targets
                 "a row has no gradient of its own, because the network or the loss does not take one row alone "
                 f"({door.reason(error)}): take noise_scale, with batches."
             ) from error
+
+
+def _point(f: MeanFunction, x: torch.Tensor | None, measurement: str, *members: str) -> torch.Tensor:
+    """The point to measure an f at whose rows can be drawn, of which there are two or more."""
+    x = door.point(f, x, measurement, *DRAWN, *members)
+    if f.rows < 2:
+        raise ValueError(
+            f"{measurement} takes two rows or more, because a single row's gradient is that over all rows and has no "
+            "noise, and this objective has one."
+        )
+    return x
 
 
 def _draws(f: MeanFunction, smallest: int, samples: int, seed: int) -> Callable[[int], torch.Tensor]:
