@@ -47,6 +47,7 @@ class Chunks:
             for name, part in (("inputs", self.inputs), ("targets", self.targets)):
                 if part.layout != torch.strided:
                     raise ValueError(f"the {name} are {part.layout}, from which rows cannot be cut: pass .to_dense().")
+            _check_order(self.targets)
             inputs, targets = (len(part) if part.dim() else 0 for part in (self.inputs, self.targets))
             if inputs != targets or not targets:
                 raise ValueError(
@@ -190,6 +191,16 @@ def _even(count: int, most: int) -> torch.Tensor:
     return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64, device="cpu").round().long()
 
 
+def _check_order(targets: torch.Tensor) -> None:
+    """Refuse numbers of which torch finds no smallest and largest, as `_unlike` does."""
+    if targets.is_complex() or targets.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        ordered = "torch.view_as_real(targets)" if targets.is_complex() else "targets.long()"
+        raise ValueError(
+            f"the targets are {targets.dtype}, numbers that torch cannot put in order: pass {ordered}, and let the "
+            "loss take those."
+        )
+
+
 def _pair(batch: Any) -> Pair:
     """A batch, if it is one."""
     if isinstance(batch, (tuple, list)) and len(batch) == 2 and all(torch.is_tensor(part) for part in batch):
@@ -198,6 +209,7 @@ def _pair(batch: Any) -> Pair:
                 "a batch is some rows of inputs with as many targets, but here a target or an input is one number: "
                 "pass two tensors, as made by torch.stack, or a torch.utils.data.DataLoader over these rows."
             )
+        _check_order(batch[1])
         if len(batch[0]) == len(batch[1]) > 0:
             return batch[0].detach(), batch[1].detach()
         if len(batch[0]) == len(batch[1]):

@@ -117,7 +117,8 @@ def _told(tensor: torch.Tensor) -> str:
     told = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
     if tensor.is_complex() or not tensor.numel():
         return told
-    return f"{told} from {tensor.min().item():.4g} to {tensor.max().item():.4g}"
+    numbers = tensor.double()  # torch finds the smallest of some unsigned types in no other
+    return f"{told} from {numbers.min().item():.4g} to {numbers.max().item():.4g}"
 
 
 def _with_same_parameters(model: nn.Module) -> nn.Module:

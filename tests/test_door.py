@@ -173,6 +173,25 @@ SLIPS = {  # what is written, and what the sentence says
     "buffer kept is expanded, .* cannot be written: keep its .clone()": lambda: flatlab.train(
         keeping(nn.Buffer(torch.ones(1).expand(3))), flatlab.Data("d", 3, DATA, DATA), epochs=1, batch_size=10
     ),
+    "targets are torch.uint16, .* cannot put in order: pass targets.long()": lambda: flatlab.Objective(
+        NET, (DATA.x, DATA.y.to(torch.uint16))
+    ),
+    "targets are torch.uint64, .* cannot put in order: pass targets.long()": lambda: flatlab.Objective(
+        NET, [(DATA.x, DATA.y.to(torch.uint64))]
+    ),
+    "targets are torch.complex64, .* cannot put in order: pass torch.view_as_real": lambda: flatlab.Objective(
+        NET, (DATA.x, DATA.y.to(torch.complex64)), loss=lambda outputs, targets: (outputs[:, 0] - targets).abs().mean()
+    ),
+    "targets are torch.complex64, but cross-entropy takes .*: pass one of these": lambda: flatlab.train(
+        NET,
+        flatlab.Data("d", 3, flatlab.Split(DATA.x, DATA.y.to(torch.complex64)), DATA),
+        epochs=1,
+        batch_size=10,
+        progress=False,
+    ),
+    r"does not run on these inputs, torch.uint32 of shape .20, 4. from 0 to 3": lambda: flatlab.Objective(
+        NET, (DATA.x.abs().to(torch.uint32), DATA.y)
+    ),
     "cannot be copied .NotImplementedError: .*SparseCsr.*: keep a sparse tensor as": lambda: flatlab.Objective(
         keeping(nn.Buffer(torch.eye(3).to_sparse_csr())), (DATA.x, DATA.y)
     ),

@@ -10,7 +10,12 @@ IGNORED = -100  # a target that torch's cross-entropy leaves out
 
 def as_trained(split: Split, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The inputs and targets of a split in the types that training takes: numbers in the parameters' type, classes in
-    int64."""
+    int64. Raises ValueError for complex targets."""
+    if split.y.is_complex():
+        raise ValueError(
+            f"the targets are {split.y.dtype}, but cross-entropy takes the numbers of the classes, or a probability "
+            "for each: pass one of these."
+        )
     inputs = split.x.to(dtype) if split.x.is_floating_point() else split.x
     return inputs, split.y.to(dtype if split.y.is_floating_point() else torch.int64)
 
