@@ -441,6 +441,7 @@ GIVEN = {
     "212,490": "mlp's size",
     "2,000": "a batch size",
     "4,000": "MNIST-1D's rows",
+    "5,000": "the rows that an Objective takes at once",
     "1,000": "MNIST-1D's test rows",
     "1,437": "the digits' rows",
     "1,000,000": "a question's batch",
