@@ -74,7 +74,7 @@ class Chunks:
         for inputs, targets in map(_pair, batches):
             read += len(targets)
             yield inputs, targets
-            del inputs, targets
+            del inputs, targets  # so that this batch is freed before the next one is read
         if read != self.rows:
             raise ValueError(
                 f"the batches hold {self.rows} rows at the first reading and {read} at another: pass what can be read "

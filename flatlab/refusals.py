@@ -117,7 +117,7 @@ def _told(tensor: torch.Tensor) -> str:
     told = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
     if tensor.is_complex() or not tensor.numel():
         return told
-    numbers = tensor.double()  # torch finds the smallest of some unsigned types in no other
+    numbers = tensor.cpu().double()  # no other type has a minimum for every type, and not every device has this one
     return f"{told} from {numbers.min().item():.4g} to {numbers.max().item():.4g}"
 
 

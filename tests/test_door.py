@@ -103,6 +103,8 @@ SLIPS = {  # what is written, and what the sentence says
     r"x is torch.float32 of shape \(4,\)": lambda: flatlab.maximise(F, Region(A[:4], A[:4].abs())),
     "takes a Region: flatlab.box.* this is 0.001": lambda: flatlab.maximise(F, 1e-3),
     "67 numbers, none of them negative": lambda: Region(A, -A.abs()),
+    "none of them negative, infinite or NaN: one": lambda: Region(A, A.abs() + math.inf),
+    "negative, infinite or NaN: one for each direction": lambda: Region(A, A * math.nan),
     "method is 'LBFGS': choose one of lbfgs": lambda: flatlab.sharpness(F, method="LBFGS"),
     "method is 0: choose one of": lambda: flatlab.sharpness(F, method=0),
     "steps is 2.5: choose a whole number": lambda: flatlab.sharpness(F, steps=2.5),
@@ -166,6 +168,9 @@ SLIPS = {  # what is written, and what the sentence says
     "here a target or an input is one number: .*DataLoader": lambda: flatlab.Objective(NET, list(zip(DATA.x, DATA.y))),
     "a store takes a directory and a number of seconds, not 5 and": lambda: flatlab.Store(5),
     "a store takes a directory and a number of seconds, not 'runs' and 'x'": lambda: flatlab.Store("runs", every="x"),
+    "a number of seconds, not 'runs' and -1": lambda: flatlab.Store("runs", every=-1),
+    "a number of seconds, not 'runs' and nan": lambda: flatlab.Store("runs", every=math.nan),
+    "a number of seconds, not 'runs' and True": lambda: flatlab.Store("runs", every=True),
     "a directory's name has no NUL character": lambda: flatlab.Store("runs\0"),
     "the device 'meta', .*: make it on another": lambda: flatlab.train(
         nn.Linear(4, 3, device="meta"), flatlab.Data("d", 3, DATA, DATA)

@@ -28,7 +28,7 @@ class Region:
     x : Tensor
         The centre, of shape (n,).
     radius : Tensor
-        Of shape (p,), with none negative; p is n without a subspace.
+        Of shape (p,), finite and with none negative; p is n without a subspace.
     subspace : Subspace, optional
         A, of shape (n, p); the identity without one.
     norm : float
@@ -62,8 +62,10 @@ class Region:
         for name, vector in (("x", self.x), ("radius", self.radius)):
             object.__setattr__(self, name, door.points(None, "a Region", **{name: vector})[0])
         p = len(self.x) if self.subspace is None else self.subspace.columns
-        if len(self.radius) != p or (self.radius < 0).any():
-            raise ValueError(f"the radius must be {p:,} numbers, none of them negative: one for each direction.")
+        if len(self.radius) != p or not ((self.radius >= 0) & self.radius.isfinite()).all():
+            raise ValueError(
+                f"the radius must be {p:,} numbers, none of them negative, infinite or NaN: one for each direction."
+            )
 
     def point(self, u: torch.Tensor) -> torch.Tensor:
         """The point `x + A (r u)`."""

@@ -165,7 +165,10 @@ def recorded(experiment: str, tier: Tier) -> Result:
     for name, _, at in (file.stem.rpartition("-") for file in sorted(results_directory().glob("*-*.json"))):
         tiers.setdefault(name, []).append(at)
     if experiment in tiers:
-        advice = f"take {' or '.join(tiers[experiment])}, or run `flatlab reproduce {experiment} --tier {tier}`"
+        advice = (
+            f"take {' or '.join(tiers[experiment])}, or, if the experiment has this tier, run "
+            f"`flatlab reproduce {experiment} --tier {tier}`"
+        )
     else:
         near = difflib.get_close_matches(str(experiment), tiers, 1, 0.0)
         advice = f"nothing of that name is recorded{f' (nearest: {near[0]})' if near else ''}"

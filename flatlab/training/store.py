@@ -39,18 +39,22 @@ class Store:
         The directory; left out: $FLATLAB_STORE, else "runs" in the platform's cache directory. On Colab, a folder of a
         mounted Drive.
     every : float
-        Seconds that must pass before a half-finished run is written again, because a mounted Drive keeps every file
-        that it ever had. An interrupted run is written at once; one that is killed goes back to what was last written.
+        Seconds, 0 or more, that must pass before a half-finished run is written again, because a mounted Drive keeps
+        every file that it ever had. An interrupted run is written at once; one that is killed goes back to what was
+        last written.
 
     Raises
     ------
+    ValueError
+        If `root` is no directory's name, or `every` no number of seconds.
     OSError
         In one sentence, when a file cannot be written (disk full, read-only) or read (Drive gone).
     """
 
     def __init__(self, root: str | os.PathLike | None = None, every: float = 10.0) -> None:
-        if not isinstance(root, (str, os.PathLike, type(None))) or not isinstance(every, (int, float)):
-            raise ValueError(f"a store takes a directory and a number of seconds, not {root!r} and {every!r}.")  # noqa: TRY004
+        seconds = isinstance(every, (int, float)) and not isinstance(every, bool) and every >= 0  # not NaN either
+        if not isinstance(root, (str, os.PathLike, type(None))) or not seconds:
+            raise ValueError(f"a store takes a directory and a number of seconds, not {root!r} and {every!r}.")
         if "\0" in os.fsdecode(root or ""):
             raise ValueError(f"a directory's name has no NUL character, but the store's is {root!r}.")
         self.every = every
