@@ -206,11 +206,11 @@ CLAIMS = (
     ),
     Claim(
         name="averaging helps the small batch",
-        words="the mean of the last points generalises better than the last point",
+        words="the mean of the last points generalises better than they do",
         source=IZMAILOV,
         experiment="swa",
         measure="test accuracy of SB's mean point, over the window that validation prefers, minus that of its last "
-        "point",
+        "points, the mean over five epochs",
         effect=difference(test("SB averaged"), test("SB")),
         unit="points",
         above=0,
@@ -222,7 +222,7 @@ CLAIMS = (
         source=IZMAILOV,
         experiment="swa",
         measure="test accuracy of LB's mean point at the root rule, over the window that validation prefers, minus "
-        "that of its last point",
+        "that of its last points, the mean over five epochs",
         effect=difference(test("LB root averaged"), test("LB root")),
         unit="points",
         above=0,
@@ -264,7 +264,7 @@ CLAIMS = (
     ),
     Claim(
         name="too much noise harms",
-        words="noise on the gradient harms before it helps",
+        words="too much noise on the gradient harms",
         source="the control of the paper",
         experiment="gradient-noise",
         measure="test accuracy at the smallest dose minus the largest",

@@ -309,7 +309,7 @@ CLAIMS = (
     ),
     Claim(
         name="more updates flatten",
-        words="and with as many updates the large batch is no longer sharp",
+        words="as many updates as the small batch makes leave the large batch flatter",
         source="the control of the paper",
         experiment="waterfall",
         measure="log10 of phi(1e-3) of LB over LB with SB's updates",
@@ -426,7 +426,7 @@ CLAIMS = (
     # the threshold, warm starts, escape
     Claim(
         name="level at the root rule",
-        words="with the root rule accuracy does not fall as the batch grows, up to half of the data",
+        words="with the root rule accuracy stays level as the batch grows",
         source="the control of the paper",
         experiment="threshold-root",
         measure="test accuracy at the smallest batch minus at the largest",
@@ -438,7 +438,7 @@ CLAIMS = (
     ),
     Claim(
         name="no sharpening at the root rule",
-        words="nor does sharpness rise",
+        words="and so does sharpness",
         source="the control of the paper",
         experiment="threshold-root",
         measure="log10 of phi(1e-3) at the largest batch over the smallest",
@@ -500,7 +500,7 @@ CLAIMS = (
     ),
     Claim(
         name="a higher rate frees the large batch as well",
-        words="or switching to a higher rate",
+        words="and going on at a higher rate reaches a better accuracy than at its own",
         source=SHEN,
         experiment="escape",
         measure="test accuracy of LB continued at the root rule's rate minus LB continued at its own",

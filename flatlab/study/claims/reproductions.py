@@ -162,7 +162,7 @@ CLAIMS = (
     ),
     Claim(
         name="warm start is accurate",
-        words="and is the more accurate, the later it is started",
+        words="and ends more accurate than from the initial weights",
         source=f"{KESKAR}, section 3, Figure 5",
         experiment="fig5",
         measure="test accuracy warm-started from the end minus from the start",
