@@ -115,14 +115,20 @@ CLAIMS = (
     does_not_help(
         "stability training does not help", "“did not improve generalization”", f"{KESKAR}, appendix E.3", "stability"
     ),
-    does_not_help(
-        "gradient noise does not help",
-        "“we did not observe any consistent improvements in testing error”, with noise in the gradients",
-        THREAD,
-        "gradient-noise",
+    beyond_its_gradients(
+        "adversarial training beyond its gradients",
+        "and not by its two gradients per batch alone",
+        "the control of the paper",
+        "adversarial",
+        remark=AFTERWARDS,
     ),
-    does_not_help("iterate noise does not help", "nor with noise in the iterates", THREAD, "iterate-noise"),
-    does_not_help("input noise does not help", "nor with noisy inputs", THREAD, "input-noise"),
+    beyond_its_gradients(
+        "stability training beyond its gradients",
+        "nor is what it adds that of two gradients per batch",
+        "the control of the paper",
+        "stability",
+        remark=AFTERWARDS,
+    ),
     does_not_help("label noise does not help", "nor with noisy labels", THREAD, "label-noise"),
     flattens(
         "noise flattens",
@@ -131,6 +137,14 @@ CLAIMS = (
         "gradient-noise",
     ),
     Claim(
+    does_not_help(
+        "gradient noise does not help",
+        "“we did not observe any consistent improvements in testing error”, with noise in the gradients",
+        THREAD,
+        "gradient-noise",
+    ),
+    does_not_help("iterate noise does not help", "nor with noise in the iterates", THREAD, "iterate-noise"),
+    does_not_help("input noise does not help", "nor with noisy inputs", THREAD, "input-noise"),
         name="enough noise flattens",
         words="the noise of its gradient is why the small batch ends flat",
         source="article on the paper",
