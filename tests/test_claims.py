@@ -20,10 +20,12 @@ from flatlab.study.controls import SCALE_FREE, SEARCHED
 from flatlab.study.experiments import EXPERIMENTS
 from flatlab.study.ledger import Entry, bounds, judge, ledger, smallest_effect, together, verdict
 from flatlab.study.recorded import Result
+from flatlab.study.regression import STEPS_TRIED
 from flatlab.study.rules import AFTERWARDS, Claim, Columns, least_factor
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 README = RESULTS.parent / "README.md"
+EVEN = ("even", "many even")  # regressions whose features have one variance
 
 
 def claimed(**bounds):
@@ -273,6 +275,51 @@ def test_a_rule_that_turned_a_verdict_says_that_it_came_after_it():
     }
     assert words == {"holds": SCALE_FREE, "fails": tuple(SEARCHED)}
     assert claim.remark.startswith(f"{AFTERWARDS} of four searches, by which it failed")
+
+
+def recorded_column(experiment, net, column):
+    """A column of the reduced tier, a row for each seed."""
+    return np.array(recording.recorded(experiment, "reduced").values[net][column], float)
+
+
+@pytest.mark.parametrize(
+    "name, column, taken, left",
+    [
+        ("a stronger SAM is flatter", "cure_train", (0, 3), 4),
+        ("enough noise flattens", "cure_train", (0, 2), 4),
+        ("a larger ratio is flatter", "rate_train", (0, 1), 2),
+        ("a larger ratio generalises", "rate_train", (0, 1), 2),
+    ],
+)
+def test_two_minima_are_compared_where_the_nets_fit_their_rows(name, column, taken, left):
+    """A net that is not trained is flat, and bad, for another reason."""
+    (claim,) = (claim for claim in CLAIMS if claim.name == name)
+    (net,) = recording.recorded(claim.experiment, "reduced").values
+    fitted = recorded_column(claim.experiment, net, column).mean(0)
+    assert min(fitted[list(taken)]) > 99 > fitted[left]
+    doses = recording.recorded(claim.experiment, "reduced").values[net].get("dose", [[8, 32, 128, 500]])
+    values = {"dose": doses, "cure_1e-3": [[10.0**-k for k in range(5)]]}
+    values |= {"rate_lambda": [[1.0, 10.0, 1e5, 1e5]], "rate_test": [[9.0, 8.0, 1.0, 1.0]]}
+    assert claim.effect(Columns(values | {"dose": doses[:1]})) == pytest.approx([taken[1]])
+    assert "earlier rule took" in claim.remark and "not fit their rows" in claim.remark
+
+
+def test_a_remark_on_what_was_recorded_is_true():
+    found = {claim.name: claim for claim in CLAIMS}
+    for name in ("a gradient penalty flattens", "a gradient penalty closes the gap"):
+        assert "prefers the largest weight tried for every seed" in found[name].remark
+    chosen = recorded_column("gradient-penalty", "mlp", "cure dose")
+    assert (chosen == recorded_column("gradient-penalty", "mlp", "dose").max(1)).all()
+    assert "do not fit 99 % of their rows" in found["a small batch's own noise flattens"].remark
+    assert (recorded_column("sampled-noise", "mlp", "cure_train")[:, 1] < 99).all()
+    assert "some nets of batch 256 do not fit" in found["only the ratio matters: accuracy"].remark
+    assert 0 < (recorded_column("ratio", "plain-mlp", "ratio_train")[:, -1] < 99).mean() < 1
+    assert "batch 500 do not fit their rows" in found["sharpness of 512 over 32"].remark
+    assert (recorded_column("ratio", "plain-mlp", "rate_train")[:, -1] < 99).all()
+    assert "100 % with either" in found["batch 1 ends worse than batch 32"].remark
+    assert all((recorded_column("online", "plain-mlp", f"train {m} constant") == 100).all() for m in (1, 32))
+    assert "lowest rate tried for batches of 1,000" in found["a million rows per batch are slower"].remark
+    assert all((recorded_column("regression", net, "few rate") == min(STEPS_TRIED)).all() for net in EVEN)
 
 
 def test_a_small_batchs_own_noise_is_that_of_32_rows_whichever_dose_is_the_most_accurate():

@@ -15,7 +15,6 @@ from flatlab.study.rules import (
     difference,
     drop,
     factor,
-    fall,
     spread,
     where,
 )
@@ -55,12 +54,21 @@ closes_the_gap = by_rule(
 FORET, KWON, GEIPING = "Foret et al. 2021", "Kwon et al. 2021", "Geiping et al. 2022"
 IZMAILOV, NADO = "Izmailov et al. 2018", "Nado et al. 2021"
 WIDEST = f"the widest window tried is the last {100 * max(WINDOWS):g} % of the epochs, so a wider one may do more"
+UNFITTED = "with that noise the nets do not fit 99 % of their rows, so they stand at no minimum"
+STRONGEST = "the validation split prefers the largest weight tried for every seed, so a larger one may do more"
 
 
 def at_32(column: str) -> Effect:
     """What a curve along the doses of sampled noise has at 32 rows, which are the small batch's; validation may choose
     the noise of another."""
     return where(column, columns.DOSE, 32)
+
+
+def flatter_at(dose: float) -> Effect:
+    """The decimal logarithm of phi(1e-3) at the smallest dose over that at another. The largest is not taken where its
+    nets do not fit their rows: a net that is not trained is flat for another reason."""
+    at_dose = where(phi_series(1e-3, columns.CURE), columns.DOSE, dose)
+    return lambda c: np.log10(c[phi_series(1e-3, columns.CURE)][:, 0] / at_dose(c))
 
 
 CLAIMS = (
@@ -124,19 +132,11 @@ CLAIMS = (
     ),
     beyond_its_gradients(
         "stability training beyond its gradients",
-        "nor is what it adds that of two gradients per batch",
+        "and not by its two gradients per batch alone",
         "the control of the paper",
         "stability",
         remark=AFTERWARDS,
     ),
-    does_not_help("label noise does not help", "nor with noisy labels", THREAD, "label-noise"),
-    flattens(
-        "noise flattens",
-        "the noise of its gradient is why the small batch ends flat",
-        "article on the paper",
-        "gradient-noise",
-    ),
-    Claim(
     does_not_help(
         "gradient noise does not help",
         "“we did not observe any consistent improvements in testing error”, with noise in the gradients",
@@ -145,14 +145,23 @@ CLAIMS = (
     ),
     does_not_help("iterate noise does not help", "nor with noise in the iterates", THREAD, "iterate-noise"),
     does_not_help("input noise does not help", "nor with noisy inputs", THREAD, "input-noise"),
+    does_not_help("label noise does not help", "nor with noisy labels", THREAD, "label-noise"),
+    flattens(
+        "noise flattens",
+        "the noise of its gradient is why the small batch ends flat",
+        "article on the paper",
+        "gradient-noise",
+    ),
+    Claim(
         name="enough noise flattens",
         words="the noise of its gradient is why the small batch ends flat",
         source="article on the paper",
         experiment="gradient-noise",
-        measure="log10 of phi(1e-3) of LB at the smallest noise over the largest",
-        effect=fall(phi_series(1e-3, columns.CURE)),
+        measure="log10 of phi(1e-3) of LB at the smallest noise over ten times the gradient's length",
+        effect=flatter_at(10),
         above=0,
-        remark=f"{AFTERWARDS}; “noise flattens” asks at the dose that validation prefers, which may hardly act",
+        remark=f"{AFTERWARDS}; “noise flattens” asks at the dose that validation prefers, which may hardly act; an "
+        "earlier rule took the largest noise, with which the nets do not fit their rows",
     ),
     Claim(
         name="a small batch's own noise flattens",
@@ -162,6 +171,7 @@ CLAIMS = (
         measure="log10 of phi(1e-3) of LB over LB with the noise of 32 rows",
         effect=lambda c: np.log10(c[phi("LB")] / at_32(phi_series(1e-3, columns.CURE))(c)),
         above=0,
+        remark=UNFITTED,
     ),
     Claim(
         name="a small batch's own noise closes half of the gap",
@@ -172,6 +182,7 @@ CLAIMS = (
         effect=lambda c: at_32(series(columns.CURE, "test"))(c) - (c[test("SB")] + c[test("LB")]) / 2,
         unit="points",
         above=0,
+        remark=UNFITTED,
     ),
     helps(
         "a search for flat minima helps",
@@ -184,12 +195,21 @@ CLAIMS = (
         "a penalty on the gradient's length does what small batches' noise does",
         GEIPING,
         "gradient-penalty",
+        remark=STRONGEST,
     ),
     closes_the_gap(
         "a gradient penalty closes the gap",
         "without noise, large batches with it do as well as small ones",
         GEIPING,
         "gradient-penalty",
+        remark=STRONGEST,
+    ),
+    beyond_its_gradients(
+        "a gradient penalty beyond its gradients",
+        "and it is worth more than its two gradients per batch",
+        "the control of the cures",
+        "gradient-penalty",
+        remark=AFTERWARDS,
     ),
     closes_the_gap(
         "LARS closes the gap", "with layer-wise rates large batches lose no accuracy", "You et al. 2017", "lars"
@@ -269,12 +289,13 @@ CLAIMS = (
     ),
     Claim(
         name="a stronger SAM is flatter",
-        words="the larger rho, the flatter the minimum",
+        words="a large rho ends in a flatter minimum than a small one",
         source=FORET,
         experiment="sam",
-        measure="log10 of phi(1e-3) at the smallest rho over the largest",
-        effect=fall(phi_series(1e-3, columns.CURE)),
+        measure="log10 of phi(1e-3) at the smallest rho over rho 1",
+        effect=flatter_at(1),
         above=0,
+        remark="an earlier rule took the largest rho, with which the nets do not fit their rows",
     ),
     Claim(
         name="too much noise harms",
