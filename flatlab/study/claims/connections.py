@@ -33,7 +33,7 @@ CLAIMS = (
     ),
     Claim(
         name="the hill is about batch size",
-        words="two batch sizes end in two valleys, with a hill on the line between them",
+        words="the hill on the line between two batch sizes is higher than between two runs of one of them",
         source=f"{KESKAR}, Figure 3, as it is often read",
         experiment="orders",
         measure="log10 of the barrier between small and large batch over the higher of the two between runs of one "
