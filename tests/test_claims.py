@@ -401,6 +401,12 @@ def test_every_claim_belongs_to_an_experiment_and_has_a_rule():
         assert math.isfinite(claim.above) or math.isfinite(claim.below), claim.name
 
 
+def test_the_words_of_a_claim_can_be_read_alone():
+    # a reader opens one claim, and it depends on the page which one stands above it
+    leaning = r"“?(and|but|nor|or|so|then|also|along which|before that)\b"
+    assert [claim.name for claim in CLAIMS if re.match(leaning, claim.words)] == []
+
+
 @pytest.mark.parametrize("entry", ledger(), ids=lambda entry: entry.claim.name)
 def test_a_verdict_follows_from_the_result_file(entry):
     claim, verdicts = entry.claim, entry.judgements

@@ -54,7 +54,7 @@ CLAIMS = (
     ),
     Claim(
         name="a curve loses no test accuracy",
-        words="along which the test accuracy hardly falls, also across batch sizes",
+        words="minima are joined by a curve along which the test accuracy hardly falls, also across batch sizes",
         source="Gotmare et al. 2018",
         experiment="connect",
         measure="drop of the test accuracy on the curve below its lower end",
@@ -120,7 +120,7 @@ CLAIMS = (
     ),
     Claim(
         name="phi sees the rescaling too",
-        words="the paper's own measure in the full space is no exception",
+        words="the same function can be made as sharp as one likes also by the paper's own measure in the full space",
         source=DINH,
         experiment="rescale",
         measure="log10 of phi(1e-3) after the rescaling over before",

@@ -17,7 +17,7 @@ CLAIMS = (
     ),
     Claim(
         name="sharper by each of three searches",
-        words="and whichever of three searches looks for the maximum",
+        words="the large batch is the sharper one whichever of three searches looks for the maximum",
         source="the control of the measurement",
         experiment="maximiser",
         measure="log10 of phi(LB) / phi(SB), the smallest over three searches",
@@ -28,7 +28,7 @@ CLAIMS = (
     ),
     Claim(
         name="sharper by the paper's own search",
-        words="also by the paper's own search, ten iterations of L-BFGS-B with scipy's tolerances",
+        words="the large batch is sharper by the paper's search, ten iterations of L-BFGS-B with scipy's tolerances",
         source=f"{KESKAR}, section 2.2.2",
         experiment="maximiser",
         measure="log10 of phi(LB) / phi(SB) by that search",

@@ -73,11 +73,31 @@ def flatter_at(dose: float) -> Effect:
 
 CLAIMS = (
     flattens("sharpness-aware steps flatten", "steps that look for flat places end in flatter ones", FORET, "sam"),
-    helps("sharpness-aware steps generalise", "and generalise better", FORET, "sam"),
-    beyond_its_gradients("SAM beyond its gradients", "also for as many gradients", FORET, "sam"),
-    flattens("adaptive sharpness-aware steps flatten", "so do steps that scale with the weights", KWON, "asam"),
-    helps("adaptive sharpness-aware steps generalise", "and generalise better", KWON, "asam"),
-    beyond_its_gradients("ASAM beyond its gradients", "also for as many gradients", KWON, "asam"),
+    helps("sharpness-aware steps generalise", "steps that look for flat places generalise better", FORET, "sam"),
+    beyond_its_gradients(
+        "SAM beyond its gradients",
+        "steps that look for flat places generalise better, also for as many gradients",
+        FORET,
+        "sam",
+    ),
+    flattens(
+        "adaptive sharpness-aware steps flatten",
+        "steps that look for flat places on the scale of the weights end in flatter ones",
+        KWON,
+        "asam",
+    ),
+    helps(
+        "adaptive sharpness-aware steps generalise",
+        "steps that look for flat places on the scale of the weights generalise better",
+        KWON,
+        "asam",
+    ),
+    beyond_its_gradients(
+        "ASAM beyond its gradients",
+        "steps that look for flat places on the scale of the weights generalise better, also for as many gradients",
+        KWON,
+        "asam",
+    ),
     helps(
         "augmented data help at some strength",
         "augmentation improves the large batch's accuracy",
@@ -92,13 +112,13 @@ CLAIMS = (
     ),
     beyond_its_gradients(
         "conservative steps beyond their gradients",
-        "and not by its three gradients per batch alone",
+        "conservative training improves the large batch's accuracy beyond its three gradients per batch",
         f"{KESKAR}, appendix E.2",
         "conservative",
     ),
     Claim(
         name="the pull of a conservative step helps",
-        words="and by its pull towards where the step began",
+        words="conservative training improves the large batch's accuracy by its pull towards where the step began",
         source=f"{KESKAR}, appendix E.2",
         experiment="conservative",
         measure="test accuracy at lambda 1 minus at the paper's, a thousandth, that leaves three plain steps per batch",
@@ -111,7 +131,10 @@ CLAIMS = (
         remark=AFTERWARDS,
     ),
     does_not_help(
-        "robust training does not help", "“did not improve generalization”", f"{KESKAR}, appendix E.3", "adversarial"
+        "robust training does not help",
+        "adversarial training “did not improve generalization”",
+        f"{KESKAR}, appendix E.3",
+        "adversarial",
     ),
     helps(
         "adversarial training helps",
@@ -121,18 +144,21 @@ CLAIMS = (
         remark=AFTERWARDS,
     ),
     does_not_help(
-        "stability training does not help", "“did not improve generalization”", f"{KESKAR}, appendix E.3", "stability"
+        "stability training does not help",
+        "stability training “did not improve generalization”",
+        f"{KESKAR}, appendix E.3",
+        "stability",
     ),
     beyond_its_gradients(
         "adversarial training beyond its gradients",
-        "and not by its two gradients per batch alone",
+        "adversarial training improves the large batch's accuracy beyond its two gradients per batch",
         "the control of the paper",
         "adversarial",
         remark=AFTERWARDS,
     ),
     beyond_its_gradients(
         "stability training beyond its gradients",
-        "and not by its two gradients per batch alone",
+        "stability training improves the large batch's accuracy beyond its two gradients per batch",
         "the control of the paper",
         "stability",
         remark=AFTERWARDS,
@@ -143,9 +169,24 @@ CLAIMS = (
         THREAD,
         "gradient-noise",
     ),
-    does_not_help("iterate noise does not help", "nor with noise in the iterates", THREAD, "iterate-noise"),
-    does_not_help("input noise does not help", "nor with noisy inputs", THREAD, "input-noise"),
-    does_not_help("label noise does not help", "nor with noisy labels", THREAD, "label-noise"),
+    does_not_help(
+        "iterate noise does not help",
+        "“we did not observe any consistent improvements in testing error”, with noise in the iterates",
+        THREAD,
+        "iterate-noise",
+    ),
+    does_not_help(
+        "input noise does not help",
+        "“we did not observe any consistent improvements in testing error”, with noisy inputs",
+        THREAD,
+        "input-noise",
+    ),
+    does_not_help(
+        "label noise does not help",
+        "“we did not observe any consistent improvements in testing error”, with noisy labels",
+        THREAD,
+        "label-noise",
+    ),
     flattens(
         "noise flattens",
         "the noise of its gradient is why the small batch ends flat",
@@ -175,7 +216,7 @@ CLAIMS = (
     ),
     Claim(
         name="a small batch's own noise closes half of the gap",
-        words="and why it generalises",
+        words="the noise of its gradient is why the small batch generalises",
         source="article on the paper",
         experiment="sampled-noise",
         measure="test accuracy of LB with the noise of 32 rows minus the mean of SB and LB",
@@ -199,14 +240,14 @@ CLAIMS = (
     ),
     closes_the_gap(
         "a gradient penalty closes the gap",
-        "without noise, large batches with it do as well as small ones",
+        "without noise, large batches with a penalty on the gradient's length do as well as small ones",
         GEIPING,
         "gradient-penalty",
         remark=STRONGEST,
     ),
     beyond_its_gradients(
         "a gradient penalty beyond its gradients",
-        "and it is worth more than its two gradients per batch",
+        "a gradient penalty is worth more than its two gradients per batch",
         "the control of the cures",
         "gradient-penalty",
         remark=AFTERWARDS,
@@ -252,7 +293,7 @@ CLAIMS = (
     ),
     Claim(
         name="averaging helps the large batch",
-        words="also for large batches",
+        words="the mean of the last points generalises better than they do, also for large batches",
         source=IZMAILOV,
         experiment="swa",
         measure="test accuracy of LB's mean point at the root rule, over the window that validation prefers, minus "
@@ -263,7 +304,7 @@ CLAIMS = (
     ),
     Claim(
         name="averaging flattens",
-        words="and it is the flatter one",
+        words="the mean of the last points is flatter than the last point",
         source=IZMAILOV,
         experiment="swa",
         measure="log10 of phi(1e-3) of SB's last point over its mean point, over the window that validation prefers",

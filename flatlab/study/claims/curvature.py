@@ -101,7 +101,7 @@ CLAIMS = (
     ),
     Claim(
         name="an equal shift at both",
-        words="moved as far for the one as for the other",
+        words="the test loss is the training loss moved to the side, as far at the sharp minimum as at the flat one",
         source=f"{KESKAR}, section 2.1, Figure 1",
         experiment="shift",
         measure="log10 of the way to the least test loss along its gradient from LB over from SB",
@@ -111,7 +111,7 @@ CLAIMS = (
     ),
     Claim(
         name="a shift explains the large batch's test loss",
-        words="and that is why its test loss is high",
+        words="the large batch's test loss is high because it is the training loss moved to the side",
         source=f"{KESKAR}, section 2.1, Figure 1",
         experiment="shift",
         measure="how far the test loss falls along its own gradient from LB over its test loss minus its training loss",
@@ -135,7 +135,7 @@ CLAIMS = (
     at_the_edge("squared", "0.05"),
     Claim(
         name="progressive sharpening",
-        words="before that the sharpness rises",
+        words="in full-batch descent the sharpness rises before it reaches 2 / rate",
         source=COHEN,
         experiment="edge",
         measure="log10 of lambda_max at its largest over the first measured, cross entropy, rate 0.05",
@@ -172,7 +172,7 @@ CLAIMS = (
     ),
     Claim(
         name="the curvature of a small batch is at the edge",
-        words="but each batch's own curvature along its gradient is at the edge",
+        words="each small batch's own curvature along its gradient is at the edge, 2 / rate",
         source="Andreyev and Beneventano 2024",
         experiment="edge-by-batch",
         measure="curvature of a batch of 8 along its own gradient, rate / 2, the mean over the last third",

@@ -91,7 +91,7 @@ CLAIMS = (
     ),
     Claim(
         name="two batches tell it",
-        words="two batch sizes estimate it",
+        words="two batch sizes estimate the noise scale",
         source=MCCANDLISH,
         experiment="noise-along",
         measure="log10 of the estimate by two batches over the exact noise scale, the mean along training",
@@ -129,7 +129,7 @@ CLAIMS = (
     ),
     Claim(
         name="diminishing returns at large batches",
-        words="then less and less is saved",
+        words="the larger the batch already is, the fewer updates twice the batch saves",
         source=SHALLUE,
         experiment="critical-batch",
         measure="slope of log updates against log batch size between the two largest batches",

@@ -113,7 +113,7 @@ CLAIMS = (
     ),
     Claim(
         name="tuning the large batch alone closes F1's gap",
-        words="and the paper's own network has it from that rate alone",
+        words="the gap of the paper's own network is that of one rate for both batch sizes",
         source="the control of the paper",
         experiment="learning-rate",
         measure="test accuracy of LB at the rate that is best on the validation split minus SB at the paper's rate",
@@ -182,7 +182,7 @@ CLAIMS = (
     ),
     Claim(
         name="flatter than the small batch, and worse",
-        words="and generalise worse all the same",
+        words="a large batch can end flatter than the small one and generalise worse all the same",
         source="the control of the paper",
         experiment="learning-rate",
         measure="test accuracy of SB at the paper's rate minus LB at 16 times the rate",
@@ -235,7 +235,7 @@ CLAIMS = (
     ),
     Claim(
         name="rate and ghost batches close half of the gap",
-        words="without one update more, the rate and BatchNorm's statistics give back most of it",
+        words="without one update more, the rate and BatchNorm's statistics give back most of the gap",
         source="the control of the paper",
         experiment="waterfall",
         measure="test accuracy of LB with the root rule and ghost batches minus the mean of SB and LB",
@@ -245,7 +245,7 @@ CLAIMS = (
     ),
     Claim(
         name="rate and ghost batches close half of the gap, at other sizes",
-        words="without one update more, the rate and BatchNorm's statistics give back most of it",
+        words="without one update more, the rate and BatchNorm's statistics give back most of the gap",
         source="the control of the paper",
         experiment="rate-and-statistics",
         measure="test accuracy of LB with the root rule and ghost batches minus the mean of SB and LB",
@@ -267,7 +267,7 @@ CLAIMS = (
     ),
     Claim(
         name="the root rule closes F1's gap",
-        words="and closes nearly all of it",
+        words="a rate that grows with the root of the batch size closes nearly all of the gap of the paper's network",
         source=HOFFER,
         experiment="rate-and-statistics",
         measure="test accuracy of LB with the root rule minus SB",
@@ -279,7 +279,7 @@ CLAIMS = (
     ),
     Claim(
         name="at the root rule F1 is no sharper",
-        words="and with it the large batch of the paper's own network is no longer the sharper one",
+        words="with a rate that fits it the large batch of the paper's own network is no longer the sharper one",
         source="the control of the paper",
         experiment="rate-and-statistics",
         measure="log10 of phi(1e-3) of LB with the root rule over SB",
@@ -320,7 +320,7 @@ CLAIMS = (
     ),
     Claim(
         name="with more updates the large batch is no sharper",
-        words="and with as many updates the large batch is no longer the sharper one",
+        words="with as many updates as the small one the large batch is no longer the sharper one",
         source="the control of the paper",
         experiment="waterfall",
         measure="log10 of phi(1e-3) of LB with SB's updates over SB",
@@ -340,7 +340,7 @@ CLAIMS = (
     ),
     Claim(
         name="ghost batches help beside the rate",
-        words="and beside the root rule as well",
+        words="statistics over small ghost batches raise the large batch's accuracy beside the root rule as well",
         source=HOFFER,
         experiment="waterfall",
         measure="test accuracy of LB with the root rule and ghost batches minus the root rule alone",
@@ -372,7 +372,7 @@ CLAIMS = (
     ),
     Claim(
         name="only the ratio matters: curvature",
-        words="and equally curved",
+        words="at one ratio of rate to batch size, batches of 8 to 256 end equally curved",
         source=JASTRZEBSKI,
         experiment="ratio",
         measure="log10 of the largest lambda_max over the smallest, at one ratio",
@@ -396,7 +396,7 @@ CLAIMS = (
     ),
     Claim(
         name="a larger ratio generalises",
-        words="“and often better generalization”",
+        words="“higher values of the ratio lead to wider minima and often better generalization”",
         source=JASTRZEBSKI,
         experiment="ratio",
         measure="test accuracy at batch 8 minus batch 32, at one rate",
@@ -455,7 +455,7 @@ CLAIMS = (
     ),
     Claim(
         name="no sharpening at the root rule",
-        words="and so does sharpness",
+        words="with the root rule sharpness stays level as the batch grows",
         source="the control of the paper",
         experiment="threshold-root",
         measure="log10 of phi(1e-3) at the largest batch over the smallest",
@@ -486,7 +486,7 @@ CLAIMS = (
     ),
     Claim(
         name="a warm start is a falling rate: sharpness",
-        words="also in sharpness",
+        words="in sharpness, too, a large batch after the small one does what a lower rate does",
         source=SMITH,
         experiment="warm-decay",
         measure="log10 of phi(1e-3) of LB after SB over SB continued at the rate over the ratio",
@@ -496,7 +496,7 @@ CLAIMS = (
     ),
     Claim(
         name="a warm start beats going on",
-        words="and is more accurate than the small batch on at its own rate, for as many epochs in all",
+        words="a large batch after the small one is more accurate than the small batch continued at its own rate",
         source="the control of the paper",
         experiment="warm-decay",
         measure="test accuracy of LB after SB minus SB continued at its own rate",
@@ -517,7 +517,7 @@ CLAIMS = (
     ),
     Claim(
         name="a higher rate frees the large batch as well",
-        words="and going on at a higher rate reaches a better accuracy than at its own",
+        words="a large batch that goes on at a higher rate reaches a better accuracy than at its own",
         source=SHEN,
         experiment="escape",
         measure="test accuracy of LB continued at the root rule's rate minus LB continued at its own",
@@ -560,7 +560,7 @@ CLAIMS = (
     ),
     Claim(
         name="a growing batch ends flat",
-        words="and ends in a flat minimum",
+        words="a batch that grows while training ends in a flat minimum",
         source=f"{KESKAR}, section 4",
         experiment="dynamic",
         measure="log10 of phi(1e-3) of the growing batch over SB",

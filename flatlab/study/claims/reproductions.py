@@ -19,7 +19,7 @@ CLAIMS = (
     ),
     Claim(
         name="trained alike",
-        words="both reach nearly the same training accuracy",
+        words="both batch sizes reach nearly the same training accuracy",
         source=f"{KESKAR}, section 2.2, Table 2",
         experiment="table2",
         measure="training accuracy of SB minus LB",
@@ -70,7 +70,7 @@ CLAIMS = (
     ),
     Claim(
         name="sharp in random subspaces, 1e-3",
-        words="also in random subspaces the large batch is the sharper one",
+        words="the large batch is the sharper one in random subspaces, too",
         source=f"{KESKAR}, Table 4",
         experiment="table4",
         measure="log10 of phi(LB) / phi(SB), 100 random dimensions, eps 1e-3",
@@ -79,7 +79,7 @@ CLAIMS = (
     ),
     Claim(
         name="sharp in random subspaces, 5e-4",
-        words="also in random subspaces the large batch is the sharper one",
+        words="the large batch is the sharper one in random subspaces, too",
         source=f"{KESKAR}, Table 4",
         experiment="table4",
         measure="log10 of phi(LB) / phi(SB), 100 random dimensions, eps 5e-4",
@@ -100,7 +100,7 @@ CLAIMS = (
     ),
     Claim(
         name="steeper on the arc",
-        words="along the arc, too",
+        words="along the arc, too, the large batch's minimum is the sharper one",
         source=f"{KESKAR}, Figure 7",
         experiment="fig7",
         measure="mean training loss just beyond LB (alpha 1 to 1.5) minus just beyond SB (alpha -0.5 to 0)",
@@ -162,7 +162,7 @@ CLAIMS = (
     ),
     Claim(
         name="warm start is accurate",
-        words="and ends more accurate than from the initial weights",
+        words="started from a late small-batch iterate the large batch ends more accurate than from initial weights",
         source=f"{KESKAR}, section 3, Figure 5",
         experiment="fig5",
         measure="test accuracy warm-started from the end minus from the start",
@@ -201,7 +201,7 @@ CLAIMS = (
     ),
     Claim(
         name="SB then flattens",
-        words="“and then reduces”",
+        words="the small batch's sharpness is constant at first “and then reduces”",
         source=f"{KESKAR}, section 3, Figure 6",
         experiment="fig6",
         measure="log10 of phi(1e-3) of SB at the last kept epoch over half-way through them",
@@ -221,7 +221,7 @@ CLAIMS = (
     ),
     Claim(
         name="augmentation narrows the gap",
-        words="and the gap is smaller than without",
+        words="with augmented data the gap is smaller than without",
         source=f"{KESKAR}, appendix E.1, Table 6",
         experiment="table6",
         measure="gap on the data as they are minus the gap with augmented data",
@@ -231,7 +231,7 @@ CLAIMS = (
     ),
     Claim(
         name="augmentation does not flatten",
-        words="but the large batch ends sharp all the same",
+        words="with augmented data the large batch ends sharp all the same",
         source=f"{KESKAR}, appendix E.1, Table 6",
         experiment="table6",
         measure="log10 of phi(1e-3) of augmented LB over LB",
@@ -251,7 +251,7 @@ CLAIMS = (
     ),
     Claim(
         name="conservative training helps beyond its steps",
-        words="and that is not merely its three steps per batch",
+        words="conservative training improves the large batch's accuracy beyond its three steps per batch",
         source="the control of the paper",
         experiment="table7",
         measure="test accuracy of conservative LB minus LB with three times the epochs",
@@ -261,7 +261,7 @@ CLAIMS = (
     ),
     Claim(
         name="conservative training does not flatten",
-        words="“but it does not solve the problem of sensitivity”",
+        words="conservative training “does not solve the problem of sensitivity”",
         source=f"{KESKAR}, appendix E.2, Table 7",
         experiment="table7",
         measure="log10 of phi(1e-3) of conservative LB over LB",
