@@ -369,7 +369,9 @@ def test_a_shift_is_the_way_to_the_least_test_loss_along_its_gradient(away):
     def value(point):
         return float((point - middle).square().sum()) / 2
 
-    test = types.SimpleNamespace(value=value, gradient=lambda point: (value(point), point - middle))
+    test = types.SimpleNamespace(
+        value=value, gradient=lambda point: (value(point), point - middle), hessian=lambda point: torch.eye(2)
+    )
     f = types.SimpleNamespace(value=lambda point: 0.125)
     case = types.SimpleNamespace(runs={"SB": types.SimpleNamespace(x=x)}, test=test, f=f)
     found = curvature.shift(case, farthest=8.0, points=401)
@@ -377,6 +379,7 @@ def test_a_shift_is_the_way_to_the_least_test_loss_along_its_gradient(away):
     assert found["SB fall of the test loss"] == pytest.approx(away**2 / 2, rel=1e-3)
     assert found["SB test less training loss"] == pytest.approx(away**2 / 2 - 0.125)
     assert found["SB test gradient"] == pytest.approx(away)
+    assert found["SB test lambda_max"] == pytest.approx(1)
 
 
 def test_points_are_averaged_over_the_window_that_validation_prefers(monkeypatch):

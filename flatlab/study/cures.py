@@ -90,7 +90,7 @@ CURES = {
     "label-noise": Cure("labels exchanged; the dose is their share", (0.05, 0.2, 0.4), update("noisy_labels")),
     "gradient-penalty": Cure(
         "a penalty on the gradient's squared length; the dose is its weight",
-        (0.01, 0.1, 1.0),
+        (0.01, 0.1, 0.3, 1.0, 3.0),
         update("gradient_penalty"),
         2,
     ),

@@ -86,7 +86,8 @@ def spectrum(case: Case, rows: int, count: int, steps: int, probes: int) -> Meas
 
 
 def shift(case: Case, farthest: float, points: int) -> Measured:
-    """How far the test loss's own valley lies from both minima, along its gradient there, and how much lower it is.
+    """How far the test loss's own valley lies from both minima, along its gradient there, how much lower it is, and the
+    largest eigenvalue of the test loss's Hessian at the minima.
 
     Notes
     -----
@@ -104,6 +105,7 @@ def shift(case: Case, farthest: float, points: int) -> Measured:
         least = int(np.argmin(losses))
         found |= {
             of(label, columns.TEST_GRADIENT): length,
+            of(label, columns.TEST_CURVATURE): float(eigenvalues(case.test.hessian(run.x), tol=1e-2)),
             of(label, columns.TEST_LESS_TRAIN): value - case.f.value(run.x),
             of(label, columns.MOVE): moves[max(least, 1)],
             of(label, columns.FALL): losses[0] - losses[least],

@@ -18,7 +18,7 @@ from flatlab.study.curvature import no_jobs
 from flatlab.study.design import FIVE, TEN, Case, Experiment, Measured, Setting
 from flatlab.study.recorded import Tier
 
-STEPS_TRIED = (0.01, 0.03, 0.1, 0.3, 0.5, 0.9)  # at 1 descent on all rows of even features is no longer stable
+STEPS_TRIED = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.9)  # at 1 descent on even features is unstable
 NETWORK_RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 

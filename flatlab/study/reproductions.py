@@ -228,6 +228,7 @@ def conservative(setting: Setting, seed: int) -> Jobs:
 F2 = tuple(setting for setting in BASE["paper"] if setting.net == "F2")
 TRAINED_ALONG = also(CONTROLS, reduced=(HALF_OF_ROWS,), paper=F2)
 FROM_32_UP: Settings = {**TRAINED_ALONG, "reduced": (HALF_OF_ROWS,)}  # from 32 rows to more than half of them
+# The paper's Table 6 has no F1: a reflected digit is no digit.
 IMAGES: Settings = {
     **SMALL_ONLY,  # signals
     "colab": tuple(setting for setting in BASE["colab"] if setting.net.startswith("C")),

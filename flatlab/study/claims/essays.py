@@ -40,8 +40,6 @@ CLAIMS = (
         measure="log10 of the excess loss of full batches over that of batches of 1,000 after three passes",
         effect=lambda c: np.log10(c[of("all", columns.EXCESS)][:, -1] / c[of("few", columns.EXCESS)][:, -1]),
         above=0,
-        remark="with even features the validation rows prefer the lowest rate tried for batches of 1,000, so a lower "
-        "one may leave less",
     ),
     Claim(
         name="more features, the same choice",
