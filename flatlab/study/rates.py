@@ -173,7 +173,7 @@ def ratios(setting: Setting, seed: int) -> Jobs:
 
 
 def ratio(case: Case) -> Measured:
-    """Accuracy on both splits and the largest eigenvalue of the Hessian."""
+    """Accuracy on all three splits and the largest eigenvalue of the Hessian."""
     found: Measured = {
         of(columns.RATIO, columns.BATCH_SIZE): list(RATIO_SIZES),
         of(columns.RATE, columns.BATCH_SIZE): list(SAME_RATE_SIZES),
@@ -184,6 +184,7 @@ def ratio(case: Case) -> Measured:
         found |= {
             series(kind, "test"): list(map(settled, runs)),
             series(kind, "train"): [case.whole.accuracy(run.x) for run in runs],
+            series(kind, "validation"): [accuracy(case.validation, run.x) for run in runs],
             series(kind, columns.CURVATURE): [
                 float(eigenvalues(case.f.hessian(run.x), max_products=60)) for run in runs
             ],
