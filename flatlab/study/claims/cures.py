@@ -55,7 +55,6 @@ FORET, KWON, GEIPING = "Foret et al. 2021", "Kwon et al. 2021", "Geiping et al. 
 IZMAILOV, NADO = "Izmailov et al. 2018", "Nado et al. 2021"
 WIDEST = f"the widest window tried is the last {100 * max(WINDOWS):g} % of the epochs, so a wider one may do more"
 UNFITTED = "with that noise the nets do not fit 99 % of their rows, so they stand at no minimum"
-STRONGEST = "the validation split prefers the largest weight tried for every seed, so a larger one may do more"
 
 
 def at_32(column: str) -> Effect:
@@ -236,14 +235,12 @@ CLAIMS = (
         "a penalty on the gradient's length does what small batches' noise does",
         GEIPING,
         "gradient-penalty",
-        remark=STRONGEST,
     ),
     closes_the_gap(
         "a gradient penalty closes the gap",
         "without noise, large batches with a penalty on the gradient's length do as well as small ones",
         GEIPING,
         "gradient-penalty",
-        remark=STRONGEST,
     ),
     beyond_its_gradients(
         "a gradient penalty beyond its gradients",

@@ -119,6 +119,16 @@ CLAIMS = (
         above=0.5,
     ),
     Claim(
+        name="the test loss is more curved at the large batch",
+        words="the test loss, too, is more curved at the large batch's minimum",
+        source=f"{KESKAR}, section 2.1, Figure 1",
+        experiment="shift",
+        measure="log10 of lambda_max of the test loss at LB over SB",
+        effect=factor(of("LB", columns.TEST_CURVATURE), of("SB", columns.TEST_CURVATURE)),
+        above=0,
+        nets=("mlp", "plain-mlp"),
+    ),
+    Claim(
         name="the step is limited by curvature",
         words="the step size is limited by curvature",
         source="question and answer on batch size",
