@@ -150,6 +150,14 @@ def test_every_tier_of_every_experiment_has_a_plan_without_training(monkeypatch)
                 assert job.recipe.epochs >= 0 and (job.start is None or job.start[1] in job.start[0].keep), (name, tier)
 
 
+def test_an_experiments_name_behind_nets_is_refused(monkeypatch, capsys, root):
+    """Or the recorder would take it for a network, and record every experiment."""
+    monkeypatch.setattr("sys.argv", ["record.py", "--tier", "reduced", "--nets", "mlp", "shift"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(root / "results" / "record.py", run_name="__main__")
+    assert "no experiment of the reduced tier has the nets shift." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("tier", recorded.TIERS)
 def test_recording_a_tier_misses_no_experiment_and_no_network(tier, root):
     stages = runpy.run_path(root / "results" / "record.py")["stages"]
