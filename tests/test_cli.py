@@ -278,7 +278,8 @@ def test_the_list_of_runs_tells_measurements_from_runs(capsys, tmp_path, tiny):
 def test_a_result_that_is_not_recorded_or_not_ours_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "table2-smoke.json").write_text("{}")
     monkeypatch.setattr("flatlab.study.recorded.results_directory", lambda: tmp_path)
-    with pytest.raises(FileNotFoundError, match="if the experiment has this tier, run `flatlab reproduce table2"):
+    advice = "take smoke, or, if the experiment has this tier, run `flatlab reproduce table2 --tier paper`"
+    with pytest.raises(FileNotFoundError, match=advice):
         flatlab.recorded("table2", "paper")
     (tmp_path / "r.json").write_text("{}")
     with pytest.raises(OSError, match="not a flatlab result"):

@@ -295,7 +295,10 @@ def test_each_network_is_taken_from_its_largest_tier(monkeypatch):
         (("tabel2", "smoke"), "at the smoke tier: nothing of that name is recorded [(]nearest: table2[)][.]"),
         (
             ("learning-rate", "paper"),
-            "take colab or reduced or smoke, or, if .* run `flatlab reproduce learning-rate --tier paper`[.]",
+            (
+                "take colab or reduced or smoke, or, if the experiment has this tier, run "
+                "`flatlab reproduce learning-rate --tier paper`[.]"
+            ),
         ),
     ],
 )
