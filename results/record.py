@@ -66,7 +66,7 @@ if __name__ == "__main__":
     parser.add_argument("--nets", nargs="+", help="only these of the tier's networks; default: all")
     parser.add_argument("--workers", type=int, help="processes; default: as `flatlab reproduce`")
     options = parser.parse_args()
-    known = {setting.name for name in EXPERIMENTS for setting in EXPERIMENTS[name].settings.get(options.tier, ())}
+    known = {net for name in EXPERIMENTS for net in present(name, options.tier, None)}
     if unknown := set(options.nets or ()) - known:  # names behind --nets would be nets, and all experiments recorded
         parser.error(f"no experiment of the {options.tier} tier has the nets {', '.join(sorted(unknown))}.")
     record(options.tier, options.experiments, options.store, options.out, options.workers, options.nets)
