@@ -145,7 +145,7 @@ def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] 
 
         f((1 - alpha) a + alpha b)
 
-    Sources: Keskar et al. 2017, Figure 3; Goodfellow et al. 2015. Explained in the chapter
+    Sources: Keskar et al. 2017, Figure 3; Goodfellow, Vinyals and Saxe 2015. Explained in the chapter
     `Between two minima <https://flatlab.github.io/flatlab/book/between_two_minima.html>`_.
 
     Examples
