@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import flatlab
+from flatlab.data import Data, Split
 from flatlab.study import splits
 
 
@@ -79,3 +80,15 @@ def test_nor_does_an_error_on_the_way(monkeypatch):
     with pytest.raises(RuntimeError):
         splits._generate()
     assert random.getstate() == before[0] and np.array_equal(np.random.get_state()[1], before[1][1])
+
+
+def test_colour_images_lie_pixel_after_pixel_in_an_experiment_and_as_they_were_loaded_elsewhere(monkeypatch):
+    plain = torch.rand(30, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    colours = Data("colours", 2, Split(plain, torch.zeros(30).long()), Split(plain, torch.zeros(30).long()))
+    monkeypatch.setattr(splits, "load", lambda name: colours)
+    for name in ("colours", "20 rows of colours"):
+        found = splits.loaded(name)
+        for split in (found.train, found.test, splits.validation("20 rows of colours")):
+            assert split.x.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(splits.loaded("colours").train.x, plain) and plain.is_contiguous()
+    splits.loaded.cache_clear(), splits.validation.cache_clear()
