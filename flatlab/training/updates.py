@@ -64,8 +64,8 @@ def adversarial(trainer: "Trainer", inputs: Tensor, targets: Tensor) -> tuple[Te
 
         inputs + r sign(grad_inputs loss)
 
-    Goodfellow, Shlens and Szegedy 2015, equation for the fast gradient sign; Keskar et al. 2017, appendix E.3, which gives no
-    radius.
+    Goodfellow, Shlens and Szegedy 2015, equation for the fast gradient sign; Keskar et al. 2017, appendix E.3, which
+    gives no radius.
     """
     loss, correct = trainer.gradient(inputs, targets)
     gradient = trainer.grad.clone()
