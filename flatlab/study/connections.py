@@ -13,18 +13,7 @@ from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.columns import phi as phi_column
 from flatlab.study.curvature import small
-from flatlab.study.design import (
-    HALF_OF_ROWS,
-    PLAIN_ONLY,
-    SMALL_ONLY,
-    Case,
-    Experiment,
-    Jobs,
-    Measured,
-    Setting,
-    accuracy,
-    also,
-)
+from flatlab.study.design import BOTH_LARGE, PLAIN_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
 from flatlab.study.reproductions import pair, phi
 
 WAYS: tuple[tuple[str, Literal["filter"] | None, float], ...] = (("plain", None, 3.0), ("filter", "filter", 0.3))
@@ -210,12 +199,10 @@ def rescaled(case: Case, factor: float) -> Measured:
 
 
 EXPERIMENTS = {
-    "connect": Experiment("a curve between small and large batch", SMALL_ONLY, pair, curve, {"steps": 600}),
-    "decay-flip": Experiment("the line's verdict with weight decay", SMALL_ONLY, decayed_pair, flip, {"samples": 10}),
-    "orders": Experiment(
-        "one batch size at both ends of the line", also(SMALL_ONLY, reduced=(HALF_OF_ROWS,)), orders, hills
-    ),
-    "planes": Experiment("filter-normalised planes around both ends", SMALL_ONLY, pair, planes),
+    "connect": Experiment("a curve between small and large batch", BOTH_LARGE, pair, curve, {"steps": 600}),
+    "decay-flip": Experiment("the line's verdict with weight decay", BOTH_LARGE, decayed_pair, flip, {"samples": 10}),
+    "orders": Experiment("one batch size at both ends of the line", BOTH_LARGE, orders, hills),
+    "planes": Experiment("filter-normalised planes around both ends", BOTH_LARGE, pair, planes),
     "matched": Experiment("two starts, before and after matching units", PLAIN_ONLY, two_starts, matched),
     "rescale": Experiment("one function, two sharpnesses", PLAIN_ONLY, small, rescaled, {"factor": 10.0}),
 }

@@ -6,7 +6,7 @@ from flatlab.measure.sharpness import sharpness
 from flatlab.objective import Objective
 from flatlab.study import columns
 from flatlab.study.columns import at, of
-from flatlab.study.design import CONTROLS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
+from flatlab.study.design import BOTH_LARGE, CONTROLS, SMALL_ONLY, Case, Experiment, Jobs, Measured, Setting, accuracy
 from flatlab.study.gradient_noise import frozen
 from flatlab.study.parallel import seconds_per_update
 from flatlab.study.performance import allowed_updates_ratio, parallel_efficiency
@@ -91,7 +91,7 @@ def performance(case: Case, workers: int) -> Measured:
 
 EXPERIMENTS = {
     "batch-norm": Experiment("BatchNorm's policy while measuring", CONTROLS, pair, batch_norm),
-    "maximiser": Experiment("the inner maximiser", SMALL_ONLY, pair, maximiser),
+    "maximiser": Experiment("the inner maximiser", BOTH_LARGE, pair, maximiser),
     "performance": Experiment(
         "appendix C with measured efficiency", SMALL_ONLY, often_kept, performance, {"workers": 2}
     ),

@@ -15,8 +15,8 @@ import torch
 from flatlab.study import columns
 from flatlab.study.columns import series
 from flatlab.study.design import (
+    BOTH_LARGE,
     CURE_SETTINGS,
-    SMALL_ONLY,
     Case,
     Experiment,
     Jobs,
@@ -179,7 +179,7 @@ OF_THE_PAPER = ("adversarial", "stability", "gradient-noise")  # tried on F1 as 
 EXPERIMENTS = {
     name: Experiment(
         cure.about,
-        held_out(CURE_SETTINGS if name in OF_THE_PAPER else SMALL_ONLY),
+        held_out(CURE_SETTINGS if name in OF_THE_PAPER else BOTH_LARGE),
         doses(cure),
         strength,
         {"doses": cure.doses},
@@ -188,7 +188,7 @@ EXPERIMENTS = {
 } | {
     "swa": Experiment(
         "the mean of the last points; the dose is their share of the epochs",
-        SMALL_ONLY,
+        BOTH_LARGE,
         averaged,
         averages,
         {"windows": WINDOWS},

@@ -331,7 +331,11 @@ EXPERIMENTS = {
         flatness,
     ),
     "throughput": Experiment(
-        "rows per second against the batch size", CONTROLS, small, throughput, {"sizes": (8, 32, 128, 512, 2048)}
+        "rows per second against the batch size",
+        {**CONTROLS, "reduced": (MLP,)},
+        small,
+        throughput,
+        {"sizes": (8, 32, 128, 512, 2048)},
     ),
     "walk": Experiment("how the distance from the start grows", SMALL_ONLY, pair, walk),
 }

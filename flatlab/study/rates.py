@@ -13,13 +13,13 @@ from flatlab.measure.spectrum import eigenvalues
 from flatlab.study import columns
 from flatlab.study.columns import of, series
 from flatlab.study.design import (
+    BOTH_LARGE,
     CONTROLS,
     CURE_SETTINGS,
     F1,
     HALF_OF_ROWS,
     PLAIN,
     PLAIN_SMOKE,
-    SMALL_ONLY,
     TEN,
     Case,
     Experiment,
@@ -28,7 +28,6 @@ from flatlab.study.design import (
     Setting,
     Settings,
     accuracy,
-    also,
     held_out,
     replace,
     settled,
@@ -277,7 +276,7 @@ def growing_outcome(case: Case, shares: tuple[float, ...]) -> Measured:
     }
 
 
-TUNED = held_out(also(SMALL_ONLY, reduced=(HALF_OF_ROWS,), colab=(F1,)))
+TUNED = held_out(CURE_SETTINGS)
 RATIOS: Settings = {
     "smoke": (PLAIN_SMOKE,),
     "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),),
@@ -287,7 +286,7 @@ EXPERIMENTS = {
         "the learning rate by rules, and tuned for both batch sizes", TUNED, rates, learning_rate
     ),
     "waterfall": Experiment(
-        "rate, BatchNorm's statistics, updates: what closes the gap", SMALL_ONLY, waterfall, outcome
+        "rate, BatchNorm's statistics, updates: what closes the gap", BOTH_LARGE, waterfall, outcome
     ),
     "rate-and-statistics": Experiment(
         "the same without more updates",

@@ -12,9 +12,9 @@ from flatlab.measure.sharpness import sharpness
 from flatlab.study import columns, paper
 from flatlab.study.design import (
     BASE,
+    BOTH_LARGE,
     CONTROLS,
     HALF_OF_ROWS,
-    SMALL_ONLY,
     Case,
     Experiment,
     Jobs,
@@ -226,11 +226,11 @@ def conservative(setting: Setting, seed: int) -> Jobs:
 
 # The paper shows Figures 4 to 6 for C1 and F2; F1 is what a processor can do of its size.
 F2 = tuple(setting for setting in BASE["paper"] if setting.net == "F2")
-TRAINED_ALONG = also(CONTROLS, reduced=(HALF_OF_ROWS,), paper=F2)
+TRAINED_ALONG = also(CONTROLS, paper=F2)
 FROM_32_UP: Settings = {**TRAINED_ALONG, "reduced": (HALF_OF_ROWS,)}  # from 32 rows to more than half of them
 # The paper's Table 6 has no F1: a reflected digit is no digit.
 IMAGES: Settings = {
-    **SMALL_ONLY,  # signals
+    **BOTH_LARGE,  # signals
     "colab": tuple(setting for setting in BASE["colab"] if setting.net.startswith("C")),
     "paper": tuple(setting for setting in BASE["paper"] if setting.net.startswith("C")),
 }
