@@ -280,18 +280,18 @@ def recorded_column(experiment, net, column):
     return np.array(recording.recorded(experiment, "reduced").values[net][column], float)
 
 
-def takes_what_fits(claim, net, column, taken, left):
-    """Whether a rule takes two places of a curve where the recorded nets fit their rows, and passes over one where they
-    do not. A net that is not trained is flat, and bad, for another reason."""
+def assert_taken_where_fitted(claim, net, column, taken, left):
+    """A rule takes two places of a curve where the recorded nets fit their rows, passes over one where they do not, and
+    says so. A net that is not trained is flat, and bad, for another reason."""
     fitted = recorded_column(claim.experiment, net, column).mean(0)
-    told = "earlier rule took" in claim.remark and "not fit their rows" in claim.remark
-    return told and min(fitted[list(taken)]) > 99 > fitted[left]
+    assert min(fitted[list(taken)]) > 99 > fitted[left]
+    assert "earlier rule took" in claim.remark and "not fit their rows" in claim.remark
 
 
 @pytest.mark.parametrize("name, taken", [("a stronger SAM is flatter", 3), ("enough noise flattens", 2)])
 def test_two_doses_are_compared_where_the_nets_fit_their_rows(name, taken):
     (claim,) = (claim for claim in CLAIMS if claim.name == name)
-    assert takes_what_fits(claim, "mlp", "cure_train", (0, taken), 4)
+    assert_taken_where_fitted(claim, "mlp", "cure_train", (0, taken), 4)
     doses = recorded_column(claim.experiment, "mlp", "dose")[:1]
     values = {"dose": doses, "cure_1e-3": [[10.0**-k for k in range(5)]]}
     assert claim.effect(Columns(values)) == pytest.approx([taken])
@@ -300,7 +300,7 @@ def test_two_doses_are_compared_where_the_nets_fit_their_rows(name, taken):
 @pytest.mark.parametrize("name", ["a larger ratio is flatter", "a larger ratio generalises"])
 def test_two_ratios_are_compared_where_the_nets_fit_their_rows(name):
     (claim,) = (claim for claim in CLAIMS if claim.name == name)
-    assert takes_what_fits(claim, "plain-mlp", "rate_train", (0, 1), 2)
+    assert_taken_where_fitted(claim, "plain-mlp", "rate_train", (0, 1), 2)
     values = {"rate_lambda": [[1.0, 10.0, 1e5, 1e5]], "rate_test": [[9.0, 8.0, 1.0, 1.0]]}
     assert claim.effect(Columns(values)) == pytest.approx([1])
 

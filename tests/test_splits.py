@@ -91,4 +91,3 @@ def test_colour_images_lie_pixel_after_pixel_in_an_experiment_and_as_they_were_l
         for split in (found.train, found.test, splits.validation("20 rows of colours")):
             assert split.x.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(splits.loaded("colours").train.x, plain) and plain.is_contiguous()
-    splits.loaded.cache_clear(), splits.validation.cache_clear()
