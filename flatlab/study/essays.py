@@ -100,9 +100,9 @@ def sweep(case: Case, share: float) -> Measured:
 # Rprop and RMSprop
 
 TRIED = {
-    "rprop": (1e-4, 1e-3, 1e-2, 1e-1),
-    "rmsprop": (1e-5, 1e-4, 1e-3, 1e-2),
-    "sgd": (0.0125, 0.05, 0.2, 0.8, 3.2),
+    "rprop": (1e-4, 1e-3, 1e-2, 1e-1, 1),
+    "rmsprop": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+    "sgd": (0.003, 0.0125, 0.05, 0.2, 0.8, 3.2, 12.8),
     "adam": (1e-4, 1e-3, 1e-2, 1e-1),
 }
 
@@ -144,7 +144,7 @@ def online(setting: Setting, seed: int) -> Jobs:
     32."""
     ways = {
         "1 constant": (1, 0.0, (0.001, 0.003, 0.01, 0.03)),
-        "1 decaying": (1, 5 / max(1, setting.epochs - 1), (0.003, 0.01, 0.03, 0.1)),
+        "1 decaying": (1, 5 / max(1, setting.epochs - 1), (0.01, 0.03, 0.1, 0.3)),
         "32 constant": (setting.small, 0.0, (0.03, 0.1, 0.3, 1.0)),
     }
     return {
