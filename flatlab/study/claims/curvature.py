@@ -126,7 +126,6 @@ CLAIMS = (
         measure="log10 of lambda_max of the test loss at LB over SB",
         effect=factor(of("LB", columns.TEST_CURVATURE), of("SB", columns.TEST_CURVATURE)),
         above=0,
-        nets=("mlp", "plain-mlp"),
     ),
     Claim(
         name="the step is limited by curvature",
