@@ -238,11 +238,11 @@ def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
 
 def _recorded(treatment: Treatment) -> Iterator[tuple[Treatment, str, Result]]:
     """A cure as each experiment names it that holds it, a network, and the result of that network's largest tier. Of
-    two settings of one network on the same rows, "mlp" and "mlp, half", the first."""
+    two settings of one network on the same rows, "mlp" and "mlp, half", the one with the network's own name."""
     seen: set[tuple[str, str]] = set()
     for experiment, run in ((treatment.experiment, treatment.run), *treatment.also):
         for result in largest(experiment):
-            for net, data in result.data.items():
+            for net, data in sorted(result.data.items(), key=lambda held: paper.original(held[0]) != held[0]):
                 if (paper.original(net), data) not in seen:
                     seen.add((paper.original(net), data))
                     yield treatment._replace(experiment=experiment, run=run), net, result
