@@ -299,6 +299,13 @@ def test_what_is_compared_is_where_most_is_recorded_and_then_the_larger_tier(mon
     assert cures.where_most_are_recorded(["sam", "asam"])[1]["sam"].tier == "smoke", "not on the same rows"
     kept["asam", "reduced"] = strength_result("asam", tier="reduced")
     assert cures.where_most_are_recorded(iter(["sam", "asam"]))[1]["sam"].tier == "reduced", "also from an iterator"
+    for name in ("sam", "asam"):
+        own = kept[name, "reduced"]
+        held = {field: {"mlp, half": getattr(own, field)["mlp"]} for field in ("values", "data", "seeds")}
+        kept[name, "reduced"] = dataclasses.replace(
+            own, **{field: half | getattr(own, field) for field, half in held.items()}
+        )
+    assert cures.where_most_are_recorded(["sam", "asam"])[0] == "mlp", "not on the setting that is first in the file"
     with pytest.raises(FileNotFoundError, match="none of lars is recorded"):
         cures.where_most_are_recorded(["lars"])
 

@@ -161,7 +161,8 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
     -------
     (str, dict)
         The network, and {experiment: result}, where most of the experiments are recorded; the larger tier where two
-        have as many. Where a verdict can be had, because two of them are recorded on seeds enough, comes first.
+        have as many, and there the network's own setting, "mlp" before "mlp, half". Where a verdict can be had, because
+        two of them are recorded on seeds enough, comes first.
 
     Raises
     ------
@@ -181,10 +182,10 @@ def where_most_are_recorded(experiments: Iterable[str]) -> tuple[str, dict[str, 
     if not found:
         raise FileNotFoundError(f"none of {', '.join(names)} is recorded: run `flatlab reproduce` on one.")
 
-    def rank(setting: tuple[int, str, str]) -> tuple[bool, int, int]:
+    def rank(setting: tuple[int, str, str]) -> tuple[bool, int, int, bool]:
         (place, net, _), results = setting, found[setting]
         seeds_decide = all(len(result.seeds[net]) >= LEAST_SEEDS for result in results.values())
-        return seeds_decide and len(results) >= min(2, len(names)), len(results), place
+        return seeds_decide and len(results) >= min(2, len(names)), len(results), place, paper.original(net) == net
 
     best = max(found, key=rank)
     return best[1], found[best]
