@@ -53,6 +53,15 @@ def test_a_net_that_is_recorded_again_takes_its_own_place(tmp_path):
     assert {net: len(seeds) for net, seeds in both.seeds.items()} == {"mlp": 3, "C3": 5}
 
 
+def test_a_setting_of_a_network_stands_behind_the_networks_own(tmp_path):
+    for net in ("mlp", "C3", "mlp, half", "C1"):
+        recorded_as(net, 3).save(tmp_path / "r.json")
+    assert list(Result.read(tmp_path / "r.json").values) == ["C1", "mlp", "mlp, half", "C3"]
+    recorded_as("F1, half", 3).save(tmp_path / "of.json")
+    recorded_as("F1", 3).save(tmp_path / "of.json")
+    assert list(Result.read(tmp_path / "of.json").values) == ["F1", "F1, half"]
+
+
 @pytest.mark.parametrize(
     "changes", ({"arguments": {"rows": 500}}, {"arguments": {}}, {"tier": "smoke"}, {"experiment": "edge"})
 )

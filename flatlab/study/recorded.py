@@ -98,8 +98,12 @@ class Result:
             return self
 
         def both(own: dict, before: dict) -> dict:
-            """The nets that are new first, since the others have their place in the file."""
-            return {net: own[net] for net in own if net not in before} | before | own
+            """The nets that are new first, since the others have their place in the file; a setting of one, "mlp,
+            half", behind it."""
+            held = {net: own[net] for net in own if net not in before} | before | own
+            places = list(dict.fromkeys(map(paper.original, held)))
+            order = sorted(held, key=lambda net: (places.index(paper.original(net)), net != paper.original(net)))
+            return {net: held[net] for net in order}
 
         settings = both(*(result.options.get(SETTINGS, {}) for result in (self, earlier)))
         by_net: dict[str, Any] = {name: both(getattr(self, name), getattr(earlier, name)) for name in BY_NET}
