@@ -134,16 +134,17 @@ def test_a_cure_stands_on_every_network_at_its_largest_tier(monkeypatch):
         each = {name: dict.fromkeys(nets, getattr(one, name)["mlp"]) for name in ("values", "data", "seeds")}
         return dataclasses.replace(one, **each)
 
-    kept = {"sam": [on("F1", tier="colab"), on("mlp, half", "mlp")], "asam": [on("mlp", experiment="asam")]}
+    kept = {"sam": [on("F1", tier="colab"), on("mlp", "mlp, half")], "asam": [on("mlp", experiment="asam")]}
     monkeypatch.setattr(cures, "largest", lambda experiment: kept.get(experiment, []))
     treatments = [cures.Treatment("SAM", "sam"), cures.Treatment("ASAM", "asam")]
     found = cures.each_at_its_largest(treatments)
     assert [(one.net, [cure.words for cure in one.outcomes]) for one in found] == [
         ("F1", ["SAM"]),
         ("mlp", ["SAM", "ASAM"]),
-    ], "beside the cures of its network, and of two settings of one network that with its own name"
+        ("mlp, half", ["SAM"]),
+    ], "beside the cures of its network and setting"
     drawn = cures.beside_one_another(*found)
-    assert [row["network"] for row in drawn.table] == ["F1"] * 2 + ["mlp"] * 3
+    assert [row["network"] for row in drawn.table] == ["F1"] * 2 + ["mlp"] * 3 + ["mlp, half"] * 2
     assert "On F1 on MNIST-1D, colab tier: SAM" in drawn.alt and "On mlp on MNIST-1D, reduced tier: SAM" in drawn.alt
 
 

@@ -224,7 +224,8 @@ def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
     Returns
     -------
     list of Comparison
-        One for each tier, network and its rows, the larger tier first: only what stands in one can be compared.
+        One for each tier, network's setting and its rows, the larger tier first: only what stands in one can be
+        compared.
     """
     groups: dict[tuple[int, str, str], tuple[dict[str, Result], list[Treatment]]] = {}
     for treatment in treatments:
@@ -238,14 +239,15 @@ def each_at_its_largest(treatments: Iterable[Treatment]) -> list[Comparison]:
 
 
 def _recorded(treatment: Treatment) -> Iterator[tuple[Treatment, str, Result]]:
-    """A cure as each experiment names it that holds it, a network, and the result of that network's largest tier. Of
-    two settings of one network on the same rows, "mlp" and "mlp, half", the one with the network's own name."""
+    """A cure as each experiment names it that holds it, a network's setting, and the result of that network's largest
+    tier."""
     seen: set[tuple[str, str]] = set()
     for experiment, run in ((treatment.experiment, treatment.run), *treatment.also):
         for result in largest(experiment):
-            for net, data in sorted(result.data.items(), key=lambda held: paper.original(held[0]) != held[0]):
-                if (paper.original(net), data) not in seen:
-                    seen.add((paper.original(net), data))
+            for net in result.values:
+                setting = net, result.data[net]
+                if setting not in seen:
+                    seen.add(setting)
                     yield treatment._replace(experiment=experiment, run=run), net, result
 
 
