@@ -1,6 +1,7 @@
 """Results as figures and tables: the paper's cells and curves are the paper's, ours are the results', and every
 experiment has one of the two."""
 
+import dataclasses
 import json
 import math
 import re
@@ -525,6 +526,21 @@ def test_what_is_recorded_stands_by_tier():
     (head, _, *rows) = [row[2:-2].split(" | ") for row in by_tier(["cures"]).splitlines()]  # the last may be empty
     assert all(any(row[k] for row in rows) for k in range(2, len(head))), "a tier at which nothing is recorded"
     assert "the dose is ρ" in by_tier(["cures"]), "a letter, and not its name"
+
+
+def test_what_a_tier_plans_and_neither_it_nor_a_larger_one_has_recorded_is_said(monkeypatch):
+    def held(experiment, tier):
+        if (experiment, tier) not in {("table2", "reduced"), ("table2", "paper")}:
+            raise FileNotFoundError
+        return dataclasses.replace(largest("table2")[0], values={"C1": {}} if tier == "paper" else {"mlp": {}})
+
+    monkeypatch.setattr(exhibits, "recorded", held)
+    head, _, *rows = [row[2:-2].split(" | ") for row in by_tier(["reproductions"]).splitlines()]
+    cells = dict(zip(head, next(row for row in rows if row[0] == "`table2`")))
+    assert cells["smoke"] == "", "a larger tier has it"
+    assert cells["reduced"].startswith("mlp; *not recorded:* mlp (large batch: half of all); C1, quarter; C3; ")
+    assert cells["colab"] == "*not recorded:* F1"
+    assert cells["paper"] == "C1; *not recorded:* F1; C3; C2; C4; F2"
 
 
 def test_what_is_listed_has_one_and():
