@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from flatlab.study import columns
 from flatlab.study.columns import of
 from flatlab.study.curvature import no_jobs
-from flatlab.study.design import FIVE, TEN, Case, Experiment, Measured, Setting
+from flatlab.study.design import TEN, Case, Experiment, Measured, Setting
 from flatlab.study.recorded import Tier
 
 STEPS_TRIED = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.9)  # at 1 descent on even features is unstable
@@ -154,11 +154,7 @@ def _best(curves: Iterable[Way]) -> Way:
     return min(curves, key=lambda curve: curve.validation)
 
 
-ROWS_AT: tuple[tuple[Tier, int, tuple[int, ...]], ...] = (
-    ("smoke", 100_000, (0, 1)),
-    ("reduced", 1_000_000, TEN),
-    ("paper", 1_000_000, FIVE),
-)
+ROWS_AT: tuple[tuple[Tier, int, tuple[int, ...]], ...] = (("smoke", 100_000, (0, 1)), ("reduced", 1_000_000, TEN))
 FEATURES = {
     tier: tuple(
         Setting(name, f"{kind.features} normal features", 1000, rows, 3, seeds) for name, kind in PROBLEMS.items()
