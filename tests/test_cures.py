@@ -145,6 +145,8 @@ def test_a_cure_stands_on_every_network_at_its_largest_tier(monkeypatch):
     ], "beside the cures of its network and setting"
     drawn = cures.beside_one_another(*found)
     assert [row["network"] for row in drawn.table] == ["F1"] * 2 + ["mlp"] * 3 + ["mlp, half"] * 2
+    titles = [panel.axes[0].get_title(loc="left") for panel in drawn.panels]
+    assert max(len(line) for title in titles for line in title.splitlines()) <= 37, "a longer one is cut off"
     assert "On F1 on MNIST-1D, colab tier: SAM" in drawn.alt and "On mlp on MNIST-1D, reduced tier: SAM" in drawn.alt
 
 

@@ -46,6 +46,7 @@ from flatlab.study.rules import Columns, closes_half
 
 POINTS = "points of test accuracy added"
 TIMES = "$\\phi(10^{-3})$, times the large batch's"
+TITLE = 37  # letters of a title over one of two panels
 DIVERGED = "the loss of a seed was not finite"
 MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."))  # of the cures in one panel
 
@@ -322,7 +323,7 @@ def beside_one_another(*comparisons: Comparison) -> Picture:
     for comparison in comparisons:
         first = next(iter(comparison.results.values()))
         place = called_on(comparison.net, first.data[comparison.net])
-        head = f"{place}\n{first.tier} tier, " if len(comparisons) > 1 else ""
+        head = f"{textwrap.fill(place, TITLE)}\n{first.tier} tier, " if len(comparisons) > 1 else ""
         drawn, rows = _beside(comparison, head)
         panels += drawn
         table += [
