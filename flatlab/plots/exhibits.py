@@ -27,30 +27,31 @@ def by_tier(groups: Iterable[str] = tuple(GROUPS)) -> str:
     Returns
     -------
     str
-        A row for each experiment, a column for each tier. A cell names the networks that are recorded, and then those
-        that the tier has a plan for and that are recorded neither there nor at a larger one.
+        A row for each experiment, a column for each tier at which one is recorded or planned. A cell names the
+        networks that are recorded, and then those that the tier has a plan for and that are recorded neither there nor
+        at a larger one.
     """
-    rows = [
-        [f"`{name}`", readable(experiment.about), *_networks(name, experiment)]
+    found = {
+        (name, readable(experiment.about)): _networks(name, experiment)
         for group in groups
         for name, experiment in GROUPS[group].items()
-    ]
-    tiers = [tier for place, tier in enumerate(TIERS, 2) if any(row[place] for row in rows)]
-    kept = [0, 1, *(TIERS.index(tier) + 2 for tier in tiers)]
-    return grid(["experiment", "what it is", *tiers], *([row[place] for place in kept] for row in rows))
+    }
+    tiers = [tier for tier in TIERS if any(networks[tier] for networks in found.values())]
+    rows = [[f"`{name}`", about, *(networks[tier] for tier in tiers)] for (name, about), networks in found.items()]
+    return grid(["experiment", "what it is", *tiers], *rows)
 
 
 def _networks(name, experiment):
-    """A cell for each tier."""
-    cells, known = [], set()
+    """{tier: its cell}."""
+    cells, known = {}, set()
     for tier in reversed(TIERS):
         nets = _recorded(name, tier)
         known.update(nets)
         planned = [setting.name for setting in experiment.settings.get(tier, ())]
         missing = [called(net) for net in planned if net not in known]
         said = ["; ".join(map(called, nets))] * bool(nets) + [f"*not recorded:* {'; '.join(missing)}"] * bool(missing)
-        cells.append("; ".join(said))
-    return cells[::-1]
+        cells[tier] = "; ".join(said)
+    return cells
 
 
 def _recorded(name, tier):
