@@ -276,14 +276,13 @@ def growing_outcome(case: Case, shares: tuple[float, ...]) -> Measured:
     }
 
 
-TUNED = held_out(CURE_SETTINGS)
 RATIOS: Settings = {
     "smoke": (PLAIN_SMOKE,),
     "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),),
 }
 EXPERIMENTS = {
     "learning-rate": Experiment(
-        "the learning rate by rules, and tuned for both batch sizes", TUNED, rates, learning_rate
+        "the learning rate by rules, and tuned for both batch sizes", held_out(CONTROLS), rates, learning_rate
     ),
     "waterfall": Experiment(
         "rate, BatchNorm's statistics, updates: what closes the gap", BOTH_LARGE, waterfall, outcome
