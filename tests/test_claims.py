@@ -288,12 +288,20 @@ def assert_taken_where_fitted(claim, net, column, taken, left):
     assert "earlier rule took" in claim.remark and "not fit their rows" in claim.remark
 
 
-@pytest.mark.parametrize("name, taken", [("a stronger SAM is flatter", 3), ("enough noise flattens", 2)])
-def test_two_doses_are_compared_where_the_nets_fit_their_rows(name, taken):
+@pytest.mark.parametrize(
+    "name, net, taken",
+    [
+        ("a stronger SAM is flatter", "mlp", 3),
+        ("a stronger SAM is flatter", "mlp, half", 3),
+        ("enough noise flattens", "mlp", 2),
+        ("enough noise flattens", "mlp, half", 1),
+    ],
+)
+def test_two_doses_are_compared_where_the_nets_fit_their_rows(name, net, taken):
     (claim,) = (claim for claim in CLAIMS if claim.name == name)
-    assert_taken_where_fitted(claim, "mlp", "cure_train", (0, taken), 4)
-    doses = recorded_column(claim.experiment, "mlp", "dose")[:1]
-    values = {"dose": doses, "cure_1e-3": [[10.0**-k for k in range(5)]]}
+    assert_taken_where_fitted(claim, net, "cure_train", (0, taken), taken + 1)
+    values = {column: recorded_column(claim.experiment, net, column)[:1] for column in ("dose", "cure_train")}
+    values["cure_1e-3"] = [[10.0**-k for k in range(5)]]
     assert claim.effect(Columns(values)) == pytest.approx([taken])
 
 

@@ -23,8 +23,8 @@ CLAIMS = (
         measure="log10 of phi(LB) / phi(SB), the smallest over three searches",
         effect=least_factor("LB", "SB", SCALE_FREE),
         above=0,
-        remark=f"{AFTERWARDS} of four searches, by which it failed; the paper's own search has a claim of its "
-        "own, because it stops by absolute tolerances, at a well-trained point where it starts, without a maximum",
+        remark=f"{AFTERWARDS} of four searches, by which it failed; the fourth, the paper's own, may stop where it "
+        "starts and has a claim of its own",
     ),
     Claim(
         name="sharper by the paper's own search",

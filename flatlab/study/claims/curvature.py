@@ -37,8 +37,8 @@ CLAIMS = (
         words="“rises steeply only along a small dimensional subspace (e.g. 5% of the whole space)”",
         source=f"{KESKAR}, section 2",
         experiment="spectrum",
-        measure="log10 of the share of directions steeper than a hundredth of the steepest, at LB, over 5 %, or over "
-        "the share at the start where that is smaller",
+        measure="log10 of the share of directions steeper than a hundredth of the steepest, at LB, over the smaller of "
+        "5 % and that share at the start",
         effect=fewer_steep_directions,
         below=0,
         remark="corrected after a pilot, where it divided by an effective dimension at the start that is near 0",

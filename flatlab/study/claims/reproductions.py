@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from flatlab.study import columns
+from flatlab.study import columns, paper
 from flatlab.study.columns import RATIO, phi, phi_series, series, test, train
 from flatlab.study.rules import AFTERWARDS, KESKAR, Claim, difference, drop, evidence_of_a_fall, factor, growth, halfway
+
+# Where a rule is about the small batch alone, a net with another large batch is the same net once more.
+SMALL_BATCHES = ("mlp", *paper.NETWORKS)
 
 CLAIMS = (
     Claim(
@@ -198,6 +201,7 @@ CLAIMS = (
         effect=lambda c: np.log10(halfway(c[phi_series(1e-3, "SB")]) / c[phi_series(1e-3, "SB")][:, 0]),
         above=-0.3,
         below=0.3,
+        nets=SMALL_BATCHES,
     ),
     Claim(
         name="SB then flattens",
@@ -207,6 +211,7 @@ CLAIMS = (
         measure="log10 of phi(1e-3) of SB at the last kept epoch over half-way through them",
         effect=lambda c: np.log10(c[phi_series(1e-3, "SB")][:, -1] / halfway(c[phi_series(1e-3, "SB")])),
         below=0,
+        nets=SMALL_BATCHES,
     ),
     Claim(
         name="augmentation closes the gap",
