@@ -27,6 +27,7 @@ GIVEN = {
     "none_left": ["mlp"],
     "left": ["mlp (large batch: half of all)"],
     "most": ["mlp"],
+    "both": ["mlp", ""],
     "place": ["F1 on all of MNIST"],
 }
 TOOLS = {readings.counted, readings.whether}

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from flatlab.plots.tables import listed
 from flatlab.study.ledger import Word
 
+NOT_ON_ONE = "Each of the two claims holds, but not on one network, so no network shows both."
+
 COUNTED: dict[Word, tuple[str, str]] = {  # one claim of that word, several
     "holds": ("holds", "hold"),
     "fails": ("fails", "fail"),
@@ -135,12 +137,13 @@ def sharp_at_the_rule(no_sharper: Word, level_on: str, sharper_on: str) -> str:
     """
     if no_sharper == "mixed":
         return (
-            "Whether the difference in sharpness goes with it depends on the network: at that rate the large batch is "
-            f"less than twice as sharp as the small one on {level_on}, and more on {sharper_on}."
+            "Whether the difference in sharpness goes with the gap depends on the network and its batch: at a rate "
+            "that grows with the root, the large batch is less than twice as sharp as the small one on "
+            f"{level_on}, and more on {sharper_on}."
         )
     if no_sharper in ("holds", "fails"):
         much = "less" if no_sharper == "holds" else "more"
-        return f"At that rate the large batch is {much} than twice as sharp as the small one."
+        return f"At a rate that grows with the root, the large batch is {much} than twice as sharp as the small one."
     return whether("the difference in sharpness goes with the gap", no_sharper)
 
 
@@ -225,21 +228,22 @@ def curve_or_line(low: Word) -> str:
     }.get(low) or whether("this bound tells a curve from a line", low)
 
 
-def flatter_and_worse(flatter: Word, worse: Word) -> str:
-    """*What a batch size changes*: can a large batch end flatter than a small one and generalise worse?"""
+def flatter_and_worse(flatter: Word, worse: Word, both: str) -> str:
+    """*What a batch size changes*: can a large batch end flatter than a small one and generalise worse? `both`: the
+    networks on which it is both, or none, because each word may be that of another network."""
+    if flatter == worse == "holds" and both:
+        return (
+            f"On {both} the large batch can end flatter than the small one and generalise worse. Flatness is not all "
+            "that a small batch gives."
+        )
     if flatter == worse == "holds":
-        return (
-            "A large batch can end flatter than a small one and generalise worse. Flatness is not all that a small "
-            "batch gives."
-        )
+        return NOT_ON_ONE
     if "fails" in (flatter, worse):
-        return (
-            "At 16 times the rate this large batch is not both flatter and worse, so it is no example against flatness."
-        )
+        return "At 16 times the rate no large batch is both flatter and worse, so there is no example against flatness."
     return whether("a large batch can end flatter and generalise worse", flatter, worse)
 
 
-def batch_or_rate(fall: Word, level: Word, lower: bool) -> str:
+def batch_or_rate(fall: Word, level: Word, lower: bool, most: str) -> str:
     """*The threshold*: does accuracy fall as the batch grows, and does it at the root rule?
 
     Parameters
@@ -248,17 +252,19 @@ def batch_or_rate(fall: Word, level: Word, lower: bool) -> str:
         The words of *falls with the batch* at one rate, and of *level at the root rule*.
     lower : bool
         Whether the largest batch is the less accurate one at the root rule.
+    most : str
+        The networks of which *level at the root rule* has its word.
     """
     if fall == "fails":
         return (
             "At one rate the accuracy does not fall here as the batch grows, so there is no fall for the root rule to "
             "explain."
         )
-    falls = "At one rate the accuracy falls as the batch grows, and at the root rule it"
+    falls = "At one rate the accuracy falls as the batch grows. At the root rule, which was run on"
     if (fall, level) == ("holds", "holds"):
-        return f"{falls} does not. So here a curve like Figure 4 shows a rate that was kept, not too large a batch."
+        return f"{falls} {most}, it does not. So Figure 4 shows there a rate that was kept, and not too large a batch."
     if (fall, level) == ("holds", "fails"):
-        return f"{falls} falls as well. The rate is not the whole reason." if lower else f"{falls} rises."
+        return f"{falls} {most}, it {'falls as well, so the rate is not the whole reason there' if lower else 'rises'}."
     if fall == "holds":
         return (
             f"At one rate the accuracy falls as the batch grows. {whether('it falls at the root rule as well', level)}"
@@ -266,13 +272,16 @@ def batch_or_rate(fall: Word, level: Word, lower: bool) -> str:
     return whether("a fall belongs to the batch size or to the rate that was kept", fall, level)
 
 
-def warm_start(accuracy: Word, sharpness: Word) -> str:
-    """*The threshold*: is a warm start a falling rate?"""
-    if accuracy == sharpness == "holds":
+def warm_start(accuracy: Word, sharpness: Word, both: str) -> str:
+    """*The threshold*: is a warm start a falling rate? `both`: the networks on which it is one by both claims, or none,
+    because each word may be that of another network."""
+    if accuracy == sharpness == "holds" and both:
         return (
-            "By these rules a large batch after a small one does what a lower rate does. What the warm start repairs, "
-            "a falling learning rate repairs too."
+            f"By these rules a large batch after a small one does what a lower rate does on {both}. What the warm "
+            "start repairs there, a falling learning rate repairs too."
         )
+    if accuracy == sharpness == "holds":
+        return NOT_ON_ONE
     if "fails" in (accuracy, sharpness):
         return "By these rules a large batch after a small one is not the same as a lower rate."
     return whether("a warm start is a falling rate", accuracy, sharpness)
@@ -369,10 +378,11 @@ def put_right(word: Word, holds: str, fails: str) -> str:
     }.get(word, "The recorded seeds do not decide this, so the sentence is a guess so far.")
 
 
-def needs_the_rate(flatter: Word) -> str:
-    """*Open questions*: can a theorem on large batches do without the rate?"""
+def needs_the_rate(flatter: Word, most: str) -> str:
+    """*Open questions*: can a theorem on large batches do without the rate? `most`: the networks that decide it."""
     return {
-        "holds": "The claim against a yes holds: here a higher rate made the large batch the flatter one. A theorem "
-        "that covers this network has to say in its first line which rates it compares.",
-        "fails": "The claim against a yes fails: here a higher rate did not make the large batch the flatter one.",
+        "holds": f"The claim against a yes holds: on {most} a higher rate made the large batch the flatter one. A "
+        "theorem that covers such a network has to say in its first line which rates it compares.",
+        "fails": f"The claim against a yes fails: on {most} a higher rate did not make the large batch the flatter "
+        "one.",
     }.get(flatter) or whether("a theorem needs the rate", flatter)

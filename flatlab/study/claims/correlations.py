@@ -62,7 +62,7 @@ CLAIMS = (
         columns.PAC_BAYES,
     ),
     Claim(
-        name="phi fails along the batch",
+        name="phi orders the wrong way along the batch",
         words="every measure fails in some environment: along the batch size alone",
         source=DZIUGAITE,
         experiment="measures",

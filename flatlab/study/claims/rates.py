@@ -188,8 +188,8 @@ CLAIMS = (
         remark="written after a trial of three seeds",
     ),
     Claim(
-        name="flatter than the small batch, and worse",
-        words="a large batch can end flatter than the small one and generalise worse all the same",
+        name="worse at a much higher rate",
+        words="at a rate at which a large batch can end flatter than the small one, it generalises worse all the same",
         source="the control of the paper",
         experiment="learning-rate",
         measure="test accuracy of SB at the paper's rate minus LB at 16 times the rate",
