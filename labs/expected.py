@@ -42,7 +42,8 @@ DIGITS = """ Yours may differ in the last
 digits, and by more after many updates: another processor adds up in another order."""
 RANGES = """ They were run four times, each
 time with the sums in another order, because another processor adds up in another order. Where the four numbers differ,
-the smallest is in its line and the largest below it. If yours is beyond these two by more than they are apart, look at
+the smallest is in its line and the largest below it. If your number is outside this range, and farther from it than the
+range is wide, look at
 {look}."""
 OTHERS = """
 Other random numbers give other results. With other seeds, {number} lies between {low} and {high} in 95 of

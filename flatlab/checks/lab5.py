@@ -470,7 +470,7 @@ def trust_ratio(student: Student) -> None:
             ),
             (
                 each(lambda w, g, decay, eta: eta * w.norm() / g.norm()),
-                "decay does not enter: it lengthens the step too.",
+                "decay does not enter: below stands |g| + decay * |w|.",
             ),
             (
                 each(lambda w, g, decay, eta: eta * w.norm() / (g + decay * w).norm()),
