@@ -231,13 +231,12 @@ def curve_or_line(low: Word) -> str:
 def flatter_and_worse(flatter: Word, worse: Word, both: str) -> str:
     """*What a batch size changes*: can a large batch end flatter than a small one and generalise worse? `both`: the
     networks on which it is both, or none, because each word may be that of another network."""
-    if flatter == worse == "holds" and both:
-        return (
+    if flatter == worse == "holds":
+        said = (
             f"On {both} the large batch can end flatter than the small one and generalise worse. Flatness is not all "
             "that a small batch gives."
         )
-    if flatter == worse == "holds":
-        return NOT_ON_ONE
+        return said if both else NOT_ON_ONE
     if "fails" in (flatter, worse):
         return "At 16 times the rate no large batch is both flatter and worse, so there is no example against flatness."
     return whether("a large batch can end flatter and generalise worse", flatter, worse)
@@ -275,13 +274,12 @@ def batch_or_rate(fall: Word, level: Word, lower: bool, most: str) -> str:
 def warm_start(accuracy: Word, sharpness: Word, both: str) -> str:
     """*The threshold*: is a warm start a falling rate? `both`: the networks on which it is one by both claims, or none,
     because each word may be that of another network."""
-    if accuracy == sharpness == "holds" and both:
-        return (
+    if accuracy == sharpness == "holds":
+        said = (
             f"By these rules a large batch after a small one does what a lower rate does on {both}. What the warm "
             "start repairs there, a falling learning rate repairs too."
         )
-    if accuracy == sharpness == "holds":
-        return NOT_ON_ONE
+        return said if both else NOT_ON_ONE
     if "fails" in (accuracy, sharpness):
         return "By these rules a large batch after a small one is not the same as a lower rate."
     return whether("a warm start is a falling rate", accuracy, sharpness)

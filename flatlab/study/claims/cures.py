@@ -73,7 +73,7 @@ def flatter_at(dose: float) -> Effect:
 
 
 def flatter_where_fitted(c: Columns) -> np.ndarray:
-    """The same at the largest dose with which the nets fit their rows, by the mean over seeds."""
+    """As `flatter_at` the largest dose with which the nets fit their rows, by the mean over seeds."""
     fitted = np.flatnonzero(c[series(columns.CURE, "train")].mean(0) >= FITTED)
     sharp = c[phi_series(1e-3, columns.CURE)]
     return np.log10(sharp[:, 0] / sharp[:, fitted[-1] if len(fitted) else 0])
