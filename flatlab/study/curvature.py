@@ -19,6 +19,7 @@ from flatlab.study.design import (
     EITHER,
     F1,
     FIVE,
+    HALF_OF_ROWS,
     PLAIN_ONLY,
     PLAIN_SMOKE,
     TEN,
@@ -29,6 +30,7 @@ from flatlab.study.design import (
     Setting,
     Settings,
     accuracy,
+    also,
     replace,
 )
 from flatlab.study.reproductions import pair
@@ -280,7 +282,7 @@ PLAIN_AND_MANY_SEEDS: Settings = {
     **PLAIN_ONLY,
     "reduced": tuple(replace(one, seeds=tuple(range(30))) for one in PLAIN_ONLY["reduced"]),
 }
-AT_BOTH_MINIMA: Settings = {**EITHER, "colab": (F1,)}
+AT_BOTH_MINIMA: Settings = also({**EITHER, "colab": (F1,)}, reduced=(HALF_OF_ROWS,))
 EXPERIMENTS = {
     "spectrum": Experiment(
         "few large against many small eigenvalues",
