@@ -37,9 +37,9 @@ from flatlab.plots.style import (
     styled,
 )
 from flatlab.plots.tables import called_on, listed, printed
-from flatlab.plots.what_a_batch_size_changes import TRAINED
 from flatlab.study import columns, paper
 from flatlab.study.columns import phi, phi_series, series
+from flatlab.study.correlations import FITTED
 from flatlab.study.ledger import LEAST_SEEDS, Word, verdict
 from flatlab.study.recorded import TIERS, Result, largest, recorded
 from flatlab.study.rules import Columns, closes_half
@@ -481,7 +481,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
     -------
     Slides
         Position 0 is no cure; then a position for each strength, the weakest first. A cure with fewer strengths stays
-        at its strongest. One row per strength of each cure. Hollow where the mean training accuracy is below `TRAINED`;
+        at its strongest. One row per strength of each cure. Hollow where the mean training accuracy is below `FITTED`;
         no dot where the loss of a seed was not finite, which the stamp says.
     """
     count = 1 + max(len(result.values[net][columns.DOSE][0]) for result in results.values())
@@ -501,7 +501,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
         for place, layer in enumerate(layers):
             at = min(place, len(doses))
             colour = CONTROL if at else LARGE
-            face = colour if trained[at] >= TRAINED else "none"
+            face = colour if trained[at] >= FITTED else "none"
             layer += axes.plot(phis[:, at], test[:, at], mark, color=colour, markersize=4, mew=0)
             layer += axes.plot(x[at], y[at], mark, color=colour, markersize=10, markerfacecolor=face)
             layer += axes.plot([left[at], far[at]], [y[at]] * 2, color=colour, linewidth=1)
@@ -509,7 +509,7 @@ def by_strength(results: Mapping[str, Result], net: str, start: int = 0) -> Slid
             if np.isnan(y[at]):
                 read[place].append(f"{words}{strengths[at]}: {DIVERGED}")
                 continue
-            fitted = "" if trained[at] >= TRAINED else f", and only {trained[at]:.0f} % of the training rows are right"
+            fitted = "" if trained[at] >= FITTED else f", and only {trained[at]:.0f} % of the training rows are right"
             read[place].append(f"{words}{strengths[at]}: {y[at]:.1f} % right, sharpness {x[at]:.3g} %{fitted}")
         gone += [f"{words}{strength}" for strength, reached in zip(strengths, y) if np.isnan(reached)]
         rows += rows_of(

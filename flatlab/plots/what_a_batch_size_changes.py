@@ -36,11 +36,10 @@ from flatlab.plots.style import (
 from flatlab.plots.tables import called_on, listed
 from flatlab.study import columns
 from flatlab.study.columns import of, phi_series, series
+from flatlab.study.correlations import FITTED
 from flatlab.study.recorded import Result
 from flatlab.study.splits import part_of
 from flatlab.training.recipe import Recipe
-
-TRAINED = 99  # percent of the training rows: below it a net has not been trained to the end
 
 
 def batches(result: Result, net: str) -> tuple[int, int]:
@@ -78,7 +77,7 @@ def ratio(result: Result) -> Picture:
     Returns
     -------
     Picture
-        One row per batch size of either way; hollow where the mean training accuracy is below `TRAINED` percent.
+        One row per batch size of either way; hollow where the mean training accuracy is below `FITTED` percent.
     """
     (net, values), rows, told = next(iter(result.values.items())), [], []
     sizes = {way: list(map(int, values[of(way, columns.BATCH_SIZE)][0])) for way in (columns.RATIO, columns.RATE)}
@@ -92,7 +91,7 @@ def ratio(result: Result) -> Picture:
             low, mean, high = spread(table, log)
             axes.plot(sizes[way], mean, style, color=TEXT, linewidth=1)
             for size, column, share in zip(sizes[way], table.T, trained):
-                dot(axes, size, column, colour[size], log, hollow=share < TRAINED)
+                dot(axes, size, column, colour[size], log, hollow=share < FITTED)
             name = "one ratio" if way == columns.RATIO else "one rate"
             rows += rows_of(
                 {
@@ -113,7 +112,7 @@ def ratio(result: Result) -> Picture:
         around(axes, "y", seen, log)
         panels.append(axes)
     panels[0].set_title("solid: one ratio, dashed: one rate")
-    panels[1].set_title(f"hollow: training below {TRAINED} %")
+    panels[1].set_title(f"hollow: training below {FITTED:g} %")
     alt = f"Against batch size, mean over seeds: {'; '.join(told)}."
     return Picture([axes.figure for axes in panels], rows, stamp_of(result, net), alt, f"ratio-{result.tier}")
 

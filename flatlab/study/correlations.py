@@ -29,7 +29,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "decay": (0.0, 1e-3),
     "width": ("mlp", "small-mlp"),
 }
-FITTED = 99.0  # percent of the training rows
+FITTED = 99.0  # percent of the training rows: below it a net has not been trained to the end
 WIDTHS = (0.005, 0.01, 0.02, 0.05, 0.1)  # of the Gaussian weights that PAC-Bayes bounds
 DELTA = 0.05  # the probability with which the best of their bounds may fail
 
