@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from flatlab.plots.style import stamp, stamp_of_all
-from flatlab.study.recorded import Result, recorded
+from flatlab.study.recorded import SETTINGS, Result, recorded
 
 ARGUMENTS = {"rows": 2000}
 
@@ -117,3 +117,16 @@ def test_every_recorded_result_names_its_processor(root):
         if not facts.get("processor")
     ]
     assert silent == []
+
+
+def test_every_recorded_result_says_at_what_each_of_its_nets_was_run(root):
+    """Its settings, and of no other net; their data and seeds are those that stand beside."""
+    other = []
+    for path in sorted((root / "results").glob("*-*.json")):
+        found = Result.read(path)
+        settings = found.options.get(SETTINGS, {})
+        said = {net: (setting["data"], tuple(setting["seeds"])) for net, setting in settings.items()}
+        measured = {net: (data, tuple(found.seeds[net])) for net, data in found.data.items()}
+        if said != measured:
+            other.append(path.name)
+    assert other == []
