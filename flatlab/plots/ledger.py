@@ -59,7 +59,7 @@ CSS = f"""<style>
   .ledger .verdicts thead, .ledger .verdicts td:not([class], [colspan]) {{ display: none; }}
   .ledger .verdicts tr {{ padding-bottom: 0.05rem; }}
   .ledger .verdicts th[scope="row"] {{ position: static; max-width: none; }}
-  .ledger .verdicts td {{ display: inline-block; margin: 0 0 2px 2px; padding: 0.05rem 0.4rem; }}
+  .ledger .verdicts td {{ display: inline-block; margin: 0 0 2px 2px; padding: 0 0.4rem; }}
   .ledger .verdicts td::before {{ content: attr(data-net); font-weight: 600; margin-right: 0.4rem; }}
   .ledger .verdicts .sign {{ width: auto; margin-right: 0.3rem; }}
   .ledger .verdicts .sign::after {{ content: " " attr(data-word); font-weight: 400; }}
@@ -150,12 +150,12 @@ def in_words(claim: Claim, judgement: Judgement) -> str:
     )
 
 
-def where(entry: Entry, word: Word, also: Entry | None = None) -> str:
+def where(entry: Entry, word: Word, also: Entry | None = None, its: Word | None = None) -> str:
     """The networks of which a word is said, as a reader knows them: "mlp and C1". With `also`, those of which that
-    entry says it too."""
+    entry says it too, or says `its` word."""
     said, by_both = (
-        {(one.net, one.data): _briefly(one) for one in each.judgements if one.word == word}
-        for each in (entry, also or entry)
+        {(one.net, one.data): _briefly(one) for one in each.judgements if one.word == wanted}
+        for each, wanted in ((entry, word), (also or entry, its or word))
     )
     return listed([name for network, name in said.items() if network in by_both])
 
