@@ -17,6 +17,7 @@ from flatlab.study.claims import CLAIMS
 from flatlab.study.ledger import Word
 
 WORDS = get_args(Word)
+SOMEWHERE = ("holds", "mixed")  # where a gap is to be spoken of
 OPEN = {"mixed", "undecided", "not run"}
 GIVEN = {
     "lower": [True, False],
@@ -27,6 +28,9 @@ GIVEN = {
     "none_left": ["mlp"],
     "left": ["mlp (large batch: half of all)"],
     "most": ["mlp"],
+    "worse_on": ["F1"],
+    "not_on": ["F2"],
+    "not_decided": ["F2", ""],
     "both": ["mlp", ""],
     "place": ["F1 on all of MNIST"],
 }
@@ -84,19 +88,20 @@ def test_a_claim_that_holds_is_not_read_as_one_that_fails(function):
 
 def test_the_first_page_says_what_the_gap_is_only_where_there_is_one():
     for gap, rate in itertools.product(WORDS, repeat=2):
-        said = readings.the_answer(gap, rate, "mlp")
+        said = readings.the_answer(gap, "C1 and F1", "F2", rate, "mlp")
         assert (" generalises worse, and most of that gap is the learning rate," in said) == (gap == rate == "holds")
-        assert ("is not the learning rate" in said) == (gap == "holds" and rate == "fails")
-        assert ("learning rate is" in said or "most of that gap" in said) == (gap == "holds")
+        assert (" depends on the network: it does on C1 and F1, and not on F2. " in said) == (gap == "mixed")
+        assert ("is not the learning rate" in said) == (gap in SOMEWHERE and rate == "fails")
+        assert ("learning rate is" in said or "ost of that gap" in said) == (gap in SOMEWHERE)
 
 
 def test_the_first_page_speaks_of_what_is_left_of_a_gap_only_where_there_is_one():
     for gap, tuned, statistics, both in itertools.product(WORDS, WORDS, WORDS, ("", "C3")):
         said = readings.beyond_the_rate(gap, tuned, "mlp", "C1", statistics, "F1", both)
-        assert ("half of the gap on F1." in said) == (gap == "holds" and statistics in ("holds", "fails"))
-        assert ("that suits it" in said) == (gap == "holds")
-        assert ("On C3 " in said and "flatness" in said) == (gap == "holds" and both != "")
-        assert ("is left on mlp, and more on C1." in said) == (gap == "holds" and tuned == "mixed")
+        assert ("half of the gap on F1." in said) == (gap in SOMEWHERE and statistics in ("holds", "fails"))
+        assert ("that suits it" in said) == (gap in SOMEWHERE)
+        assert ("On C3 " in said and "flatness" in said) == (gap in SOMEWHERE and both != "")
+        assert ("is left on mlp, and more on C1." in said) == (gap in SOMEWHERE and tuned == "mixed")
 
 
 def test_the_first_page_names_the_networks_on_which_sharpness_stays():

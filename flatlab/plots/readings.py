@@ -58,13 +58,15 @@ def its_own_rate(tuned: Word, none_left: str, left: str) -> str:
     return whether(f"a gap is left {asked}", tuned)
 
 
-def the_answer(gap: Word, by_rule: Word, most: str) -> str:
+def the_answer(gap: Word, worse_on: str, not_on: str, by_rule: Word, most: str) -> str:
     """The first page in one sentence: is there a gap, and is most of it the learning rate?
 
     Parameters
     ----------
     gap : str
         The word of *gap*.
+    worse_on, not_on : str
+        The networks on which *gap* holds, and those on which it fails: they are named where it is mixed.
     by_rule : str
         The word of *the root rule closes half of the gap*.
     most : str
@@ -73,14 +75,20 @@ def the_answer(gap: Word, by_rule: Word, most: str) -> str:
     at_one = "At one learning rate and equally many epochs the large batch"
     if gap == "fails":
         return f"{at_one} does not generalise worse."
-    if gap != "holds":
+    if gap not in ("holds", "mixed"):
         return whether("the large batch generalises worse, at one rate and equally many epochs,", gap)
     worse = f"{at_one} generalises worse"
+    if gap == "mixed":
+        worse = (
+            "Whether the large batch generalises worse, at one learning rate and equally many epochs, depends on the "
+            f"network: it does on {worse_on}, and not on {not_on}"
+        )
     if by_rule not in ("holds", "fails"):
         return f"{worse}. {whether('most of that gap is the learning rate', by_rule)}"
     so, much = ("", "more") if by_rule == "holds" else ("not ", "less")
+    and_most = ", and most" if gap == "holds" else ". Most"
     return (
-        f"{worse}, and most of that gap is {so}the learning rate, because a rate that grows with the root of the batch "
+        f"{worse}{and_most} of that gap is {so}the learning rate, because a rate that grows with the root of the batch "
         f"size gives {much} than half of it back on {most}."
     )
 
@@ -109,7 +117,7 @@ def beyond_the_rate(
     the networks on which a large batch is both, or none)? The other networks are those of `its_own_rate`."""
     if gap == "fails":
         return "There is no gap that another rate could close."
-    if gap != "holds":
+    if gap not in ("holds", "mixed"):
         return whether("another rate closes a gap", gap)
     found = [its_own_rate(tuned, none_left, left)]
     if statistics in ("holds", "fails"):
@@ -240,6 +248,21 @@ def flatter_and_worse(flatter: Word, worse: Word, both: str) -> str:
     if "fails" in (flatter, worse):
         return "At 16 times the rate no large batch is both flatter and worse, so there is no example against flatness."
     return whether("a large batch can end flatter and generalise worse", flatter, worse)
+
+
+def sharp_therefore_worse(sharper: Word, gap: Word, both: str, not_decided: str) -> str:
+    """*Measuring sharpness*: is a sharper large batch a worse one? `both`: the networks on which it is sharper and
+    worse, or none; `not_decided`: those on which it is sharper, and it is not decided that it is worse, or none."""
+    if sharper == "fails":
+        return "The large batch is not the sharper one, so it does not tell what sharpness costs."
+    if sharper != "holds" or gap not in ("holds", "fails"):
+        return whether("the sharper large batch is the worse one too", sharper, gap)
+    if gap == "fails":
+        return "The large batch is the sharper one and not the worse one, so sharp does not mean worse."
+    said = f"On {both} the large batch is the sharper one and the worse one." if both else NOT_ON_ONE
+    if not_decided:
+        said += f" On {not_decided} it is the sharper one, and it is not decided that it is worse."
+    return said
 
 
 def batch_or_rate(fall: Word, level: Word, lower: bool, most: str) -> str:
