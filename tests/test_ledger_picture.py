@@ -393,3 +393,4 @@ def test_two_claims_meet_on_a_network_only_where_both_say_the_word():
     second = [judgement(1, 0.5, 1.5, word, net, 5) for net, word in words.items()]
     second[2] = dataclasses.replace(second[2], data="50000 rows of mnist")  # other rows are another training set
     assert where(first, "holds", also=Entry(claim(above=0), tuple(second))) == "F1"
+    assert where(first, "holds", also=Entry(claim(above=0), tuple(second)), its="undecided") == "mlp"

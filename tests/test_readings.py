@@ -110,6 +110,15 @@ def test_the_first_page_names_the_networks_on_which_sharpness_stays():
     assert "is less than twice" in said["holds"] and "is more than twice" in said["fails"]
 
 
+def test_sharp_is_said_to_be_worse_only_where_both_hold():
+    for sharper, gap in itertools.product(WORDS, repeat=2):
+        said = readings.sharp_therefore_worse(sharper, gap, "C1", "F2")
+        assert ("On C1 the large batch is the sharper one and the worse one." in said) == (sharper == gap == "holds")
+        assert ("On F2 " in said and "not decided" in said) == (sharper == gap == "holds")
+        assert ("does not mean worse" in said) == ((sharper, gap) == ("holds", "fails"))
+    assert "On" not in readings.sharp_therefore_worse("holds", "holds", "C1", "").removeprefix("On C1")
+
+
 def test_the_puzzle_keeps_its_claim_only_on_networks_whose_gap_no_control_closes():
     for tuned, updates in itertools.product(WORDS, repeat=2):
         said = readings.given_up(tuned, updates, "mlp", "C1")
