@@ -75,14 +75,12 @@ def the_answer(gap: Word, worse_on: str, not_on: str, by_rule: Word, most: str) 
     at_one = "At one learning rate and equally many epochs the large batch"
     if gap == "fails":
         return f"{at_one} does not generalise worse."
+    asked = "the large batch generalises worse, at one rate and equally many epochs,"
     if gap not in ("holds", "mixed"):
-        return whether("the large batch generalises worse, at one rate and equally many epochs,", gap)
+        return whether(asked, gap)
     worse = f"{at_one} generalises worse"
     if gap == "mixed":
-        worse = (
-            "Whether the large batch generalises worse, at one learning rate and equally many epochs, depends on the "
-            f"network: it does on {worse_on}, and not on {not_on}"
-        )
+        worse = f"Whether {asked} depends on the network: it does on {worse_on}, and not on {not_on}"
     if by_rule not in ("holds", "fails"):
         return f"{worse}. {whether('most of that gap is the learning rate', by_rule)}"
     so, much = ("", "more") if by_rule == "holds" else ("not ", "less")
