@@ -43,7 +43,8 @@ class Answers:
         counted = targets >= 0
         for target in self.ignored:
             counted = counted & (targets != target)
-        right, beyond = outputs.argmax(self.dimension) == targets, targets >= outputs.shape[self.dimension]
+        right = (outputs.argmax(self.dimension) == targets) & ~outputs.isnan().any(self.dimension)  # argmax takes a nan
+        beyond = targets >= outputs.shape[self.dimension]
         self.counts.append(torch.stack([right & counted, counted, beyond & counted]).flatten(1).sum(1))
 
     def percent(self) -> float | None:

@@ -249,6 +249,24 @@ def test_a_single_row_has_no_noise_to_measure(name):
         OF_A_FUNCTION[name](F.subset([0]))
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize("name", [name for name in OF_A_POINT if not name.startswith("f.")])
+def test_no_measurement_takes_a_point_that_a_diverged_run_has_left(name, number):
+    x = A.clone()
+    x[3] = number
+    with pytest.raises(ValueError, match="not finite"):
+        OF_A_POINT[name](x)
+
+
+def test_directions_around_a_diverged_network_are_refused():
+    net = nn.Linear(4, 3)
+    with torch.no_grad():
+        net.weight[1, 2] = math.nan
+    with pytest.raises(ValueError, match="parameters are not finite"):
+        flatlab.directions(net)
+    assert flatlab.directions(net, normalise=None).isfinite().all()  # nothing of the network's
+
+
 @pytest.mark.parametrize("name", ["eigenvalues", "trace", "density"])
 @pytest.mark.parametrize("thing", [F, NET, 3.0, None], ids=lambda thing: type(thing).__name__)
 def test_what_is_no_operator_is_sent_to_the_hessian(name, thing):

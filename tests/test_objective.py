@@ -2,6 +2,7 @@
 alone."""
 
 import copy
+import math
 import warnings
 
 import pytest
@@ -46,6 +47,14 @@ def test_softmax_regression_has_its_closed_form():
     error = (x @ w.T).softmax(1) - nn.functional.one_hot(y, 3)
     torch.testing.assert_close(f.gradient(f.x)[1], (error.T @ x / len(y)).flatten(), rtol=1e-12, atol=1e-14)
     assert f.accuracy(f.x) == 100 * ((x @ w.T).argmax(1) == y).double().mean().item()
+
+
+def test_a_row_whose_outputs_are_nan_is_not_right():
+    """Also where its target is the class at which argmax meets the nan."""
+    net, x = nn.Linear(2, 3, bias=False), torch.eye(2)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[math.nan, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    assert flatlab.Objective(net, (x, torch.tensor([0, 0]))).accuracy() == 0
 
 
 def test_without_a_point_it_is_evaluated_at_its_own():

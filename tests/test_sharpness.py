@@ -269,7 +269,5 @@ def test_refusals_say_what_to_do():
     }.items():
         with pytest.raises(ValueError, match=message):
             call()
-    x = f.x.clone()
-    x[0] = math.inf
     with pytest.raises(FloatingPointError, match="where the loss is finite"):
-        flatlab.average_sharpness(f, x)
+        flatlab.average_sharpness(f, f.x * 1e30)  # whose outputs overflow

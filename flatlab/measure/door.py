@@ -56,24 +56,35 @@ def point(f: Function, x: torch.Tensor | None, measurement: str, *members: str) 
     return points(f, measurement, x=f.x if x is None else x)[0]
 
 
-def points(f: Function | None, measurement: str, **vectors: torch.Tensor) -> list[torch.Tensor]:
+def points(f: Function | None, measurement: str, **given: torch.Tensor) -> list[torch.Tensor]:
+    """Finite vectors of one size, type and device (f's, where f has a point), detached from any graph."""
+    found = vectors(f, measurement, **given)
+    for name, vector in zip(given, found):
+        if not vector.isfinite().all():
+            raise ValueError(
+                f"{name} is not finite, and {measurement} takes finite points: a run that diverged has none."
+            )
+    return found
+
+
+def vectors(f: Function | None, measurement: str, **given: torch.Tensor) -> list[torch.Tensor]:
     """Vectors of one size, type and device (f's, where f has a point), detached from any graph."""
-    for name, vector in vectors.items():
+    for name, vector in given.items():
         if not torch.is_tensor(vector):
             hint = "; other arguments have names, as in sharpness(f, eps=1e-3)" if isinstance(vector, float) else ""
             raise ValueError(
                 f"{name} is {_kind(vector)}, and {measurement} takes a point, a vector like f.x or run.x{hint}."
             )
     own = getattr(f, "x", None)
-    expected = own if torch.is_tensor(own) else next(iter(vectors.values()))
-    for name, vector in vectors.items():
+    expected = own if torch.is_tensor(own) else next(iter(given.values()))
+    for name, vector in given.items():
         same = (vector.shape, vector.dtype, vector.device) == (expected.shape, expected.dtype, expected.device)
         if vector.dim() != 1 or not vector.is_floating_point() or not same:
             raise ValueError(
                 f"points and directions must be vectors of one size, type and device, here {_layout(expected)}, "
                 f"and {name} is {_layout(vector)}."
             )
-    return [vector.detach() for vector in vectors.values()]
+    return [vector.detach() for vector in given.values()]
 
 
 def choice(name: str, value: object, choices: Iterable[object]) -> None:

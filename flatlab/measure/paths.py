@@ -137,7 +137,8 @@ def line(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] 
     Raises
     ------
     ValueError
-        If the points do not fit, for no alphas, and for running averages, which the points between do not have.
+        If the points do not fit or are not finite, for no alphas, and for running averages, which the points between do
+        not have.
 
     Notes
     -----
@@ -180,7 +181,8 @@ def arc(f: Function, a: torch.Tensor, b: torch.Tensor, alphas: Iterable[float] =
     Raises
     ------
     ValueError
-        If the points do not fit, for no alphas, and for running averages, which the points between do not have.
+        If the points do not fit or are not finite, for no alphas, and for running averages, which the points between do
+        not have.
 
     Notes
     -----
@@ -252,8 +254,6 @@ def connect(
     a, b = door.points(f, "connect", a=a, b=b)
     _refuse_frozen(f)
     alphas = door.numbers("alphas", alphas)
-    if not (a.isfinite().all() and b.isfinite().all()):
-        raise ValueError("a or b is not finite: a curve is learned between finite points.")
     if torch.equal(a, b):
         raise ValueError("a and b are the same point: there is nothing to connect.")
     steps, seed = door.count("steps", steps), door.seed(seed)
@@ -314,8 +314,8 @@ def plane(
     Raises
     ------
     ValueError
-        If the vectors do not fit or are not two, for no alphas or betas, and through points for running averages, which
-        belong to one net.
+        If the vectors do not fit, are not finite or are not two, for no alphas or betas, and through points for running
+        averages, which belong to one net.
 
     Notes
     -----
@@ -375,7 +375,7 @@ def directions(
     Raises
     ------
     ValueError
-        If an argument makes no sense, or if a direction would be zero.
+        If an argument makes no sense, if a direction would be zero, or if the network's parameters are not finite.
 
     Notes
     -----
@@ -397,7 +397,10 @@ def directions(
     weights = [p.detach() for p in model.parameters() if p.requires_grad]
     generator = torch.Generator(weights[0].device).manual_seed(seed)
     found = torch.cat([_around(weight, count, normalise, generator) for weight in weights], 1)
-    if not found.any(1).all():
+    seen = found.any(1)
+    if not (seen & found.isfinite().all(1)).all():
+        if seen.all():
+            raise ValueError("the network's parameters are not finite, and directions looks around a finite point.")
         raise ValueError(f"no filter of the network has {count} entries, not all 0: ask for fewer.")
     return found
 

@@ -39,7 +39,7 @@ class Region:
     Raises
     ------
     ValueError
-        If the centre and the radius are no vectors that fit, or the norm is another.
+        If the centre and the radius are no finite vectors that fit, or the norm is another.
 
     Notes
     -----
@@ -59,8 +59,8 @@ class Region:
     def __post_init__(self) -> None:
         if self.norm not in (2, math.inf):
             raise ValueError(f"norm is {self.norm!r}: choose 2 for a ball or math.inf for a box.")
-        for name, vector in (("x", self.x), ("radius", self.radius)):
-            object.__setattr__(self, name, door.points(None, "a Region", **{name: vector})[0])
+        object.__setattr__(self, "x", door.points(None, "a Region", x=self.x)[0])
+        object.__setattr__(self, "radius", door.vectors(None, "a Region", radius=self.radius)[0])
         p = len(self.x) if self.subspace is None else self.subspace.columns
         if len(self.radius) != p or not ((self.radius >= 0) & self.radius.isfinite()).all():
             raise ValueError(
@@ -231,7 +231,7 @@ def box(
     Raises
     ------
     ValueError
-        If the point does not fit, eps is not above 0 or p is not from 1 to n.
+        If the point does not fit or is not finite, eps is not above 0 or p is not from 1 to n.
 
     Notes
     -----
