@@ -47,8 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     if _workers() == 1 or os.environ.get("RANK") == "0":  # of torchrun's workers, the first one speaks
-        print(json.dumps(answer) if options.json else text)
+        _say(json.dumps(answer) if options.json else text)
     return 0
+
+
+def _say(text):
+    """Print it all. Who reads may stop before the end, as `flatlab verdicts | head` does: that is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes when it ends
 
 
 def parser() -> argparse.ArgumentParser:
@@ -306,6 +314,8 @@ def _verdicts(options):
         experiments.check_known(name, experiments.EXPERIMENTS)
     if options.tier is not None:
         experiments.check_known(options.tier, recorded.TIERS)
+    for net in options.nets or ():
+        experiments.check_known(net, experiments.networks())
     if options.again:
         return _again(options)
     if options.store is not None or options.workers is not None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import subprocess
 import sys
 
 import pytest
@@ -32,6 +33,16 @@ def test_train_then_sharpness_then_line_share_one_run(capsys, tmp_path):
     path = answer(capsys, "line", *RUN, *store, "--large", "2000")
     assert len(path["loss"]) == 25 and len(list(tmp_path.iterdir())) == 2  # 0.5 and 2000 are two recipes
     assert path["loss"][8] == pytest.approx(path["loss"][16])  # of the same run
+
+
+def test_who_reads_may_stop_before_the_end():
+    """As `flatlab verdicts | head -1` does: not a word on stderr, and no other status."""
+    command = [sys.executable, "-m", "flatlab", "verdicts"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
 
 
 def test_runs_list_show_prune(capsys, tmp_path):
@@ -69,7 +80,9 @@ def test_data(capsys):
         (["verdicts", "--tier", "smok"], "there is no 'smok': choose one of smoke"),
         (["verdicts", "--store", "runs"], "give them with --again"),
         (["verdicts", "--again", "table2", "--tier", "huge"], "there is no 'huge'"),
-        (["verdicts", "--again", "--nets", "F9"], "no claim is judged by what is recorded of that at the smoke tier"),
+        (["verdicts", "--again", "--nets", "C1"], "no claim is judged by what is recorded of that at the smoke tier"),
+        (["verdicts", "--again", "--nets", "mlp", "F9"], "there is no 'F9': choose one of mlp"),
+        (["verdicts", "--nets", "mlp half"], "nearest: mlp, half"),
         (["verdicts", "--again", "edge", "--tier", "paper"], "edge is not recorded at the paper tier"),
         (["runs", "show", "zz"], "0 runs"),
         (["runs", "show"], "say which run"),

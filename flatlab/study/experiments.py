@@ -162,6 +162,12 @@ def costs(tier: Tier, names: Sequence[str] | None = None) -> dict[str, dict[str,
     }
 
 
+def networks() -> list[str]:
+    """The names that the networks of all experiments have in results, such as "F1" and "mlp, half"."""
+    settings = (each for one in EXPERIMENTS.values() for chosen in one.settings.values() for each in chosen)
+    return list(dict.fromkeys(setting.name for setting in settings))
+
+
 def check_known(name: str, known: Collection[str]) -> None:
     """Refuse a name that is not among those known, in a sentence with the nearest.
 
