@@ -280,16 +280,35 @@ def batch_or_rate(fall: Word, level: Word, lower: bool, most: str) -> str:
             "At one rate the accuracy does not fall here as the batch grows, so there is no fall for the root rule to "
             "explain."
         )
-    falls = "At one rate the accuracy falls as the batch grows. At the root rule, which was run on"
+    falls = "At one rate the accuracy falls as the batch grows. At the root rule it"
     if (fall, level) == ("holds", "holds"):
-        return f"{falls} {most}, it does not. So Figure 4 shows there a rate that was kept, and not too large a batch."
+        return f"{falls} does not on {most}. So Figure 4 shows there a rate that was kept, and not too large a batch."
     if (fall, level) == ("holds", "fails"):
-        return f"{falls} {most}, it {'falls as well, so the rate is not the whole reason there' if lower else 'rises'}."
+        found = f"falls as well on {most}, so the rate is not the whole reason there" if lower else f"rises on {most}"
+        return f"{falls} {found}."
     if fall == "holds":
         return (
             f"At one rate the accuracy falls as the batch grows. {whether('it falls at the root rule as well', level)}"
         )
     return whether("a fall belongs to the batch size or to the rate that was kept", fall, level)
+
+
+def level_on_f1(level: Word, lower: bool) -> str:
+    """*The threshold*: the same of F1, whose gap is a fraction of a point.
+
+    Parameters
+    ----------
+    level : str
+        The word of *F1 is level at the root rule*.
+    lower : bool
+        Whether the largest batch is the less accurate one there.
+    """
+    asked = "the accuracy on F1 stays level at the root rule, within a tenth of a point,"
+    if level == "holds":
+        return "On F1 the accuracy stays level at the root rule, within a tenth of a point."
+    if level == "fails":
+        return f"On F1 the accuracy at the root rule {'falls' if lower else 'rises'} by more than a tenth of a point."
+    return whether(asked, level)
 
 
 def warm_start(accuracy: Word, sharpness: Word, both: str) -> str:
