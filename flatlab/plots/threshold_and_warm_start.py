@@ -114,7 +114,7 @@ def _read(row: Mapping[str, float], least: Mapping[str, float]) -> str:
 
 
 @styled
-def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
+def beside_the_paper(ways: Mapping[str, Result], net: str, name: str = "threshold") -> Picture:
     """Test accuracy, minus that of the smallest batch, and sharpness against the batch size, the paper's curve behind.
 
     Parameters
@@ -124,6 +124,8 @@ def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
         hollow.
     net : str
         A network of them all.
+    name : str
+        The figure's, of which a page has one.
 
     Returns
     -------
@@ -148,10 +150,14 @@ def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
                 dot(axes, size, column, colour[size], log, hollow=bool(hollow))
             seen.append(table.ravel())
             found["phi" if log else "points"] = low, mean, high
-        for name, (low, mean, high) in found.items():
-            count: dict[str, Any] = {"way": [way] * len(sizes), "measured": [name] * len(sizes), "batch size": sizes}
+        for measured, (low, mean, high) in found.items():
+            count: dict[str, Any] = {
+                "way": [way] * len(sizes),
+                "measured": [measured] * len(sizes),
+                "batch size": sizes,
+            }
             rows += rows_of({**count, "low": low.tolist(), "mean": mean.tolist(), "high": high.tolist()})
-            told.append(course(f"{name} at {way}", sizes, mean))
+            told.append(course(f"{measured} at {way}", sizes, mean))
     for axes, seen, log in zip(panels, drawn, (False, True)):
         words = PHI_LABEL if log else "points above the smallest batch"
         axes.set(xscale="log", xlabel="batch size", yscale="log" if log else "linear", ylabel=words)
@@ -165,7 +171,7 @@ def beside_the_paper(ways: Mapping[str, Result], net: str) -> Picture:
         f"{'; '.join(told)}. In grey the paper's {BEHIND}: "
         f"{course('points', *theirs[0].values())}; {course('sharpness', *theirs[1].values())}."
     )
-    return Picture([axes.figure for axes in panels], rows, stamp_of(next(iter(ways.values())), net), alt, "threshold")
+    return Picture([axes.figure for axes in panels], rows, stamp_of(next(iter(ways.values())), net), alt, name)
 
 
 @styled
