@@ -303,12 +303,11 @@ def level_on_f1(level: Word, lower: bool) -> str:
     lower : bool
         Whether the largest batch is the less accurate one there.
     """
-    asked = "the accuracy on F1 stays level at the root rule, within a tenth of a point,"
     if level == "holds":
         return "On F1 the accuracy stays level at the root rule, within a tenth of a point."
     if level == "fails":
         return f"On F1 the accuracy at the root rule {'falls' if lower else 'rises'} by more than a tenth of a point."
-    return whether(asked, level)
+    return whether("the accuracy on F1 stays level at the root rule, within a tenth of a point,", level)
 
 
 def warm_start(accuracy: Word, sharpness: Word, both: str) -> str:
