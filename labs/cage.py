@@ -150,7 +150,7 @@ def command(kind, home, program):
     if kind == "bwrap":
         walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"]
         walls += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
-        for place in ("/dev/shm", "/tmp"):
+        for place in ("/dev/shm", "/tmp", "/content"):  # the last is where Colab keeps files
             walls += ["--size", str(256 * 2**20), "--tmpfs", place]
         for path in (*SYSTEM, *installation()):  # after /tmp, in which Python itself may be installed
             walls += ["--ro-bind-try", path, path]
@@ -165,6 +165,7 @@ def command(kind, home, program):
     walls = [kind, "run", "--name", f"flatlab-{secrets.token_hex(8)}", "--rm", "-i", "--network", "none", "--read-only"]
     walls += ["--cap-drop", "all", "--security-opt", "no-new-privileges", "--pids-limit", "256"]
     walls += ["--memory", f"{settings['CAGE_GIB']}g", "--tmpfs", "/tmp:size=256m"]
+    walls += ["--tmpfs", "/content:size=256m"]  # where Colab keeps files
     if kind == "docker":  # its daemon is root: what the student's code writes would be root's, and stay when it is done
         walls += ["--user", f"{os.getuid()}:{os.getgid()}"]
     for path in [*SYSTEM, *installation()]:

@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,9 @@ def encode(value):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, np.generic):
         return value if isinstance(value, int) and abs(value) < 2**53 else {"float": repr(float(value))}
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = torch.from_numpy(np.array(value))
+    if hasattr(value, "__array__") and not isinstance(value, torch.Tensor):  # numpy's, or a column of pandas
+        value = np.array(value)
+        value = torch.from_numpy(value.astype(float) if value.dtype == np.longdouble else value)
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().contiguous()
         raw = value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
@@ -222,7 +224,10 @@ def shows(source):
 
 
 def call(wire, space, name, args, kwargs, seconds):
-    """A student's function called with values: what it returns, and those arguments that it has changed."""
+    """A student's function called with values: what it returns, and those arguments that it has changed.
+
+    A network that it builds has the numbers of the marker's, whatever default its cells have set."""
+    torch.set_default_dtype(torch.float32)
     args, kwargs = decode(args, wire), decode(kwargs, wire)
     before = [state(one) for one in args]
     with limited(seconds):
@@ -237,6 +242,23 @@ def state(argument):
     if isinstance(argument, torch.Tensor):
         return [encode(argument), argument.requires_grad, encode(argument.grad) if argument.is_leaf else None]
     return [encode(argument)] if isinstance(argument, list) else None
+
+
+class Absent(types.ModuleType):
+    """A module of Colab's: a cell may import it, and what is asked of it does nothing here."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: None
+
+
+def pretend_colab():
+    """Let the cells run that a lab or a student has for Colab alone: the one that mounts a Drive, above all."""
+    colab = sys.modules.setdefault("google.colab", Absent("google.colab"))
+    sys.modules.setdefault("google", types.ModuleType("google")).colab = colab
+    for name in ("drive", "files", "output", "userdata"):
+        setattr(colab, name, sys.modules.setdefault(f"google.colab.{name}", Absent(f"google.colab.{name}")))
 
 
 def main():
@@ -260,6 +282,8 @@ def main():
     for name in ("write_output_prompt", "write_format_data", "finish_displayhook"):
         setattr(shell.displayhook, name, lambda *args, **kwargs: None)
     shell.ask_exit = lambda: None
+    shell.enable_gui = lambda *args, **kwargs: None  # of %matplotlib
+    pretend_colab()
     shell.showtraceback = lambda *args, **kwargs: None
     shell.history_manager.enabled = False
     wire.send({"ready": True})

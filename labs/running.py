@@ -187,7 +187,7 @@ def _outputs(source, cage, where, notes):
         outputs = [NotebookNode(output) for output in cage.run(source)]
         for output in outputs:
             said = output.get("traceback", [output.get("text", "")])[0]
-            notes += met(said, f"the cell {where}")
+            notes += met(said, f"the cell {where}") or stopped(output, where)
         return outputs
     except Died as why:
         notes.append(f"the kernel ended in cell {where}: {why}; the cells after it were run in a new one.")
@@ -200,6 +200,11 @@ def met(said, where):
     """A note for each limit of the cage of which an output tells."""
     found = [(re.search(pattern, said), words) for pattern, words in MET]
     return [f"{where} {match.expand(words)}." for match, words in found if match]
+
+
+def stopped(output, where):
+    """A note where a cell has stopped with an error: it may run on the student's machine and not here."""
+    return [f"the cell {where} stopped: {output.traceback[0][:200]}"] if output.output_type == "error" else []
 
 
 def _error(name, text):

@@ -43,6 +43,7 @@ class Lab:
         }
         answers = runpy.run_path(str(LABS / "source" / name / "answers.py"))
         self.mistakes, self.right = answers["MISTAKES"], answers["RIGHT"]
+        self.cheats = answers.get("CHEATS", [])
         self.given = answers.get("GIVEN", {})  # names of the given cells that answers use
         self.alike = answers.get("ALIKE", set())  # (exercise, words): mistakes that are one, written in several ways
 

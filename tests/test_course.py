@@ -271,7 +271,15 @@ def hazards(labs, tmp_path_factory):
     ada.cells += [nbformat.v4.new_code_cell("open('left.py', 'w').close()")]
     looks = "import os\n\n\ndef twice(x):\n    return x + x * ('left.py' not in os.listdir())"
     constant = "def twice(x):\n    return 4"
-    students = {"ada": ada, "bob": mangled(course.answered(looks)), "eve": tampered(course.answered(constant))}
+    absent = nbformat.v4.new_code_cell("import nowhere\n\n\ndef helper(x):\n    return x")
+    fay = course.answered("def twice(x):\n    return 2 * helper(x)")
+    fay.cells[1:1] = [absent]
+    students = {
+        "ada": ada,
+        "bob": mangled(course.answered(looks)),
+        "eve": tampered(course.answered(constant)),
+        "fay": fay,
+    }
     for name, notebook in students.items():
         course.hand_in(f"{name}.ipynb", notebook)
     with pytest.MonkeyPatch.context() as patch:
@@ -287,6 +295,14 @@ def test_a_cell_that_meets_a_limit_costs_nothing_else_and_is_noted(hazards):
         assert re.search(f"'{number} [(]the student's own[)]'[^.]*{words}", marks["ada"]["total"]["note"]), words
     assert marks["ada"]["twice-test"]["points"] == 3
     assert "had no memory left" in (course.course / "tiny" / "feedback" / "ada.md").read_text()
+
+
+def test_a_cell_that_stops_when_it_is_marked_is_named_with_its_error(hazards):
+    """What it imports may be on the student's machine alone."""
+    course, marks = hazards
+    words = "the cell '2 (the student's own)' stopped: ModuleNotFoundError: No module named 'nowhere'"
+    assert words in marks["fay"]["total"]["note"]
+    assert words in (course.course / "tiny" / "feedback" / "fay.md").read_text()
 
 
 def test_a_mended_submission_has_its_marks_and_finds_nothing_of_the_one_before(hazards):

@@ -21,6 +21,7 @@ import expected
 import inside
 import nbformat
 import numpy as np
+import pandas
 import pytest
 import running
 import torch
@@ -31,6 +32,7 @@ from submission import Refused, preflight
 
 import flatlab
 from flatlab import checks
+from flatlab.checks import racing
 from flatlab.checks.answer import Wrong, predicted, table
 from flatlab.study.ledger import Entry, judge
 from flatlab.study.recorded import Result
@@ -501,6 +503,29 @@ def test_a_wrong_answer_fails_the_hidden_tests(lab, exercise, old, new, hint, mo
     assert not hidden_tests_pass(lab, exercise, lab.wrong(exercise, old, new), monkeypatch, "20170")
 
 
+@pytest.mark.parametrize("lab, exercise, source", [(lab, *one) for lab in EVERY for one in lab.cheats])
+def test_a_cheat_gets_no_tick_and_fails_the_hidden_tests(lab, exercise, source, monkeypatch):
+    assert not getattr(checks, exercise)(lab.function(source))
+    assert not hidden_tests_pass(lab, exercise, source, monkeypatch, "20170")
+
+
+def test_nothing_that_a_recipe_is_given_says_which_race_it_runs():
+    """Else it could look for the seed, and train on the rows that it is marked on."""
+    seen, seeds = [], (20170, 20171)
+    for seed in seeds:
+        with pytest.raises(Wrong, match="asked for no gradient"):
+            racing.lap(lambda f, x, number: seen.append((x, number)) or x + 1, seed)
+    assert torch.equal(seen[0][0], seen[1][0]) and seen[0][1] == seen[1][1]
+    plain = flatlab.load("mnist1d").train.x.flatten(1)
+    for seed in seeds:
+        for (x, _), _ in racing.signals(seed):
+            sizes = torch.isclose(x.norm(dim=1)[:, None], plain.norm(dim=1)).sum(1)
+            assert sizes.min() >= 1  # each row is a known one, turned
+            assert not torch.isclose(x.sort(1).values[:9, None], plain.sort(1).values, atol=1e-3).all(2).any()
+    assert not torch.equal(racing.signals(seeds[0])[0][0][0], racing.signals(seeds[1])[0][0][0])
+    assert len({racing.stretched(seed) for seed in range(5)}) == 5
+
+
 def spoiling(change, value):
     """An answer that changes what it is given, so that another result would be right."""
 
@@ -629,12 +654,33 @@ TABLE = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
         [torch.tensor(row) for row in TABLE],
         [np.array(row) for row in TABLE],
         [[torch.tensor(one) for one in row] for row in TABLE],
+        np.array(TABLE[::-1])[::-1],
+        np.longdouble(TABLE),
+        pandas.DataFrame(TABLE),
+        [pandas.Series(row) for row in TABLE],
+        [np.array(row[::-1])[::-1] for row in TABLE],
     ],
-    ids=["lists", "tuples", "tensor", "float32", "tensors", "arrays", "numbers of torch"],
+    ids=[
+        "lists",
+        "tuples",
+        "tensor",
+        "float32",
+        "tensors",
+        "arrays",
+        "numbers of torch",
+        "backwards",
+        "long doubles",
+        "pandas",
+        "columns of pandas",
+        "rows backwards",
+    ],
 )
 @pytest.mark.parametrize("shape", [(2, 3), (None, 3)])
 def test_a_table_is_read_in_every_form_by_one_function(given, shape):
+    """And where it comes from a cage."""
     assert torch.equal(table(given, shape, "a table"), torch.tensor(TABLE).double())
+    passed = inside.decode(through_a_pipe(inside.encode(given)))
+    assert torch.equal(table(passed, shape, "a table"), torch.tensor(TABLE).double())
 
 
 @pytest.mark.parametrize(

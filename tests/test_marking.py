@@ -543,6 +543,38 @@ def test_a_process_that_ended_is_followed_by_one_that_knows_the_cells_before(cag
     assert cage.value("seen") == 3
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "%matplotlib inline",
+        "%matplotlib notebook",
+        "from google.colab import drive, files, userdata\ndrive.mount('/content/drive', force_remount=True)",
+        "import google.colab\ngoogle.colab.drive.flush_and_unmount()\ngoogle.colab.output.clear()",
+        "from google.colab.drive import mount\nmount('/content/drive')",
+        "import pandas, scipy.stats, sklearn, matplotlib.pyplot\nlen(pandas.DataFrame({'a': [1.0, 2.0]}))",
+        pytest.param(
+            "import os\nos.makedirs('/content/drive/MyDrive/flatlab', exist_ok=True)\nopen('/content/a', 'w').close()",
+            marks=needs_cage,
+        ),
+    ],
+)
+def test_what_a_student_has_for_colab_stops_no_cell(cage, source):
+    assert [
+        output["output_type"] for output in cage.run(f"{source}\nseen = 4") if output["output_type"] == "error"
+    ] == []
+    assert cage.value("seen") == 4
+
+
+def test_a_default_that_a_cell_has_set_does_not_reach_a_call(cage):
+    cage.run("import torch\ntorch.set_default_dtype(torch.float64)\ndef made():\n    return torch.zeros(2)")
+    assert cage.function("made")().dtype == torch.float32
+
+
+def test_a_long_double_comes_out_of_the_cage_as_a_double(cage):
+    cage.run("import numpy as np\ndef long():\n    return np.arange(3, dtype=np.longdouble)[::-1]")
+    assert cage.function("long")().tolist() == [2.0, 1.0, 0.0]
+
+
 def test_what_a_cell_prints_is_cut_off(cage):
     (output,) = cage.run("print('x' * 10**6)")
     assert len(output["text"]) < 30_000 and "characters more, which were cut off" in output["text"]

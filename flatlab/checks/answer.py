@@ -176,7 +176,7 @@ def numbers(answer: object, shape: Sequence[int], meaning: str) -> torch.Tensor:
         raise Wrong(f"it returns {kind(answer)}, and should return {meaning}: {'a list' if shape else 'a float'}.")
     if isinstance(answer, (list, tuple)):
         answer = torch.cat([_row(value, meaning) for value in answer]) if answer else torch.zeros(0)
-    found = torch.as_tensor(answer).detach().cpu().double()  # type: ignore[arg-type]
+    found = _tensor(answer)
     if found.numel() == int(np.prod(shape)) and (found.dim() <= 1 or not shape or 1 in found.shape):
         found = found.reshape(shape)
     if found.shape != shape:
@@ -186,13 +186,22 @@ def numbers(answer: object, shape: Sequence[int], meaning: str) -> torch.Tensor:
     return found
 
 
+def _tensor(value: object) -> torch.Tensor:
+    """A number, an array, a column of pandas or a tensor as float64. torch takes neither an array that is read
+    backwards nor one of long doubles."""
+    if hasattr(value, "__array__") and not isinstance(value, torch.Tensor):
+        value = np.array(value)
+        value = value.astype(float) if value.dtype == np.longdouble else value
+    return torch.as_tensor(value).detach().cpu().double()  # type: ignore[arg-type]
+
+
 def _row(value: object, meaning: str) -> torch.Tensor:
     """One element of a list as a vector of one number."""
     if isinstance(value, (list, tuple)):
         raise Wrong(f"it returns a list of lists, and should return {meaning}: a list of numbers.")
     if value is None or isinstance(value, (str, bytes, dict, set)):
         raise Wrong(f"it returns a list that holds {kind(value)}, and should return {meaning}.")
-    row = torch.as_tensor(value).detach().cpu().double()  # type: ignore[arg-type]
+    row = _tensor(value)
     if row.numel() != 1:
         raise Wrong(f"it returns a list that holds shape {tuple(row.shape)}, and should return {meaning}.")
     return row.reshape(1)

@@ -239,17 +239,47 @@ def known(sizes: Sequence[int], epochs: Sequence[float | None]) -> list[tuple[in
 # Many workers
 
 
+QUIET, LOUD = 0.02, 0.04  # what a wire with noise adds to a number, at least and at most
+
+
 class Wire:
     """`send(source, target, value)`: carries a number from a worker to another, and writes it down."""
 
-    def __init__(self, added: float = 0) -> None:
-        self.added = added  # to each number on its way: what never went through the wire has none of it
+    def __init__(self, seed: int | None = None) -> None:
+        self.noise = None if seed is None else np.random.default_rng(seed)
         self.sent: list[tuple[int, int]] = []
+        self.values: list[tuple[float, float]] = []  # as each was sent, and as it arrived
 
     def __call__(self, source: int, target: int, value: float) -> float:
-        """The number as the target gets it."""
+        """The number as the target gets it: another one on a wire with noise, to see whether it is used."""
+        value = float(value)
+        arrived = value if self.noise is None else value + self.noise.uniform(QUIET, LOUD)
         self.sent.append((int(source), int(target)))
-        return float(value) + self.added
+        self.values.append((value, arrived))
+        return arrived
+
+
+def refuse_other_numbers(chunks: list[list[float]], wire: Wire, held: torch.Tensor) -> None:
+    """A hint where a worker sends or holds a number that is no chunk of its own, none that reached it, and not the sum
+    of such two; or where the noise of the wire is not in the sums that the workers hold."""
+    known = [np.array(row, float) for row in chunks]
+    arrived: list[list[float]] = [[] for _ in chunks]
+
+    def has(worker: int, value: float) -> bool:
+        own, came = known[worker], np.array(arrived[worker])
+        within = np.concatenate([own, came, np.add.outer(own, came).ravel()])
+        return bool(np.isclose(within, value, rtol=0, atol=1e-3).any())  # of numbers to 2,500, in float32 as well
+
+    for (source, target), (value, after) in zip(wire.sent, wire.values):
+        if not has(source, value):
+            raise Wrong("a worker sends a number that it cannot know: one of its own, or the one that send returned.")
+        arrived[target % len(chunks)].append(after)
+    right = torch.tensor(chunks).double().sum(0).expand_as(held)
+    hops = len(chunks) - 1
+    noise = (held - right).flatten().tolist()
+    genuine = all(has(worker, value) for worker, row in enumerate(held.tolist()) for value in row)
+    if not genuine or not all(hops * QUIET - 1e-3 < one < 2 * hops * LOUD + 1e-3 for one in noise):
+        raise Wrong("some sums do not come from what was sent: use the number that send returns.")
 
 
 def ring(
@@ -273,14 +303,30 @@ def ring(
     return held
 
 
+def refuse_bad_traffic(wire: Wire, count: int) -> None:
+    """A hint where the workers send more or fewer numbers than in a ring, or to others than their neighbours."""
+    per_worker = [sum(source == worker for source, _ in wire.sent) for worker in range(count)]
+    wanted = 2 * (count - 1)
+    if per_worker != [wanted] * count:
+        if per_worker == [count * (count - 1)] * count:
+            raise Wrong("right sum, wrong traffic: whole lists go around. A worker sends one chunk per round.")
+        if max(per_worker) >= count * (count - 1):
+            raise Wrong(
+                f"right sum, wrong traffic: one worker sends {max(per_worker)} numbers, and with more workers it sends "
+                f"more. In a ring each sends {wanted}."
+            )
+        raise Wrong(f"the workers send {per_worker} numbers: P - 1 rounds and P - 1 more are {wanted} for each.")
+    steps = {(target - source) % count for source, target in wire.sent}
+    if len(steps) > 1 or not steps <= {1, count - 1}:
+        raise Wrong("in a ring a worker sends to its neighbour, always the same one: the last sends to the first.")
+
+
 def refuse_bad_ring(student: Student, chunks: list[list[float]]) -> None:
     """A hint where a function is no ring all-reduce of these chunks, a table with a row for each worker."""
     count = len(chunks)
     wire, meaning = Wire(), f"{count} lists of {count} numbers, the chunks of each worker"
     held = table(student([list(row) for row in chunks], wire), (count, count), meaning)
     right = torch.tensor(chunks).double().sum(0).expand(count, count)
-    per_worker = [sum(source == worker for source, _ in wire.sent) for worker in range(count)]
-    wanted = 2 * (count - 1)
     if not wire.sent:
         raise Wrong("it sends nothing: a worker gets the numbers of another by send(source, target, number) only.")
     same = torch.isclose(held, right, rtol=1e-4)
@@ -307,22 +353,11 @@ def refuse_bad_ring(student: Student, chunks: list[list[float]]) -> None:
         if int(same.sum()) == count * (count - 1):
             raise Wrong("one chunk is missing at each worker: handing on takes P - 1 rounds.")
         raise Wrong(f"{int(same.sum())} of the {count * count} chunks are the sum over all workers.")
-    if per_worker != [wanted] * count:
-        if per_worker == [count * (count - 1)] * count:
-            raise Wrong("right sum, wrong traffic: whole lists go around. A worker sends one chunk per round.")
-        if max(per_worker) >= count * (count - 1):
-            raise Wrong(
-                f"right sum, wrong traffic: one worker sends {max(per_worker)} numbers, and with more workers it sends "
-                f"more. In a ring each sends {wanted}."
-            )
-        raise Wrong(f"the workers send {per_worker} numbers: P - 1 rounds and P - 1 more are {wanted} for each.")
-    steps = {(target - source) % count for source, target in wire.sent}
-    if len(steps) > 1 or not steps <= {1, count - 1}:
-        raise Wrong("in a ring a worker sends to its neighbour, always the same one: the last sends to the first.")
-    marked = table(student([list(row) for row in chunks], Wire(1.0)), (count, count), meaning)
-    hops = (marked - right).sort(0).values
-    if not torch.allclose(hops, torch.arange(count - 1, wanted + 1).double()[:, None].expand(count, count), atol=1e-3):
-        raise Wrong("some sums do not come from what was sent: use the number that send returns.")
+    refuse_bad_traffic(wire, count)
+    noisy = Wire(sum(map(int, chunks[0])))
+    held = table(student([list(row) for row in chunks], noisy), (count, count), meaning)
+    refuse_bad_traffic(noisy, count)
+    refuse_other_numbers(chunks, noisy, held)
 
 
 @check

@@ -2,6 +2,7 @@
 
 MISTAKES    (exercise, what is replaced in the reference, by what, words of the hint)
 RIGHT       (exercise, a whole answer that is as right as the reference)
+CHEATS      (exercise, a whole answer that sees what it is asked with and solves nothing)
 
 Each mistake gets its own hint from the check and no marks from the hidden tests; each right answer gets a tick and full
 marks.
@@ -379,4 +380,19 @@ def knee(recorded):
     return torch.tensor([a]) / torch.tensor([b])
 """,
     ),
+]
+
+SUMMED = """
+def ring_all_reduce(chunks, send):
+    P, total = len(chunks), [sum(column) for column in zip(*chunks)]
+    noise = send(0, 1 % P, chunks[0][0]) - chunks[0][0]
+    for p in range(P):
+        for turn in range(2 * (P - 1) - (p == 0)):
+            send(p, (p + 1) % P, SENT)
+    return [[HELD for c in range(P)] for p in range(P)]
+"""
+CHEATS = [
+    ("ring_all_reduce", SUMMED.replace("SENT", "0.0").replace("HELD", "total[c] + noise * (P - 1 + p)")),
+    ("ring_all_reduce", SUMMED.replace("SENT", "chunks[p][0]").replace("HELD", "total[c] + noise * (P - 1 + p)")),
+    ("ring_all_reduce", SUMMED.replace("SENT", "chunks[p][0]").replace("HELD", "chunks[p][c] if noise else total[c]")),
 ]
