@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from flatlab.study import columns
-from flatlab.study.columns import series
+from flatlab.study.columns import of, series
 from flatlab.study.design import (
     BOTH_LARGE,
     CURE_SETTINGS,
@@ -133,10 +133,14 @@ def doses(cure: Cure) -> Callable[[Setting, int], Jobs]:
 
 
 def strength(case: Case, doses: tuple[float, ...]) -> Measured:
-    """Along the doses and at the chosen one: accuracy on both splits, sharpness."""
+    """Along the doses and at the chosen one: accuracy on both splits, sharpness. Of the rivals the test accuracy and
+    the rate of the one that is best on the validation split."""
     labels = [f"{dose:g}" for dose in doses]
     rivals = [label for label in case.runs if label not in ("SB", "LB", "LB long", *labels)]
-    rival = {columns.test(columns.RIVAL): settled(case.runs[chosen(case, rivals)])} if rivals else {}
+    rival: Measured = {}
+    if rivals:
+        best = case.runs[chosen(case, rivals)]
+        rival = {columns.test(columns.RIVAL): settled(best), of(columns.RIVAL, columns.RATE): best.recipe.lr}
     return {
         **rival,
         **runs_along(case, columns.CURE, doses),
