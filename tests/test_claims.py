@@ -289,20 +289,40 @@ def assert_taken_where_fitted(claim, net, column, taken, left):
 
 
 @pytest.mark.parametrize(
-    "name, net, taken",
+    "name, net, taken, plain",
     [
-        ("a stronger SAM is flatter", "mlp", 3),
-        ("a stronger SAM is flatter", "mlp, half", 3),
-        ("enough noise flattens", "mlp", 2),
-        ("enough noise flattens", "mlp, half", 1),
+        ("a stronger SAM is flatter", "mlp", 3, 0),
+        ("a stronger SAM is flatter", "mlp, half", 3, 0),
+        ("enough noise flattens", "mlp", 2, 4),
+        ("enough noise flattens", "mlp, half", 1, 4),
     ],
 )
-def test_two_doses_are_compared_where_the_nets_fit_their_rows(name, net, taken):
+def test_a_dose_is_compared_where_the_nets_fit_their_rows(name, net, taken, plain):
+    """With the smallest dose, or with none where the smallest one is noise: `plain` is how much sharper that is."""
     (claim,) = (claim for claim in CLAIMS if claim.name == name)
     assert_taken_where_fitted(claim, net, "cure_train", (0, taken), taken + 1)
     values = {column: recorded_column(claim.experiment, net, column)[:1] for column in ("dose", "cure_train")}
-    values["cure_1e-3"] = [[10.0**-k for k in range(5)]]
-    assert claim.effect(Columns(values)) == pytest.approx([taken])
+    values |= {"cure_1e-3": [[10.0**-k for k in range(5)]], "LB 1e-3": [1e4]}
+    assert claim.effect(Columns(values)) == pytest.approx([taken + plain])
+
+
+def test_the_smallest_noise_is_no_baseline():
+    (claim,) = (claim for claim in CLAIMS if claim.name == "enough noise flattens")
+    assert "with which a network can be sharper than without" in claim.remark
+    noisy, plain = (recorded_column("gradient-noise", "mlp, half", name) for name in ("cure_1e-3", "LB 1e-3"))
+    assert verdict(np.log10(noisy[:, 0] / plain), above=0) == "holds"
+
+
+def test_a_rule_that_took_the_place_of_another_says_when():
+    assert [one.name for one in CLAIMS if "earlier" in one.remark and AFTERWARDS not in one.remark] == []
+
+
+def test_momentum_is_judged_at_one_rate_and_at_steps_of_equal_length():
+    found = {claim.name: claim for claim in CLAIMS if claim.name.startswith("momentum flattens")}
+    values = Columns({"none 1e-3": [10], "momentum 1e-3": [1], "cure_1e-3": [[1, 5, 10]]})
+    assert found["momentum flattens"].effect(values) == pytest.approx([1])
+    assert found["momentum flattens beside its rate"].effect(values) == pytest.approx([-1])
+    assert "at one rate" in found["momentum flattens"].measure
 
 
 @pytest.mark.parametrize("name", ["a larger ratio is flatter", "a larger ratio generalises"])
@@ -321,8 +341,42 @@ def test_a_remark_on_what_was_recorded_is_true():
     assert 0 < (recorded_column("ratio", "plain-mlp", "ratio_train")[:, -1] < 99).mean() < 1
     assert "batch 500 do not fit their rows" in found["sharpness of 512 over 32"].remark
     assert (recorded_column("ratio", "plain-mlp", "rate_train")[:, -1] < 99).all()
+    for name in ("decay serves no accuracy to the small batch", "decay gives the small batch no speed"):
+        assert "prefers the smallest dose tried for every seed" in found[name].remark
+    assert all((recorded_column("regularisers", net, "L2 dose") == 0).all() for net in ("mlp", "plain-mlp"))
+    assert "the highest falling rate tried" in found["online learning needs a falling rate"].remark
+    jobs = EXPERIMENTS["online"].jobs(EXPERIMENTS["online"].settings["reduced"][0], 0)
+    tried = [job.recipe.lr for label, job in jobs.items() if label.startswith("1 decaying")]
+    assert 0 < (recorded_column("online", "plain-mlp", "1 decaying rate") == max(tried)).mean() < 1
     assert "100 % with either" in found["batch 1 ends worse than batch 32"].remark
     assert all((recorded_column("online", "plain-mlp", f"train {m} constant") == 100).all() for m in (1, 32))
+
+
+@pytest.mark.parametrize(
+    "name, experiment, drop, words",
+    [
+        (
+            "tuning the large batch alone closes F1's gap",
+            "learning-rate",
+            ("test SB", "test LB"),
+            "gap is {:.2f} points",
+        ),
+        (
+            "the root rule closes F1's gap",
+            "rate-and-statistics",
+            ("test SB", "test LB"),
+            "this record's, {:.1g} points",
+        ),
+        ("F1 is level at the root rule", "fig4", ("test_acc", "test_acc"), "falls by {:.2f} points"),
+    ],
+)
+def test_a_bound_on_f1_is_said_beside_the_gap_of_its_record(name, experiment, drop, words):
+    (claim,) = (claim for claim in CLAIMS if claim.name == name)
+    values = Columns(recording.largest_with(experiment, "F1").values["F1"])
+    first, last = (values[column] for column in drop)
+    if first.ndim == 2:
+        first, last = first[:, 0], last[:, -1]
+    assert words.format((first - last).mean()) in claim.remark
 
 
 def test_a_small_batchs_own_noise_is_that_of_32_rows_whichever_dose_is_the_most_accurate():

@@ -59,7 +59,7 @@ def its_own_rate(tuned: Word, none_left: str, left: str) -> str:
 
 
 def the_answer(gap: Word, worse_on: str, not_on: str, by_rule: Word, most: str) -> str:
-    """The first page in one sentence: is there a gap, and is most of it the learning rate?
+    """The first page in one sentence: is there a gap, and does a rate that fits the batch give most of it back?
 
     Parameters
     ----------
@@ -81,14 +81,11 @@ def the_answer(gap: Word, worse_on: str, not_on: str, by_rule: Word, most: str) 
     worse = f"{at_one} generalises worse"
     if gap == "mixed":
         worse = f"Whether {asked} depends on the network: it does on {worse_on}, and not on {not_on}"
+    rate = "rate that grows with the root of the batch size"
     if by_rule not in ("holds", "fails"):
-        return f"{worse}. {whether('most of that gap is the learning rate', by_rule)}"
-    so, much = ("", "more") if by_rule == "holds" else ("not ", "less")
-    and_most = ", and most" if gap == "holds" else ". Most"
-    return (
-        f"{worse}{and_most} of that gap is {so}the learning rate, because a rate that grows with the root of the batch "
-        f"size gives {much} than half of it back on {most}."
-    )
+        return f"{worse}. {whether(f'a {rate} gives more than half of that gap back', by_rule)}"
+    much = "more" if by_rule == "holds" else "less"
+    return f"{worse}{', and a' if gap == 'holds' else '. A'} {rate} gives {much} than half of that gap back on {most}."
 
 
 def on_more_rows(by_rule: Word, place: str) -> str:
