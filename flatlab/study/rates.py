@@ -278,7 +278,7 @@ def growing_outcome(case: Case, shares: tuple[float, ...]) -> Measured:
 
 RATIOS: Settings = {
     "smoke": (PLAIN_SMOKE,),
-    "reduced": (replace(PLAIN, data="2000 rows of mnist1d", epochs=40, seeds=TEN),),
+    "reduced": (replace(PLAIN, epochs=100, seeds=TEN),),
 }
 EXPERIMENTS = {
     "learning-rate": Experiment(
