@@ -276,10 +276,7 @@ def growing_outcome(case: Case, shares: tuple[float, ...]) -> Measured:
     }
 
 
-RATIOS: Settings = {
-    "smoke": (PLAIN_SMOKE,),
-    "reduced": (replace(PLAIN, epochs=100, seeds=TEN),),
-}
+RATIOS: Settings = {"smoke": (PLAIN_SMOKE,), "reduced": (replace(PLAIN, epochs=100, seeds=TEN),)}
 EXPERIMENTS = {
     "learning-rate": Experiment(
         "the learning rate by rules, and tuned for both batch sizes", held_out(CONTROLS), rates, learning_rate
