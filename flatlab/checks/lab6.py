@@ -247,15 +247,13 @@ class Wire:
 
     def __init__(self, seed: int | None = None) -> None:
         self.noise = None if seed is None else np.random.default_rng(seed)
-        self.sent: list[tuple[int, int]] = []
-        self.values: list[tuple[float, float]] = []  # as each was sent, and as it arrived
+        self.sent: list[tuple[int, int, float, float]] = []  # from, to, as it was sent and as it arrived
 
     def __call__(self, source: int, target: int, value: float) -> float:
         """The number as the target gets it: another one on a wire with noise, to see whether it is used."""
         value = float(value)
         arrived = value if self.noise is None else value + self.noise.uniform(QUIET, LOUD)
-        self.sent.append((int(source), int(target)))
-        self.values.append((value, arrived))
+        self.sent.append((int(source), int(target), value, arrived))
         return arrived
 
 
@@ -270,7 +268,7 @@ def refuse_other_numbers(chunks: list[list[float]], wire: Wire, held: torch.Tens
         within = np.concatenate([own, came, np.add.outer(own, came).ravel()])
         return bool(np.isclose(within, value, rtol=0, atol=1e-3).any())  # of numbers to 2,500, in float32 as well
 
-    for (source, target), (value, after) in zip(wire.sent, wire.values):
+    for source, target, value, after in wire.sent:
         if not has(source, value):
             raise Wrong("a worker sends a number that it cannot know: one of its own, or the one that send returned.")
         arrived[target % len(chunks)].append(after)
@@ -305,7 +303,7 @@ def ring(
 
 def refuse_bad_traffic(wire: Wire, count: int) -> None:
     """A hint where the workers send more or fewer numbers than in a ring, or to others than their neighbours."""
-    per_worker = [sum(source == worker for source, _ in wire.sent) for worker in range(count)]
+    per_worker = [sum(source == worker for source, *_ in wire.sent) for worker in range(count)]
     wanted = 2 * (count - 1)
     if per_worker != [wanted] * count:
         if per_worker == [count * (count - 1)] * count:
@@ -316,7 +314,7 @@ def refuse_bad_traffic(wire: Wire, count: int) -> None:
                 f"more. In a ring each sends {wanted}."
             )
         raise Wrong(f"the workers send {per_worker} numbers: P - 1 rounds and P - 1 more are {wanted} for each.")
-    steps = {(target - source) % count for source, target in wire.sent}
+    steps = {(target - source) % count for source, target, *_ in wire.sent}
     if len(steps) > 1 or not steps <= {1, count - 1}:
         raise Wrong("in a ring a worker sends to its neighbour, always the same one: the last sends to the first.")
 

@@ -112,7 +112,8 @@ def signals(seed: int) -> tuple:
     """(training, test) pairs of rows and classes for each draw of a seed.
 
     In each draw the signals are rotated and the classes have other names: to a fully connected network nothing
-    changes, but a point that was trained before is of no use, and no gradient shows which rows these are.
+    changes, but a point that was trained before is of no use, and the numbers of one gradient do not show which rows
+    these are.
     """
     data = load("mnist1d", device="cpu")
     generator = torch.Generator().manual_seed(stretched(seed))
